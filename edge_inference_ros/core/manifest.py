@@ -1,0 +1,315 @@
+"""What a model folder says about itself, checked before anything is loaded.
+
+A model is a folder with a ``manifest.yaml``::
+
+    schema: 1
+    name: street_tiny
+    task: detect2d                    # detect2d | detect3d
+    licence: Apache-2.0
+    made_by: edge_inference train camera --seed 0
+    classes: [person, vehicle, cone, box]
+    input:                            # how a picture is shown to the network
+      tensor: images
+      shape: [1, 256, 320, 3]
+      dtype: uint8                    # uint8 | float32 | float16
+      layout: nhwc                    # nhwc | nchw
+      order: rgb                      # rgb | bgr
+      fit: letterbox                  # letterbox | stretch
+      scale: 1.0                      # float inputs only: (pixel * scale - mean) / std
+      mean: [0.0, 0.0, 0.0]
+      std: [1.0, 1.0, 1.0]
+    outputs:
+      - {tensor: output0, shape: [1, 8, 1680], dtype: float32}
+    head:
+      name: yolov8
+      score_threshold: 0.3            # the rest of Selection may stand here too,
+      options: {}                     # and what only this head understands goes here
+    files:                            # first one that suits the backend and precision wins
+      - {path: model.onnx, precision: fp32, sha256: …}
+      - {path: model_int8.onnx, precision: int8, sha256: …, backends: [ort]}
+    accuracy: {}                      # free: measured figures, for people
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_origin, get_type_hints
+
+import yaml
+
+from edge_inference_ros.errors import DigestMismatch, EngineMissing, ManifestError
+
+SCHEMA = 1
+FILE_NAME = 'manifest.yaml'
+_LARGEST_MANIFEST_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
+_CHOICES = {
+    'task': ('detect2d', 'detect3d'),
+    'layout': ('nhwc', 'nchw'),
+    'order': ('rgb', 'bgr'),
+    'fit': ('letterbox', 'stretch'),
+    'dtype': ('uint8', 'int32', 'int64', 'float16', 'float32'),
+}
+
+T = TypeVar('T')
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor as the manifest promises it; -1 in ``shape`` is a size the data decides."""
+
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str = 'float32'
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How a picture is shown to the network. Float inputs get (pixel * scale - mean) / std."""
+
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str = 'uint8'
+    layout: str = 'nhwc'
+    order: str = 'rgb'
+    fit: str = 'letterbox'
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    @property
+    def height_px(self) -> int:
+        """Rows the network sees."""
+        return self.shape[1] if self.layout == 'nhwc' else self.shape[2]
+
+    @property
+    def width_px(self) -> int:
+        """Columns the network sees."""
+        return self.shape[2] if self.layout == 'nhwc' else self.shape[3]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSpec:
+    """Which output layout to decode, and which of its boxes to keep.
+
+    Attributes:
+        score_threshold: boxes below are dropped.
+        iou_threshold: non-maximum suppression drops the weaker of two boxes that overlap more.
+        class_agnostic: boxes of different classes suppress each other too.
+        candidates: only so many best boxes enter suppression.
+        max_detections: only so many leave it.
+        options: what only this head understands.
+    """
+
+    name: str
+    score_threshold: float = 0.25
+    iou_threshold: float = 0.5
+    class_agnostic: bool = False
+    candidates: int = 300
+    max_detections: int = 100
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One artefact of the model; ``backends`` empty means any that reads its suffix."""
+
+    path: Path
+    sha256: str
+    precision: str = 'fp32'
+    backends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A model folder's own description; see the module's docstring for the file."""
+
+    folder: Path
+    name: str
+    task: str
+    licence: str
+    made_by: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    outputs: tuple[TensorSpec, ...]
+    head: HeadSpec
+    files: tuple[ModelFile, ...]
+    accuracy: Mapping[str, Any] = field(default_factory=dict)
+
+    def file(self, backend: str, precision: str = '') -> ModelFile:
+        """The first file that ``backend`` may run, of ``precision`` if that is not empty.
+
+        Raises:
+            EngineMissing: there is none; the message lists what there is.
+        """
+        for file in self.files:
+            if backend in (file.backends or (backend,)) and precision in ('', file.precision):
+                return file
+        there = ', '.join(f'{f.path.name} ({f.precision}, {f.backends or "any"})' for f in self.files)
+        raise EngineMissing(
+            f'{self.folder / FILE_NAME}: no file for backend {backend!r}'
+            f' with precision {precision or "any"!r}; there are {there}'
+        )
+
+
+def load(folder: Path) -> Manifest:
+    """Read and check ``folder/manifest.yaml``.
+
+    Raises:
+        ManifestError: missing, unreadable, incomplete or contradictory; names file, key and value.
+    """
+    path = folder / FILE_NAME
+    said = _read(path)
+    try:
+        return _manifest(folder, said)
+    except ManifestError as error:
+        raise ManifestError(f'{path}: {error}') from None
+
+
+def verify(file: ModelFile) -> None:
+    """Compare the file's bytes with the digest its manifest promises.
+
+    Raises:
+        EngineMissing: there is no such file.
+        DigestMismatch: it is not the file the manifest was written for.
+    """
+    try:
+        found = digest(file.path)
+    except OSError as error:
+        raise EngineMissing(f'{file.path}: {error.strerror}; restore the file') from error
+    if found != file.sha256:
+        raise DigestMismatch(
+            f'{file.path} has SHA-256 {found}, its manifest says {file.sha256};'
+            ' restore the file or write its manifest again'
+        )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    sha = hashlib.sha256()
+    with path.open('rb') as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            sha.update(chunk)
+    return sha.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_MANIFEST_BYTES:
+            raise ManifestError(f'{path}: larger than {_LARGEST_MANIFEST_BYTES} bytes')
+        said = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise ManifestError(f'{path}: {error.strerror}; a model is a folder with one') from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestError(f'{path}: not YAML: {error}') from error
+    if not isinstance(said, dict):
+        raise ManifestError(f'{path}: expected a mapping, got {type(said).__name__}')
+    return said
+
+
+def _manifest(folder: Path, said: dict[str, Any]) -> Manifest:
+    said = dict(said)
+    if (schema := said.pop('schema', None)) != SCHEMA:
+        raise ManifestError(f'schema = {schema!r}; this version reads {SCHEMA}')
+    said['input'] = _record(InputSpec, said.get('input'), 'input')
+    said['head'] = _record(HeadSpec, said.get('head'), 'head')
+    said['outputs'] = tuple(
+        _record(TensorSpec, row, f'outputs[{i}]') for i, row in enumerate(_rows(said, 'outputs'))
+    )
+    said['files'] = tuple(_file(folder, row, i) for i, row in enumerate(_rows(said, 'files')))
+    manifest = _record(Manifest, {**said, 'folder': folder}, '')
+    _check(manifest)
+    return manifest
+
+
+def _rows(said: Mapping[str, Any], key: str) -> list[Any]:
+    rows = said.get(key)
+    if not isinstance(rows, list) or not rows:
+        raise ManifestError(f'{key} = {rows!r}: expected a list with at least one entry')
+    return rows
+
+
+def _file(folder: Path, said: Any, index: int) -> ModelFile:
+    file = _record(ModelFile, said, f'files[{index}]')
+    path = (folder / file.path).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ManifestError(f'files[{index}].path = {str(file.path)!r} leaves the model folder')
+    return dataclasses.replace(file, path=path)
+
+
+def _record(kind: type[T], said: Any, where: str) -> T:
+    """Build the dataclass ``kind`` from a mapping, refusing what it does not know or fits badly."""
+    if not isinstance(said, Mapping):
+        raise ManifestError(f'{where} = {said!r}: expected a mapping')
+    fields: dict[str, dataclasses.Field[Any]] = {
+        f.name: f
+        for f in dataclasses.fields(kind)  # type: ignore[arg-type]
+    }
+    if unknown := sorted(str(key) for key in said if key not in fields):
+        raise ManifestError(
+            f'{_at(where, unknown[0])}: unknown key; there are {", ".join(sorted(fields))}'
+        )
+    if missing := [name for name, f in fields.items() if _required(f) and name not in said]:
+        raise ManifestError(f'{_at(where, missing[0])}: missing')
+    hints = get_type_hints(kind)
+    return kind(**{key: _value(hints[key], said[key], _at(where, key)) for key in said})
+
+
+def _required(field_: dataclasses.Field[Any]) -> bool:
+    return (
+        field_.default is dataclasses.MISSING and field_.default_factory is dataclasses.MISSING
+    )
+
+
+def _at(where: str, key: str) -> str:
+    return f'{where}.{key}' if where else key
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    name = where.rpartition('.')[2]
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise ManifestError(f'{where} = {value!r}: expected one of {", ".join(_CHOICES[name])}')
+    if get_origin(hint) is tuple:
+        return _tuple(hint.__args__[0], value, where)
+    if hint is Path and isinstance(value, (str, Path)):
+        return Path(value)
+    if hint is float and type(value) is int:
+        return float(value)
+    kind = get_origin(hint) or hint
+    if not isinstance(value, kind) or (kind is int and type(value) is bool):
+        raise ManifestError(f'{where} = {value!r}: expected {kind.__name__}')
+    return value
+
+
+def _tuple(kind: Any, value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ManifestError(f'{where} = {value!r}: expected a list')
+    return tuple(_value(kind, item, f'{where}[{i}]') for i, item in enumerate(value))
+
+
+def _check(manifest: Manifest) -> None:
+    seen, head = manifest.input, manifest.head
+    channels = seen.shape[-1 if seen.layout == 'nhwc' else 1] if len(seen.shape) == 4 else 0
+    rules = (
+        (manifest.classes, 'classes is empty'),
+        (len(set(manifest.classes)) == len(manifest.classes), 'classes has a name twice'),
+        (
+            len(seen.shape) == 4 and seen.shape[0] == 1 and channels == 3 and min(seen.shape) > 0,
+            f'input.shape = {list(seen.shape)}: expected [1, H, W, 3] (nhwc) or [1, 3, H, W] (nchw)',
+        ),
+        (max(seen.shape) <= 8192, f'input.shape = {list(seen.shape)}: larger than 8192'),
+        (seen.dtype in ('uint8', 'float16', 'float32'), f'input.dtype = {seen.dtype!r}'),
+        (len(seen.mean) == 3 and len(seen.std) == 3, 'input.mean and input.std have 3 values'),
+        (all(value > 0 for value in seen.std), 'input.std has a value that is not above 0'),
+        (0 <= head.score_threshold <= 1, f'head.score_threshold = {head.score_threshold}: 0 … 1'),
+        (0 <= head.iou_threshold <= 1, f'head.iou_threshold = {head.iou_threshold}: 0 … 1'),
+        (1 <= head.candidates <= 30_000, f'head.candidates = {head.candidates}: 1 … 30000'),
+        (1 <= head.max_detections <= 1000, f'head.max_detections = {head.max_detections}: 1 … 1000'),
+    )
+    for holds, fault in rules:
+        if not holds:
+            raise ManifestError(fault)

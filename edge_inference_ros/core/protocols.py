@@ -1,0 +1,73 @@
+"""The seams of the package. Implement one of these in one file; nothing else changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.types import RosNs, Tensors, Tracked
+
+SampleT_contra = TypeVar('SampleT_contra', contravariant=True)
+FitT = TypeVar('FitT')
+FoundT = TypeVar('FoundT')
+FoundT_co = TypeVar('FoundT_co', covariant=True)
+
+
+class Engine(Protocol):
+    """A network ready to run. Allocates everything when opened and nothing afterwards.
+
+    Write into the arrays of ``inputs``, call ``run``, read the arrays of ``outputs``. Both
+    belong to the engine: never rebind them, and copy what must outlive the next ``run``.
+    An output whose size the data decides is looked up again after every ``run``.
+    """
+
+    @property
+    def inputs(self) -> Tensors:
+        """Host arrays to fill, by tensor name."""
+
+    @property
+    def outputs(self) -> Tensors:
+        """Host arrays to read, by tensor name."""
+
+    def run(self) -> None:
+        """Infer; return when ``outputs`` is valid. Raises ``BackendError``."""
+
+    def close(self) -> None:
+        """Release the device. Called once, on the thread that opened it."""
+
+
+class Backend(Protocol):
+    """A module ``backends/<name>.py``."""
+
+    def open(self, manifest: Manifest, path: Path) -> Engine:
+        """Load ``path``, whose digest has been verified, on the calling thread.
+
+        Raises:
+            ModelError: the file is not a network this runtime can load.
+            BackendError: the runtime or its device failed.
+        """
+
+
+class Head(Protocol[SampleT_contra, FitT, FoundT_co]):
+    """What a network's author knew: how to show it a sample, how to read its answer.
+
+    A module ``heads/<name>.py`` holds ``class Head``, made with ``Head(manifest, outputs)``;
+    it raises ``SpecMismatch`` when ``outputs`` cannot be what it decodes.
+    """
+
+    def prepare(self, sample: SampleT_contra, inputs: Tensors) -> FitT:
+        """Write ``sample`` into ``inputs``; return how it was made to fit."""
+
+    def decode(self, outputs: Tensors, sample: SampleT_contra, fit: FitT) -> FoundT_co:
+        """Read ``outputs`` back into the sample's own coordinates."""
+
+
+class Tracker(Protocol[FoundT]):
+    """Gives objects that persist an identity that does too.
+
+    A module ``trackers/<name>.py`` holds ``class Tracker``, made without arguments.
+    """
+
+    def update(self, found: FoundT, stamp_ns: RosNs) -> Tracked[FoundT]:
+        """Name what was found at ``stamp_ns``. Time passes in seconds here, never in frames."""

@@ -1,0 +1,1 @@
+"""Sensor messages as views: one file a message type."""

@@ -1,0 +1,1 @@
+"""Identity from one sample to the next: one file a tracker."""
