@@ -1,4 +1,4 @@
-"""One thread per device, always working on the newest sample of the most urgent job."""
+"""One thread per device, always working on the newest sample of the most critical job."""
 
 from __future__ import annotations
 
@@ -11,39 +11,58 @@ from typing import Any
 
 from edge_inference_ros.core.latency import monotonic_ns
 from edge_inference_ros.core.types import MonoNs
-from edge_inference_ros.errors import SampleError
+from edge_inference_ros.errors import BackendError, OutOfMemory, SampleError
+
+PATIENCE = 10
+"""A job that fails this often in a row will not get better by itself."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Tally:
-    """What became of the samples a job was offered."""
+    """What became of the samples a job was offered.
+
+    posted = superseded + rejected + failed + done + at most one waiting and one being worked on.
+
+    Attributes:
+        superseded: replaced by a newer one before anybody looked at it.
+        rejected: unusable, by ``SampleError``.
+        failed: lost to an error that was not the sample's fault.
+    """
 
     posted: int = 0
     superseded: int = 0
     rejected: int = 0
+    failed: int = 0
     done: int = 0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Job:
-    """A stream of samples, what to do with one, and how soon.
+    """A stream of samples, what to do with one, and how much it matters.
 
     Attributes:
         work: consumes one sample, on the lane's thread.
-        budget_ns: a sample should be started this long after it was posted.
+        priority: smaller is more critical.
+        on_loss: told, on the lane's thread, why a sample was rejected or failed.
         waiting: the newest sample not yet started, with the time it was posted.
     """
 
     name: str
     work: Callable[[Any], None]
-    budget_ns: int
+    priority: int = 0
+    on_loss: Callable[[Exception], None] = lambda _error: None
     tally: Tally = field(default_factory=Tally)
     waiting: tuple[Any, MonoNs] | None = None
+    failures_in_row: int = 0
 
 
-def most_urgent(ready: Sequence[Job]) -> Job:
-    """Earliest deadline first; ties go to the job listed first."""
-    return min(ready, key=lambda job: job.waiting[1] + job.budget_ns if job.waiting else 0)
+def most_critical(ready: Sequence[Job]) -> Job:
+    """Smallest priority first, then the sample that has waited longest.
+
+    Fixed priority rather than earliest deadline: when there is too much to do, earliest deadline
+    first makes everything late, fixed priority keeps the critical job inside its bound.
+    """
+    return min(ready, key=lambda job: (job.priority, job.waiting[1] if job.waiting else 0))
 
 
 class Lane:
@@ -58,7 +77,7 @@ class Lane:
         self,
         open_jobs: Callable[[ExitStack], Sequence[Job]],
         *,
-        choose: Callable[[Sequence[Job]], Job] = most_urgent,
+        choose: Callable[[Sequence[Job]], Job] = most_critical,
         on_failure: Callable[[Job, BaseException], None],
     ) -> None:
         self._open_jobs = open_jobs
@@ -82,6 +101,12 @@ class Lane:
             job.waiting = sample, monotonic_ns()
             self._bell.notify()
 
+    def reject(self, job: Job) -> None:
+        """Count a sample that was unusable before it could be posted."""
+        with self._bell:
+            job.tally.posted += 1
+            job.tally.rejected += 1
+
     def __enter__(self) -> Lane:
         self._thread.start()
         try:
@@ -94,6 +119,9 @@ class Lane:
     def __exit__(self, *_: object) -> None:
         with self._bell:
             self._closed = True
+            for job in self.jobs:
+                job.tally.superseded += job.waiting is not None
+                job.waiting = None
             self._bell.notify()
         self._thread.join()
 
@@ -105,20 +133,30 @@ class Lane:
                 self._opened.set_exception(error)
                 return
             self._opened.set_result(jobs)
-            self._work(jobs)
+            while (taken := self._take(jobs)) is not None:
+                job, sample = taken
+                if (end := self._work(job, sample)) is not None:
+                    self._on_failure(job, end)
+                    return
 
-    def _work(self, jobs: Sequence[Job]) -> None:
-        while (taken := self._take(jobs)) is not None:
-            job, sample = taken
-            try:
-                job.work(sample)
-            except SampleError:
+    def _work(self, job: Job, sample: Any) -> BaseException | None:
+        """Do one sample; return the error that ends the lane, if it does."""
+        try:
+            job.work(sample)
+        except SampleError as error:
+            with self._bell:
                 job.tally.rejected += 1
-            except BaseException as error:  # noqa: BLE001 - reported, and the lane ends here
-                self._on_failure(job, error)
-                return
-            else:
-                job.tally.done += 1
+            job.on_loss(error)
+        except Exception as error:  # noqa: BLE001 - one lost sample must not end perception
+            job.tally.failed += 1
+            job.failures_in_row += 1
+            job.on_loss(error)
+            fatal = isinstance(error, BackendError) and not isinstance(error, OutOfMemory)
+            return error if fatal or job.failures_in_row >= PATIENCE else None
+        else:
+            job.tally.done += 1
+            job.failures_in_row = 0
+        return None
 
     def _take(self, jobs: Sequence[Job]) -> tuple[Job, Any] | None:
         with self._bell:

@@ -41,11 +41,16 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 import yaml
 
-from edge_inference_ros.errors import DigestMismatch, EngineMissing, ManifestError
+from edge_inference_ros.errors import (
+    ConfigError,
+    DigestMismatch,
+    EngineMissing,
+    ManifestError,
+)
 
 SCHEMA = 1
 FILE_NAME = 'manifest.yaml'
-_LARGEST_MANIFEST_BYTES = 1 << 20
+_LARGEST_YAML_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
 _CHOICES = {
     'task': ('detect2d', 'detect3d'),
@@ -163,7 +168,7 @@ def load(folder: Path) -> Manifest:
         ManifestError: missing, unreadable, incomplete or contradictory; names file, key and value.
     """
     path = folder / FILE_NAME
-    said = _read(path)
+    said = read_yaml(path, ManifestError)
     try:
         return _manifest(folder, said)
     except ManifestError as error:
@@ -197,17 +202,18 @@ def digest(path: Path) -> str:
     return sha.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, error: type[ConfigError]) -> dict[str, Any]:
+    """A YAML mapping of reasonable size, read safely; anything else raises ``error``."""
     try:
-        if path.stat().st_size > _LARGEST_MANIFEST_BYTES:
-            raise ManifestError(f'{path}: larger than {_LARGEST_MANIFEST_BYTES} bytes')
+        if path.stat().st_size > _LARGEST_YAML_BYTES:
+            raise error(f'{path}: larger than {_LARGEST_YAML_BYTES} bytes')
         said = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise ManifestError(f'{path}: {error.strerror}; a model is a folder with one') from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ManifestError(f'{path}: not YAML: {error}') from error
+    except OSError as cause:
+        raise error(f'{path}: {cause.strerror}') from cause
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as cause:
+        raise error(f'{path}: not YAML: {cause}') from cause
     if not isinstance(said, dict):
-        raise ManifestError(f'{path}: expected a mapping, got {type(said).__name__}')
+        raise error(f'{path}: expected a mapping, got {type(said).__name__}')
     return said
 
 

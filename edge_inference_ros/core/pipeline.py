@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from edge_inference_ros.core import registry
 from edge_inference_ros.core.latency import Stopwatch, Timing, monotonic_ns
+from edge_inference_ros.core.manifest import InputSpec, Manifest, TensorSpec, verify
 from edge_inference_ros.core.protocols import Engine, Head, Tracker
-from edge_inference_ros.core.types import MonoNs, Origin, Tracked
+from edge_inference_ros.core.types import MonoNs, Origin, Tensors, Tracked
+from edge_inference_ros.errors import SpecMismatch
 
 
 class Sample(Protocol):
@@ -55,3 +59,60 @@ class Pipeline(Generic[SampleT, FitT, FoundT]):
         tracked = self.tracker.update(found, sample.origin.stamp_ns)
         watch.lap('track')
         return Prediction(sample.origin, tracked, watch.read())
+
+
+def open_pipeline(
+    manifest: Manifest,
+    keep: ExitStack,
+    *,
+    backend: str,
+    precision: str = '',
+    tracker: str = 'none',
+) -> Pipeline[Any, Any, Any]:
+    """Assemble what ``manifest`` describes; ``keep`` closes the engine.
+
+    Call it on the thread that will run it.
+
+    Raises:
+        ConfigError: no such backend, head or tracker.
+        ModelError: the file is missing, not the promised one, or its tensors do not fit.
+        BackendError: the runtime is not installed or has no device.
+    """
+    file = manifest.file(backend, precision)
+    verify(file)
+    engine: Engine = registry.load('backends', backend).open(manifest, file.path)
+    keep.callback(engine.close)
+    _check(manifest, engine, file.path.name)
+    head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)
+    return Pipeline(head, engine, registry.load('trackers', tracker).Tracker())
+
+
+def _check(manifest: Manifest, engine: Engine, file_name: str) -> None:
+    faults = [
+        *_faults((manifest.input,), engine.inputs, 'input'),
+        *_faults(manifest.outputs, engine.outputs, 'output'),
+    ]
+    if faults:
+        raise SpecMismatch(
+            f'{file_name} is not the network {manifest.folder}/manifest.yaml describes: '
+            + '; '.join(faults)
+        )
+
+
+def _faults(promised: tuple[InputSpec | TensorSpec, ...], found: Tensors, role: str) -> list[str]:
+    names = [spec.tensor for spec in promised]
+    if sorted(names) != sorted(found):
+        return [f'{role}s {", ".join(sorted(found))} instead of {", ".join(sorted(names))}']
+    return [
+        f'{role} {spec.tensor} is {found[spec.tensor].dtype} {list(found[spec.tensor].shape)}'
+        f' instead of {spec.dtype} {list(spec.shape)}'
+        for spec in promised
+        if not _fits(spec.shape, found[spec.tensor].shape)
+        or found[spec.tensor].dtype.name != spec.dtype
+    ]
+
+
+def _fits(promised: tuple[int, ...], found: tuple[int, ...]) -> bool:
+    return len(promised) == len(found) and all(
+        want in (-1, got) for want, got in zip(promised, found, strict=True)
+    )

@@ -1,30 +1,71 @@
-"""Finds the module that implements a name, without importing the others."""
+"""Finds the module that implements a name, without importing the others.
+
+A plug-in is the same file in somebody else's package, announced in that package's metadata::
+
+    entry_points={'edge_inference_ros.heads': ['my_head = my_package.my_head']}
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Any
 
 from edge_inference_ros.errors import BackendUnavailable, ConfigError
 
+_PACKAGE = 'edge_inference_ros'
+
 
 def names(kind: str) -> list[str]:
-    """Every implementation of ``kind`` ('backends', 'heads', …): its modules, by file name."""
-    package = importlib.import_module(f'edge_inference_ros.{kind}')
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != '_')
+    """Every implementation of ``kind`` ('backends', 'heads', …): our files and plug-ins, sorted.
+
+    Raises:
+        ConfigError: a plug-in has the name of one of our files, or of another plug-in.
+    """
+    return sorted([*_own(kind), *_plugins(kind)])
 
 
 def load(kind: str, name: str) -> Any:
-    """Import ``edge_inference_ros/<kind>/<name>.py``.
+    """Import what implements ``name``.
 
     Raises:
-        ConfigError: no such file.
-        BackendUnavailable: the file is there but a library it needs is not.
+        ConfigError: nothing of that name, or a plug-in that cannot be imported.
+        BackendUnavailable: it is there but a library it needs is not.
     """
-    if name not in names(kind):
+    plugins = _plugins(kind)
+    if name in plugins:
+        return _load_plugin(kind, plugins[name])
+    if name not in _own(kind):
         raise ConfigError(f'no {kind} called {name!r}; there are {", ".join(names(kind))}')
     try:
-        return importlib.import_module(f'edge_inference_ros.{kind}.{name}')
+        return importlib.import_module(f'{_PACKAGE}.{kind}.{name}')
     except ImportError as error:
         raise BackendUnavailable(f'{kind}/{name}.py needs {error.name}: {error}') from error
+
+
+def _own(kind: str) -> list[str]:
+    package: ModuleType = importlib.import_module(f'{_PACKAGE}.{kind}')
+    return [module.name for module in pkgutil.iter_modules(package.__path__) if _public(module)]
+
+
+def _public(module: pkgutil.ModuleInfo) -> bool:
+    return not module.name.startswith('_')
+
+
+def _plugins(kind: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    own = set(_own(kind))
+    for point in entry_points(group=f'{_PACKAGE}.{kind}'):
+        if point.name in own or found.get(point.name, point) != point:
+            raise ConfigError(f'plug-in {point.value!r} is called {point.name!r}: the name is taken')
+        found[point.name] = point
+    return found
+
+
+def _load_plugin(kind: str, point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f'plug-in {kind}/{point.name} ({point.value}): {error}') from error
