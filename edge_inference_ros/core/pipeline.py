@@ -30,11 +30,20 @@ FoundT = TypeVar('FoundT')
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction(Generic[FoundT]):
-    """What was found, in what, and how long it took."""
+    """What was found, in what, and how long it took.
+
+    Attributes:
+        watch: still running, so that whoever publishes can charge the time for it.
+    """
 
     origin: Origin
     tracked: Tracked[FoundT]
-    timing: Timing
+    watch: Stopwatch
+
+    @property
+    def timing(self) -> Timing:
+        """The laps so far."""
+        return self.watch.read()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +67,7 @@ class Pipeline(Generic[SampleT, FitT, FoundT]):
         watch.lap('decode')
         tracked = self.tracker.update(found, sample.origin.stamp_ns)
         watch.lap('track')
-        return Prediction(sample.origin, tracked, watch.read())
+        return Prediction(sample.origin, tracked, watch)
 
 
 def open_pipeline(

@@ -1,0 +1,43 @@
+"""Where the files are that ship beside the code: models, configuration, launch files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from edge_inference_ros.errors import ConfigError
+
+_PACKAGE = 'edge_inference_ros'
+
+
+def share(name: str) -> Path:
+    """The shipped file or folder ``name``, such as 'models/street_tiny'.
+
+    A source checkout wins over what is installed, so that an edited file is the one that is used.
+
+    Raises:
+        ConfigError: it is in none of the places; the message lists them.
+    """
+    places = _places()
+    for place in places:
+        if (path := place / name).exists():
+            return path
+    raise ConfigError(f'{name} is in none of {", ".join(map(str, places))}')
+
+
+def find_model(name: str) -> Path:
+    """The folder of a shipped model, or the folder itself when ``name`` is a path."""
+    if os.sep in name:
+        return Path(name).expanduser()
+    return share(f'models/{name}')
+
+
+def _places() -> list[Path]:
+    prefixes = [
+        *filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)),
+        sys.prefix,
+    ]
+    installed = [Path(prefix) / 'share' / _PACKAGE for prefix in prefixes]
+    checkout = Path(__file__).parents[2]
+    return [checkout, *installed] if (checkout / 'package.xml').is_file() else installed

@@ -1,0 +1,111 @@
+"""Camera pictures in, 2D detections with their latency out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMsg
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from edge_inference_ros.core import overlay, registry
+from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.pipeline import Prediction
+from edge_inference_ros.core.types import Detections2D, Image, Origin, Tracked
+from edge_inference_ros.nodes import process, qos
+from edge_inference_ros.nodes._wire import Detections2DWriter
+from edge_inference_ros.nodes.camera_params import CameraDetectorParams
+from edge_inference_ros.nodes.detector import Detector
+from edge_inference_ros.nodes.messages import bgr_image, header_msg, label_info
+
+_INPUTS = {'raw': ('image', ImageMsg), 'compressed': ('compressed', CompressedImage)}
+_TO_BGR = {
+    'rgb': cv2.COLOR_RGB2BGR,
+    'rgba': cv2.COLOR_RGBA2BGR,
+    'bgra': cv2.COLOR_BGRA2BGR,
+    'mono': cv2.COLOR_GRAY2BGR,
+}
+
+
+class CameraDetector(Detector):
+    """Subscribes to ``image``, publishes ``detections``, ``latency`` and ``label_info``."""
+
+    output_type = Detection2DArray
+
+    def __init__(self) -> None:
+        super().__init__('camera_detector', CameraDetectorParams)
+
+    def configure(self, keep: ExitStack) -> None:
+        """Choose the sensor view; the rest is every detector's."""
+        sensor, self._message = _INPUTS[self.parameters.read().transport]
+        self._sensor = registry.load('sensors', sensor)
+        self._overlay = self.create_lifecycle_publisher(ImageMsg, '~/overlay', qos.OUTPUT)
+        keep.callback(self.destroy_publisher, self._overlay)
+        self._labels = self.create_publisher(LabelInfo, 'label_info', qos.LATCHED)
+        keep.callback(self.destroy_publisher, self._labels)
+        super().configure(keep)
+        self._labels.publish(
+            label_info(self.manifest.classes, self._pipeline.head.spec.score_threshold)
+        )
+
+    def subscribe(self, receive: Callable[[Any], None], keep: ExitStack) -> None:
+        """Open ``image`` with the reliability asked for."""
+        profile = qos.sensor(self, 'image', self.parameters.current.reliability)
+        keep.callback(
+            self.destroy_subscription,
+            self.create_subscription(self._message, 'image', receive, profile),
+        )
+
+    def view(self, msg: Any, origin: Origin) -> Image:
+        """See an Image or CompressedImage message as a picture."""
+        image: Image = self._sensor.view(msg, origin)
+        return image
+
+    def writer(self, manifest: Manifest) -> Callable[[Tracked[Detections2D]], bytes]:
+        """vision_msgs/Detection2DArray, straight to its serialised form."""
+        return Detections2DWriter(manifest.classes)
+
+    def show(self, sample: Image, prediction: Prediction[Detections2D]) -> None:
+        """Publish the picture with its boxes, if anybody looks."""
+        if not self._overlay.get_subscription_count():
+            return
+        picture = _bgr(sample)
+        found = prediction.tracked.found
+        names = self.manifest.classes
+        rows = zip(
+            found.boxes_px.tolist(),
+            found.class_ids.tolist(),
+            found.scores.tolist(),
+            prediction.tracked.ids.tolist(),
+            strict=True,
+        )
+        overlay.draw(
+            picture,
+            ((tuple(box), i, f'{names[i]} {score:.2f} #{track}') for box, i, score, track in rows),
+            caption=f'{prediction.timing.total_ns / 1e6:.1f} ms since received',
+        )
+        self._overlay.publish(bgr_image(header_msg(sample.origin), picture))
+
+
+def _bgr(image: Image) -> NDArray[np.uint8]:
+    """A contiguous (H, W, 3) bgr copy to draw on."""
+    if image.order == 'bgr':
+        return image.pixels.copy()
+    picture: NDArray[np.uint8] = cv2.cvtColor(
+        np.ascontiguousarray(image.pixels), _TO_BGR[image.order]
+    )
+    return picture
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node as a process."""
+    process.run(CameraDetector, args)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,40 @@
+"""The camera detector's parameters. Imports no ROS, so that tools can read them too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_inference_ros.core.params import param
+
+
+@dataclass(frozen=True)
+class CameraDetectorParams:
+    """What may be said to a camera_detector; topics are remapped, not parameters."""
+
+    model: str = param(
+        'street_tiny', 'a shipped model, or the path of a folder with a manifest.yaml'
+    )
+    backend: str = param('ort', 'runtime: ort, openvino, trt, null, or a plug-in')
+    precision: str = param(
+        '', 'fp32, fp16, int8, …; empty takes the first file that suits the backend'
+    )
+    tracker: str = param('sort', 'gives objects an identity: none, sort, or a plug-in')
+    transport: str = param(
+        'raw', 'sensor_msgs/Image, or sensor_msgs/CompressedImage', choices=('raw', 'compressed')
+    )
+    reliability: str = param(
+        'auto',
+        'of the image subscription; auto takes what the publisher offers',
+        choices=('auto', 'best_effort', 'reliable'),
+    )
+    score_threshold: float = param(
+        -1.0, 'boxes below are dropped; -1 takes the manifest’s', low=-1.0, high=1.0, live=True
+    )
+    expected_rate_hz: float = param(
+        0.0,
+        'frames the camera takes in a second; 0 learns it from the stamps',
+        low=0.0,
+        high=1000.0,
+    )
+    diagnostics_period_s: float = param(1.0, 'between two reports', low=0.1, high=60.0)
+    autostart: bool = param(False, 'configure and activate without being asked')

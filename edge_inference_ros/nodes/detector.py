@@ -1,0 +1,205 @@
+"""Sensor messages in, detections with their latency out: the body of every detector node."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from std_msgs.msg import Float64
+
+from edge_inference_ros.core.lane import Job, Lane, Tally
+from edge_inference_ros.core.latency import monotonic_ns
+from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
+from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
+from edge_inference_ros.core.share import find_model
+from edge_inference_ros.core.stats import Window, samples_needed
+from edge_inference_ros.core.types import MonoNs, Origin, RosNs, Tracked
+from edge_inference_ros.errors import BadStamp, SampleError
+from edge_inference_ros.nodes import qos
+from edge_inference_ros.nodes._wire import diagnostics
+from edge_inference_ros.nodes.base import EdgeNode
+from edge_inference_ros.nodes.camera_params import CameraDetectorParams
+from edge_inference_ros.nodes.messages import (
+    ERROR,
+    MS,
+    OK,
+    WARN,
+    latency_values,
+    rollup,
+    stamp_ns,
+)
+
+WINDOW = samples_needed(0.99)
+"""Samples behind the roll-ups: the fewest whose maximum bounds p99 with 95 % confidence."""
+
+
+class Detector(EdgeNode[CameraDetectorParams]):
+    """Receives on the executor's thread, sees and publishes on the lane's.
+
+    A subclass says what comes in and what goes out: ``output_type``, ``subscribe``, ``view``,
+    ``writer`` and, if it likes, ``show``.
+    """
+
+    output_type: type[Any]
+
+    def subscribe(self, receive: Callable[[Any], None], keep: ExitStack) -> None:
+        """Open the input; called when the node activates."""
+        raise NotImplementedError
+
+    def view(self, msg: Any, origin: Origin) -> Any:
+        """See a message as a sample. Raises ``SampleError``."""
+        raise NotImplementedError
+
+    def writer(self, manifest: Manifest) -> Callable[[Tracked[Any]], bytes]:
+        """What turns tracked detections into the serialised output message."""
+        raise NotImplementedError
+
+    def show(self, sample: Any, prediction: Prediction[Any]) -> None:
+        """Draw for people, after everything urgent has been sent."""
+
+    def configure(self, keep: ExitStack) -> None:
+        """Create the publishers and load the model, on the lane's thread."""
+        params = self.parameters.read()
+        self.manifest = load(find_model(params.model))
+        self._write = self.writer(self.manifest)
+        self._stats: dict[str, Window] = {}
+        self._loss: Exception | None = None
+        self._reported = Tally()
+        self._publishers(keep)
+        self._failure = self.create_guard_condition(self._stop)
+        keep.callback(self.destroy_guard_condition, self._failure)
+        self._lane = keep.enter_context(Lane(self._open_jobs, on_failure=self._broke))
+        self._job = self._lane.jobs[0]
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        timer = self.create_timer(params.diagnostics_period_s, self._report, clock=steady)
+        keep.callback(self.destroy_timer, timer)
+
+    def activate(self, keep: ExitStack) -> None:
+        """Subscribe."""
+        self.subscribe(self._receive, keep)
+
+    def adapt(self, params: CameraDetectorParams) -> None:
+        """Take over a new score threshold with the next frame."""
+        if self.is_configured:
+            self._pipeline.head.spec = _head(self.manifest, params)
+
+    def _publishers(self, keep: ExitStack) -> None:
+        def publisher(kind: type[Any], topic: str, profile: Any = qos.OUTPUT) -> Any:
+            made = self.create_lifecycle_publisher(kind, topic, profile)
+            keep.callback(self.destroy_publisher, made)
+            return made
+
+        self._detections = publisher(self.output_type, 'detections')
+        self._latency = publisher(DiagnosticArray, 'latency')
+        self._diagnostics = publisher(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+        self._pipeline_ms = publisher(Float64, '~/debug/pipeline_latency_ms')
+        self._processing_ms = publisher(Float64, '~/debug/processing_time_ms')
+
+    def _open_jobs(self, keep: ExitStack) -> Sequence[Job]:
+        params = self.parameters.current
+        self._pipeline: Pipeline[Any, Any, Any] = open_pipeline(
+            self.manifest,
+            keep,
+            backend=params.backend,
+            precision=params.precision,
+            tracker=params.tracker,
+        )
+        self._pipeline.head.spec = _head(self.manifest, params)
+        self._engine = {
+            'model': self.manifest.name,
+            'digest': self.manifest.file(params.backend, params.precision).sha256[:12],
+            'backend': params.backend,
+        }
+        return [Job(self.get_name(), self._see, on_loss=self._lost)]
+
+    def _receive(self, msg: Any) -> None:
+        """On the executor's thread: microseconds."""
+        received_ns = monotonic_ns()
+        try:
+            sample = self.view(msg, self._origin(msg.header, received_ns))
+        except SampleError as error:
+            self._lane.reject(self._job)
+            self._lost(error)
+        else:
+            self._lane.post(self._job, sample)
+
+    def _origin(self, header: Any, received_ns: MonoNs) -> Origin:
+        taken_ns = stamp_ns(header)
+        if not taken_ns:
+            raise BadStamp('header.stamp is zero; the driver must stamp the acquisition time')
+        transport_ns = self.get_clock().now().nanoseconds - taken_ns
+        return Origin(header.frame_id, RosNs(taken_ns), received_ns, transport_ns)
+
+    def _see(self, sample: Any) -> None:
+        """On the lane's thread: everything between a sample and its message."""
+        prediction = self._pipeline(sample)
+        self._detections.publish(self._write(prediction.tracked))
+        prediction.watch.lap('publish')
+        self._tell(prediction)
+        self.show(sample, prediction)
+
+    def _tell(self, prediction: Prediction[Any]) -> None:
+        """Publish and remember where the time went."""
+        origin, timing = prediction.origin, prediction.timing
+        values = latency_values(origin, timing, self._job.tally) | self._engine
+        row = (OK, self.get_fully_qualified_name(), '', origin.frame_id, values)
+        self._latency.publish(diagnostics(origin.stamp_ns, origin.frame_id, [row]))
+        total_ns = origin.transport_ns + timing.total_ns
+        whole = (('sensor_to_output', total_ns), ('transport', origin.transport_ns))
+        for stage, lap_ns in (*whole, *timing.laps_ns):
+            if stage not in self._stats:
+                self._stats[stage] = Window(WINDOW)
+            self._stats[stage].add(lap_ns * MS)
+        self._pipeline_ms.publish(Float64(data=total_ns * MS))
+        self._processing_ms.publish(Float64(data=timing.total_ns * MS))
+
+    def _lost(self, error: Exception) -> None:
+        self._loss = error
+
+    def _broke(self, _job: Job, error: BaseException) -> None:
+        """On the lane's thread: hand the failure to the executor's."""
+        self.broken = error
+        self._failure.trigger()
+
+    def _stop(self) -> None:
+        self._report()
+        if self.broken is not None:
+            self.fail(self.broken)
+
+    def _report(self) -> None:
+        """On the executor's thread, about once a second: the roll-up for people and monitors."""
+        level, message = self._judge()
+        tally = self._job.tally
+        values = {
+            **{name: str(count) for name, count in dataclasses.asdict(tally).items()},
+            **rollup({stage: _spread(window) for stage, window in list(self._stats.items())}),
+            **self._engine,
+        }
+        row = (level, f'{self.get_fully_qualified_name()}: latency', message, '', values)
+        now_ns = RosNs(self.get_clock().now().nanoseconds)
+        self._diagnostics.publish(diagnostics(now_ns, '', [row]))
+        self._reported = dataclasses.replace(tally)
+
+    def _judge(self) -> tuple[int, str]:
+        if self.broken is not None:
+            return ERROR, f'{type(self.broken).__name__}: {self.broken}'
+        tally, before = self._job.tally, self._reported
+        if not (lost := tally.rejected + tally.failed - before.rejected - before.failed):
+            return OK, ''
+        message = f'{lost} lost, the last to {type(self._loss).__name__}: {self._loss}'
+        self.get_logger().warning(message)
+        return WARN, message
+
+
+def _head(manifest: Manifest, params: CameraDetectorParams) -> HeadSpec:
+    if params.score_threshold < 0:
+        return manifest.head
+    return dataclasses.replace(manifest.head, score_threshold=params.score_threshold)
+
+
+def _spread(window: Window) -> list[float]:
+    return [*window.quantiles(), window.max()]

@@ -1,0 +1,80 @@
+"""What a prediction says on the graph besides its detections."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image as ImageMsg
+from std_msgs.msg import Header
+from vision_msgs.msg import LabelInfo, VisionClass
+
+from edge_inference_ros.core.lane import Tally
+from edge_inference_ros.core.latency import Timing
+from edge_inference_ros.core.types import Origin
+
+MS = 1e-6
+"""Milliseconds in a nanosecond."""
+
+OK, WARN, ERROR, STALE = range(4)
+"""diagnostic_msgs/DiagnosticStatus levels."""
+
+
+def stamp_ns(header: Any) -> int:
+    """A std_msgs/Header's stamp in nanoseconds."""
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def header_msg(origin: Origin) -> Header:
+    """The header of everything derived from a sample: its own."""
+    seconds, nanoseconds = divmod(origin.stamp_ns, 1_000_000_000)
+    return Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=origin.frame_id)
+
+
+def latency_values(origin: Origin, timing: Timing, tally: Tally) -> dict[str, str]:
+    """Where the time between light and message went, and what became of the other samples.
+
+    Stages are milliseconds as decimal strings; they and ``transport`` add up to
+    ``sensor_to_output``. A negative ``transport`` is a clock fault and is shown as one.
+    """
+    total_ns = origin.transport_ns + timing.total_ns
+    return {
+        'sensor_to_output': f'{total_ns * MS:.3f}',
+        'transport': f'{origin.transport_ns * MS:.3f}',
+        **{stage: f'{lap_ns * MS:.3f}' for stage, lap_ns in timing.laps_ns},
+        'received': str(tally.posted),
+        'superseded': str(tally.superseded),
+        'rejected': str(tally.rejected),
+        'failed': str(tally.failed),
+    }
+
+
+def label_info(classes: Sequence[str], threshold: float) -> LabelInfo:
+    """The names behind ``class_id``, for consumers that join late."""
+    return LabelInfo(
+        class_map=[VisionClass(class_id=i, class_name=name) for i, name in enumerate(classes)],
+        threshold=threshold,
+    )
+
+
+def bgr_image(header: Any, pixels: NDArray[np.uint8]) -> ImageMsg:
+    """``pixels`` (H, W, 3) bgr as a message with ``header``; one copy, the message owns it."""
+    height, width, _ = pixels.shape
+    msg = ImageMsg(header=header, height=height, width=width, encoding='bgr8', step=3 * width)
+    # rclpy takes an array.array as it is; every other kind is copied byte by byte on some distros.
+    msg.data = array.array('B', pixels.tobytes())
+    return msg
+
+
+def rollup(quantiles: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    """Stage name and (p50, p95, p99, max) in milliseconds, as diagnostic values."""
+    names = ('p50', 'p95', 'p99', 'max')
+    return {
+        f'{stage}_{name}_ms': f'{value:.3f}'
+        for stage, values in quantiles.items()
+        for name, value in zip(names, values, strict=True)
+    }

@@ -1,0 +1,132 @@
+"""A parameter schema on a ROS node: declared once, checked as a whole, swapped as one reference."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from edge_inference_ros.core.params import Spec, build, check, specs
+from edge_inference_ros.errors import ParameterError
+
+SchemaT = TypeVar('SchemaT')
+_ROS_OWN = ('use_sim_time', 'start_type_description_service')
+
+
+class Parameters(Generic[SchemaT]):
+    """Declares every field of ``schema`` on ``node`` and keeps the accepted values.
+
+    A value from the command line or a YAML file that cannot be honoured is not declared but
+    remembered, so that a node can always be constructed, inspected and corrected: ``read`` raises
+    with every fault until each has been set right.
+
+    Attributes:
+        current: the accepted values; replaced as a whole, never changed.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        schema: type[SchemaT],
+        *,
+        locked: Callable[[], bool],
+        on_change: Callable[[SchemaT], None] = lambda _: None,
+    ) -> None:
+        self._locked = locked
+        self._on_change = on_change
+        self._specs = {name: spec for name, _, _, spec in specs(schema)}
+        overrides = {name: p.value for name, p in node._parameter_overrides.items()}  # noqa: SLF001
+        self._faults = _startup_faults(schema, overrides)
+        for name, default, _, spec in specs(schema):
+            value = list(default) if isinstance(default, tuple) else default
+            node.declare_parameter(
+                name, value, _descriptor(spec, value), ignore_override=name in self._faults
+            )
+        said = {name: node.get_parameter(name).value for name in self._specs}
+        self.current = build(schema, said) if '' not in self._faults else schema()
+        node.add_on_set_parameters_callback(self._judge)
+
+    def read(self) -> SchemaT:
+        """The accepted values.
+
+        Raises:
+            ParameterError: the node was started with values it cannot honour; names all of them.
+        """
+        if self._faults:
+            raise ParameterError('; '.join(self._faults.values()))
+        return self.current
+
+    def _judge(self, changes: Sequence[Parameter]) -> SetParametersResult:
+        ours = {p.name: p.value for p in changes if p.name in self._specs}
+        try:
+            candidate = self._with(ours)
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._faults = {k: v for k, v in self._faults.items() if k and k not in ours}
+        self.current = candidate
+        self._on_change(candidate)
+        return SetParametersResult(successful=True)
+
+    def _with(self, changes: Mapping[str, Any]) -> SchemaT:
+        if fixed := [name for name in changes if self._locked() and not self._specs[name].live]:
+            raise ParameterError(
+                f'{", ".join(fixed)} cannot change while configured; clean the node up first'
+            )
+        said = {name: _plain(value) for name, value in changes.items()}
+        candidate = dataclasses.replace(self.current, **said)  # type: ignore[type-var]
+        check(candidate)
+        return candidate
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if not isinstance(value, str) and hasattr(value, '__iter__') else value
+
+
+def _startup_faults(schema: type[Any], overrides: Mapping[str, Any]) -> dict[str, str]:
+    """Fault by parameter name; '' holds one that concerns several parameters."""
+    faults: dict[str, str] = {}
+    for name, value in overrides.items():
+        if name in _ROS_OWN or name.startswith('qos_overrides.'):
+            continue
+        try:
+            build(_without_rules(schema), {name: value})
+        except ParameterError as error:
+            faults[name] = str(error)
+    if not faults:
+        known = {name for name, *_ in specs(schema)}
+        try:
+            build(schema, {name: value for name, value in overrides.items() if name in known})
+        except ParameterError as error:
+            faults[''] = str(error)
+    return faults
+
+
+def _without_rules(schema: type[Any]) -> type[Any]:
+    """The schema with its per-field checks only."""
+    return type(schema.__name__, (schema,), {'faults': lambda _self: []})
+
+
+def _descriptor(spec: Spec, value: Any) -> ParameterDescriptor:
+    text = ParameterDescriptor(description=spec.doc)
+    if spec.choices:
+        text.additional_constraints = f'one of {", ".join(spec.choices)}'
+    if spec.low is None and spec.high is None:
+        return text
+    if type(value) is float:
+        low = -1e300 if spec.low is None else float(spec.low)
+        high = 1e300 if spec.high is None else float(spec.high)
+        text.floating_point_range = [FloatingPointRange(from_value=low, to_value=high, step=0.0)]
+    elif type(value) is int:
+        low, high = (-(2**62) if spec.low is None else int(spec.low)), 2**62
+        high = high if spec.high is None else int(spec.high)
+        text.integer_range = [IntegerRange(from_value=low, to_value=high, step=0)]
+    return text
