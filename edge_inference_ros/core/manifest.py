@@ -155,7 +155,7 @@ class Manifest:
             if backend in (file.backends or (backend,)) and precision in ('', file.precision):
                 return file
         there = ', '.join(
-            f'{f.path.name} ({f.precision}, {f.backends or "any"})' for f in self.files
+            f'{f.path.name} ({f.precision}, {"/".join(f.backends) or "any"})' for f in self.files
         )
         raise EngineMissing(
             f'{self.folder / FILE_NAME}: no file for backend {backend!r}'
@@ -250,7 +250,7 @@ def _file(folder: Path, said: Any, index: int) -> ModelFile:
 
 
 def _record(kind: type[T], said: Any, where: str) -> T:
-    """Build the dataclass ``kind`` from a mapping, refusing what it does not know or fits badly."""
+    """Build the dataclass ``kind`` from a mapping; refuse what is unknown, missing or unfit."""
     if not isinstance(said, Mapping):
         raise ManifestError(f'{where} = {said!r}: expected a mapping')
     fields: dict[str, dataclasses.Field[Any]] = {
@@ -305,7 +305,7 @@ def _check(manifest: Manifest) -> None:
         (len(set(manifest.classes)) == len(manifest.classes), 'classes has a name twice'),
         (
             len(seen.shape) == 4 and seen.shape[0] == 1 and channels == 3 and min(seen.shape) > 0,
-            f'input.shape = {list(seen.shape)}: expected [1, H, W, 3] (nhwc) or [1, 3, H, W] (nchw)',
+            f'input.shape = {list(seen.shape)}: [1, H, W, 3] (nhwc) or [1, 3, H, W] (nchw)',
         ),
         (max(seen.shape) <= 8192, f'input.shape = {list(seen.shape)}: larger than 8192'),
         (seen.dtype in ('uint8', 'float16', 'float32'), f'input.dtype = {seen.dtype!r}'),

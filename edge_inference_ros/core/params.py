@@ -141,7 +141,11 @@ def _fault(value: Any, kind: Any, spec: Spec) -> str:
         return f'expected {kind.__name__}' + (f' (write {float(value)})' if number else '')
     if spec.choices and value not in spec.choices:
         return f'expected one of {", ".join(spec.choices)}'
-    if kind is float and not math.isfinite(value):
+    return _range_fault(value, spec) if kind in (int, float) else ''
+
+
+def _range_fault(value: float, spec: Spec) -> str:
+    if not math.isfinite(value):
         return 'expected a finite number'
     if spec.low is not None and value < spec.low:
         return f'below {spec.low:g}'

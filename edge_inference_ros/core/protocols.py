@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.manifest import HeadSpec, Manifest
 from edge_inference_ros.core.types import RosNs, Tensors, Tracked
 
 SampleT_contra = TypeVar('SampleT_contra', contravariant=True)
@@ -54,7 +54,12 @@ class Head(Protocol[SampleT_contra, FitT, FoundT_co]):
 
     A module ``heads/<name>.py`` holds ``class Head``, made with ``Head(manifest, outputs)``;
     it raises ``SpecMismatch`` when ``outputs`` cannot be what it decodes.
+
+    Attributes:
+        spec: which boxes to keep; may be replaced between two frames.
     """
+
+    spec: HeadSpec
 
     def prepare(self, sample: SampleT_contra, inputs: Tensors) -> FitT:
         """Write ``sample`` into ``inputs``; return how it was made to fit."""

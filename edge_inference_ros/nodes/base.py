@@ -41,7 +41,7 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
             self,
             schema,
             locked=lambda: self.is_configured,
-            on_change=lambda params: self.adapt(params),
+            on_change=self.adapt,
         )
 
     def configure(self, keep: ExitStack) -> None:

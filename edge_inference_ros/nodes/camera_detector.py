@@ -95,11 +95,8 @@ class CameraDetector(Detector):
 def _bgr(image: Image) -> NDArray[np.uint8]:
     """A contiguous (H, W, 3) bgr copy to draw on."""
     if image.order == 'bgr':
-        return image.pixels.copy()
-    picture: NDArray[np.uint8] = cv2.cvtColor(
-        np.ascontiguousarray(image.pixels), _TO_BGR[image.order]
-    )
-    return picture
+        return np.array(image.pixels, order='C')
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image.pixels), _TO_BGR[image.order]))
 
 
 def main(args: list[str] | None = None) -> None:

@@ -28,7 +28,11 @@ class CameraDetectorParams:
         choices=('auto', 'best_effort', 'reliable'),
     )
     score_threshold: float = param(
-        -1.0, 'boxes below are dropped; -1 takes the manifest’s', low=-1.0, high=1.0, live=True
+        -1.0,
+        'boxes below are dropped; -1 takes the one in the manifest',
+        low=-1.0,
+        high=1.0,
+        live=True,
     )
     expected_rate_hz: float = param(
         0.0,

@@ -69,7 +69,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._stats: dict[str, Window] = {}
         self._loss: Exception | None = None
         self._reported = Tally()
-        self._publishers(keep)
+        self._make_publishers(keep)
         self._failure = self.create_guard_condition(self._stop)
         keep.callback(self.destroy_guard_condition, self._failure)
         self._lane = keep.enter_context(Lane(self._open_jobs, on_failure=self._broke))
@@ -87,7 +87,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         if self.is_configured:
             self._pipeline.head.spec = _head(self.manifest, params)
 
-    def _publishers(self, keep: ExitStack) -> None:
+    def _make_publishers(self, keep: ExitStack) -> None:
         def publisher(kind: type[Any], topic: str, profile: Any = qos.OUTPUT) -> Any:
             made = self.create_lifecycle_publisher(kind, topic, profile)
             keep.callback(self.destroy_publisher, made)

@@ -1,4 +1,4 @@
-"""A parameter schema on a ROS node: declared once, checked as a whole, swapped as one reference."""
+"""A parameter schema on a ROS node: declared once, checked as a whole, swapped at once."""
 
 from __future__ import annotations
 
