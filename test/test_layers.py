@@ -61,6 +61,7 @@ OUTSIDE = {
 }
 ONLY_HERE = {
     'core/manifest.py': {'yaml'},
+    'core/overlay.py': {'cv2'},
     'sensors/compressed.py': {'cv2'},
     'sensors/_colour.py': {'cv2'},
     'backends/ort.py': {'onnxruntime'},

@@ -304,10 +304,16 @@ def _check(manifest: Manifest) -> None:
         (manifest.classes, 'classes is empty'),
         (len(set(manifest.classes)) == len(manifest.classes), 'classes has a name twice'),
         (
-            len(seen.shape) == 4 and seen.shape[0] == 1 and channels == 3 and min(seen.shape) > 0,
+            len(seen.shape) == 4
+            and seen.shape[0] == 1
+            and channels == 3
+            and min(seen.shape, default=0) > 0,
             f'input.shape = {list(seen.shape)}: [1, H, W, 3] (nhwc) or [1, 3, H, W] (nchw)',
         ),
-        (max(seen.shape) <= 8192, f'input.shape = {list(seen.shape)}: larger than 8192'),
+        (
+            max(seen.shape, default=0) <= 8192,
+            f'input.shape = {list(seen.shape)}: larger than 8192',
+        ),
         (seen.dtype in ('uint8', 'float16', 'float32'), f'input.dtype = {seen.dtype!r}'),
         (len(seen.mean) == 3 and len(seen.std) == 3, 'input.mean and input.std have 3 values'),
         (all(value > 0 for value in seen.std), 'input.std has a value that is not above 0'),

@@ -1,0 +1,154 @@
+"""A model folder is checked before anything in it is loaded."""
+
+import copy
+import hashlib
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_inference_ros.core import manifest as manifests
+from edge_inference_ros.errors import DigestMismatch, EngineMissing, ManifestError
+
+GOOD = {
+    'schema': 1,
+    'name': 'tiny',
+    'task': 'detect2d',
+    'licence': 'Apache-2.0',
+    'made_by': 'a test',
+    'classes': ['person', 'car'],
+    'input': {'tensor': 'images', 'shape': [1, 64, 96, 3]},
+    'outputs': [{'tensor': 'output0', 'shape': [1, 6, 126]}],
+    'head': {'name': 'yolov8', 'score_threshold': 0.3},
+    'files': [
+        {'path': 'a.onnx', 'sha256': hashlib.sha256(b'net').hexdigest(), 'backends': ['ort']},
+        {'path': 'b.onnx', 'sha256': '0' * 64, 'precision': 'int8'},
+    ],
+}
+
+
+def changed(path, value):
+    said = copy.deepcopy(GOOD)
+    *parents, last = path
+    place = said
+    for key in parents:
+        place = place[key]
+    if value is KeyError:
+        del place[last]
+    else:
+        place[last] = value
+    return said
+
+
+def written(folder, said):
+    (folder / 'manifest.yaml').write_text(yaml.safe_dump(said))
+    (folder / 'a.onnx').write_bytes(b'net')
+    return folder
+
+
+def test_a_good_manifest_is_read(tmp_path):
+    manifest = manifests.load(written(tmp_path, GOOD))
+
+    assert manifest.classes == ('person', 'car')
+    assert (manifest.input.height_px, manifest.input.width_px) == (64, 96)
+    assert manifest.head.iou_threshold == 0.5
+    assert manifest.files[0].path == tmp_path / 'a.onnx'
+
+
+def test_the_file_is_chosen_by_backend_and_precision(tmp_path):
+    manifest = manifests.load(written(tmp_path, GOOD))
+
+    assert manifest.file('ort').path.name == 'a.onnx'
+    assert manifest.file('trt').path.name == 'b.onnx'
+    assert manifest.file('ort', 'int8').path.name == 'b.onnx'
+    with pytest.raises(EngineMissing, match=r"'trt' with precision 'fp32'.*a\.onnx \(fp32, ort\)"):
+        manifest.file('trt', 'fp32')
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'words'),
+    [
+        (['schema'], 2, 'schema = 2'),
+        (['name'], KeyError, 'name: missing'),
+        (['name'], 7, 'name = 7: expected str'),
+        (['colour'], 'red', 'colour: unknown key'),
+        (['task'], 'drive', 'expected one of detect2d, detect3d'),
+        (['classes'], [], 'classes is empty'),
+        (['classes'], ['a', 'a'], 'twice'),
+        (['classes'], 'person', 'expected a list'),
+        (['input'], None, 'input = None'),
+        (['input', 'shape'], [1, 3, 64, 96], 'input.shape'),
+        (['input', 'shape'], [1, 0, 96, 3], 'input.shape'),
+        (['input', 'shape'], [1, 10**9, 96, 3], 'input.shape'),
+        (['input', 'shape'], [1, True, 96, 3], 'expected int'),
+        (['input', 'layout'], 'chwn', 'expected one of nhwc, nchw'),
+        (['input', 'std'], [1, 0, 1], 'input.std'),
+        (['input', 'sclae'], 1.0, 'input.sclae: unknown key'),
+        (['outputs'], [], 'outputs = []'),
+        (['outputs', 0], 'output0', 'outputs[0]'),
+        (['outputs', 0, 'dtype'], 'float99', 'expected one of'),
+        (['head', 'score_threshold'], 1.5, 'score_threshold'),
+        (['head', 'score_threshold'], float('nan'), 'score_threshold'),
+        (['files'], {}, 'expected a list'),
+        (['files', 0, 'path'], '../../etc/passwd', 'leaves the model folder'),
+        (['files', 0, 'path'], '/etc/passwd', 'leaves the model folder'),
+        (['files', 0, 'sha256'], KeyError, 'files[0].sha256: missing'),
+    ],
+)
+def test_a_fault_names_file_key_and_value(tmp_path, path, value, words):
+    with pytest.raises(ManifestError) as raised:
+        manifests.load(written(tmp_path, changed(path, value)))
+
+    assert words in str(raised.value)
+    assert str(tmp_path / 'manifest.yaml') in str(raised.value)
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path):
+    folder = tmp_path / 'model'
+    folder.mkdir()
+    written(folder, GOOD)
+    (folder / 'a.onnx').unlink()
+    (folder / 'a.onnx').symlink_to(tmp_path / 'elsewhere.onnx')
+
+    with pytest.raises(ManifestError, match='leaves the model folder'):
+        manifests.load(folder)
+
+
+def test_a_missing_manifest_is_named(tmp_path):
+    with pytest.raises(ManifestError, match=r'manifest\.yaml: No such file'):
+        manifests.load(tmp_path)
+
+
+def test_only_the_promised_bytes_are_accepted(tmp_path):
+    manifest = manifests.load(written(tmp_path, GOOD))
+    manifests.verify(manifest.files[0])
+
+    (tmp_path / 'a.onnx').write_bytes(b'nEt')
+    with pytest.raises(DigestMismatch, match='SHA-256'):
+        manifests.verify(manifest.files[0])
+    with pytest.raises(EngineMissing, match=r'b\.onnx'):
+        manifests.verify(manifest.files[1])
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+places = st.sampled_from(
+    [[key] for key in GOOD]
+    + [['input', key] for key in ('tensor', 'shape', 'dtype', 'scale', 'mean', 'std')]
+    + [['head', key] for key in ('name', 'options', 'candidates', 'iou_threshold')]
+    + [['files', 0], ['files', 0, 'path'], ['outputs', 0, 'shape']]
+)
+
+
+@settings(max_examples=300)
+@given(path=places, value=json)
+def test_whatever_a_manifest_says_it_is_read_or_refused(tmp_path_factory, path, value):
+    folder = tmp_path_factory.mktemp('model')
+    try:
+        manifests.load(written(folder, changed(path, value)))
+    except ManifestError as error:
+        assert 'manifest.yaml' in str(error)

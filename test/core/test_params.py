@@ -1,0 +1,84 @@
+"""One declaration, checked as a whole."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+
+from edge_inference_ros.core.params import build, check, load_yaml, param, table
+from edge_inference_ros.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class Oven:
+    heat_c: float = param(180.0, 'how hot', low=50.0, high=250.0, live=True)
+    shelf: int = param(1, 'which one', low=0, high=3)
+    mode: str = param('fan', 'how', choices=('fan', 'grill'))
+    light: bool = param(False, 'on or off')
+    trays: tuple[str, ...] = param((), 'what goes in')
+    stages_c: tuple[float, ...] = param((180.0,), 'one after the other', low=0.0, high=250.0)
+
+    def faults(self):
+        return ['grill needs shelf 3'] if self.mode == 'grill' and self.shelf != 3 else []
+
+
+def test_the_defaults_hold():
+    check(Oven())
+
+
+@pytest.mark.parametrize(
+    ('said', 'words'),
+    [
+        ({'heat_c': 20.0}, 'heat_c = 20.0: below 50'),
+        ({'heat_c': 300.0}, 'heat_c = 300.0: above 250'),
+        ({'heat_c': math.nan}, 'heat_c = nan: expected a finite number'),
+        ({'heat_c': math.inf}, 'finite'),
+        ({'heat_c': 200}, 'heat_c = 200: expected float (write 200.0)'),
+        ({'heat_c': '200'}, 'expected float'),
+        ({'shelf': True}, 'shelf = True: expected int'),
+        ({'shelf': -1}, 'below 0'),
+        ({'mode': 'microwave'}, 'expected one of fan, grill'),
+        ({'light': 1}, 'expected bool'),
+        ({'trays': 'bread'}, 'expected a list of str'),
+        ({'trays': ['bread', 3]}, 'an entry is wrong: expected str'),
+        ({'stages_c': [100.0, math.nan]}, 'an entry is wrong: expected a finite number'),
+        ({'heta_c': 200.0}, 'heta_c: unknown parameter; did you mean heat_c?'),
+        ({'zzz': 1}, 'zzz: unknown parameter; there are heat_c'),
+        ({'mode': 'grill'}, 'grill needs shelf 3'),
+    ],
+)
+def test_a_bad_value_is_named_with_what_was_allowed(said, words):
+    with pytest.raises(ParameterError) as raised:
+        build(Oven, said)
+
+    assert words in str(raised.value)
+
+
+def test_all_faults_are_named_at_once():
+    with pytest.raises(ParameterError, match=r'heat_c = 1\.0.*shelf = 9'):
+        build(Oven, {'heat_c': 1.0, 'shelf': 9})
+
+
+def test_a_yaml_file_becomes_checked_parameters(tmp_path):
+    path = tmp_path / 'oven.yaml'
+    path.write_text('heat_c: 200.0\ntrays: [bread, cake]\n')
+
+    assert load_yaml(Oven, path) == Oven(heat_c=200.0, trays=('bread', 'cake'))
+
+
+@pytest.mark.parametrize(
+    'text', ['heat_c: 1.0', 'heat_c: [', '- 1', '!!python/object/apply:os.getpid []', '\x00']
+)
+def test_an_error_in_a_yaml_file_names_the_file(tmp_path, text):
+    path = tmp_path / 'oven.yaml'
+    path.write_text(text)
+
+    with pytest.raises(ParameterError, match=r'oven\.yaml'):
+        load_yaml(Oven, path)
+
+
+def test_the_table_has_a_row_for_every_parameter():
+    rows = table(Oven).splitlines()
+
+    assert rows[2] == '| `heat_c` | `180.0` | 50 … 250 | yes | how hot |'
+    assert len(rows) == 2 + 6
