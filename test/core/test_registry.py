@@ -44,7 +44,7 @@ def test_a_plug_in_is_listed_and_loaded(plugged):
 def test_a_plug_in_may_not_take_a_name_of_ours(plugged):
     plugged('image', 'somewhere.else')
 
-    with pytest.raises(ConfigError, match="the name 'image' is taken"):
+    with pytest.raises(ConfigError, match="called 'image': the name is taken"):
         registry.names('sensors')
 
 
