@@ -87,10 +87,17 @@ def diagnostics(
     parts = bytearray(header(stamp_ns, frame_id.encode()))
     parts += _COUNT.pack(len(rows))
     for level, name, message, hardware_id, values in rows:
-        parts += bytes((level, 0, 0, 0))  # an octet, then padding up to the string's length
+        parts.append(level)  # an octet, so it follows the last string without padding
         for text in (name, message, hardware_id):
-            parts += _text(text.encode())
-        parts += _COUNT.pack(len(values))
+            _append(parts, text)
+        parts += b'\0' * (-len(parts) % 4) + _COUNT.pack(len(values))
         for key, value in values.items():
-            parts += _text(key.encode()) + _text(value.encode())
+            _append(parts, key)
+            _append(parts, value)
     return _ENCAPSULATION + bytes(parts)
+
+
+def _append(parts: bytearray, text: str) -> None:
+    """Add a CDR string, padded before rather than after."""
+    data = text.encode()
+    parts += b'\0' * (-len(parts) % 4) + _COUNT.pack(len(data) + 1) + data + b'\0'
