@@ -83,12 +83,3 @@ def test_every_diagnostic_array_reads_back_as_it_was(rows, frame_id):
         (s.level[0], s.name, s.message, s.hardware_id, {v.key: v.value for v in s.values})
         for s in msg.status
     ] == rows
-
-
-def test_the_bytes_are_those_rclpy_writes_when_nothing_needs_padding_at_the_end():
-    from rclpy.serialization import serialize_message
-    from vision_msgs.msg import Detection2DArray
-
-    ours = Detections2DWriter(['person'])(tracked([]))
-
-    assert ours == bytes(serialize_message(read(ours, Detection2DArray)))
