@@ -154,7 +154,9 @@ class Manifest:
         for file in self.files:
             if backend in (file.backends or (backend,)) and precision in ('', file.precision):
                 return file
-        there = ', '.join(f'{f.path.name} ({f.precision}, {f.backends or "any"})' for f in self.files)
+        there = ', '.join(
+            f'{f.path.name} ({f.precision}, {f.backends or "any"})' for f in self.files
+        )
         raise EngineMissing(
             f'{self.folder / FILE_NAME}: no file for backend {backend!r}'
             f' with precision {precision or "any"!r}; there are {there}'
@@ -266,9 +268,7 @@ def _record(kind: type[T], said: Any, where: str) -> T:
 
 
 def _required(field_: dataclasses.Field[Any]) -> bool:
-    return (
-        field_.default is dataclasses.MISSING and field_.default_factory is dataclasses.MISSING
-    )
+    return field_.default is dataclasses.MISSING and field_.default_factory is dataclasses.MISSING
 
 
 def _at(where: str, key: str) -> str:
@@ -314,7 +314,10 @@ def _check(manifest: Manifest) -> None:
         (0 <= head.score_threshold <= 1, f'head.score_threshold = {head.score_threshold}: 0 … 1'),
         (0 <= head.iou_threshold <= 1, f'head.iou_threshold = {head.iou_threshold}: 0 … 1'),
         (1 <= head.candidates <= 30_000, f'head.candidates = {head.candidates}: 1 … 30000'),
-        (1 <= head.max_detections <= 1000, f'head.max_detections = {head.max_detections}: 1 … 1000'),
+        (
+            1 <= head.max_detections <= 1000,
+            f'head.max_detections = {head.max_detections}: 1 … 1000',
+        ),
     )
     for holds, fault in rules:
         if not holds:

@@ -59,7 +59,9 @@ def _plugins(kind: str) -> dict[str, EntryPoint]:
     own = set(_own(kind))
     for point in entry_points(group=f'{_PACKAGE}.{kind}'):
         if point.name in own or found.get(point.name, point) != point:
-            raise ConfigError(f'plug-in {point.value!r} is called {point.name!r}: the name is taken')
+            raise ConfigError(
+                f'plug-in {point.value!r} is called {point.name!r}: the name is taken'
+            )
         found[point.name] = point
     return found
 
