@@ -1,0 +1,234 @@
+"""The one way every executable starts, runs and ends.
+
+What must be set before the first big message is set here: where glibc takes big buffers from,
+which transport the middleware builds, how soon one Python thread lets another run. What each of
+them is worth is in docs/latency.md, and ``python -m bench`` measures it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.nodes import segments
+
+TRANSPORT = 'EDGE_INFERENCE_TRANSPORT'
+"""Environment: the name of a profile in ``config/transport``, or ``default`` for none of ours."""
+
+PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+"""Fast DDS before 3.0 reads only the first; later ones either."""
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a Python thread may keep the interpreter from the executor (Python's default: 5 ms)."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_TRIM_BYTES = 512 << 20
+_MMAP_BYTES = (256 << 20, 32 << 20)  # older glibc refuses more than half a heap, 32 MiB
+
+
+def prepare() -> None:
+    """Set what must be set before rclpy is initialised. Calling it again changes nothing."""
+    keep_big_buffers()
+    set_transport()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    segments.sweep()
+
+
+def keep_big_buffers() -> bool:
+    """Let malloc keep and reuse the megabytes of one message for the next.
+
+    By default glibc maps every big buffer afresh and gives it back at once, so that each message
+    pays one page fault per 4 KiB: three quarters of the price of receiving a 1080p image. In
+    return, memory once used stays with the process.
+
+    Returns:
+        False where there is no such knob (not glibc): nothing has changed then.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    mapped = any(mallopt(_M_MMAP_THRESHOLD, size_bytes) for size_bytes in _MMAP_BYTES)
+    return bool(mapped and mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES))
+
+
+def set_transport() -> Path | None:
+    """Point the middleware at our transport profile unless the user chose one.
+
+    Returns:
+        The profile now in force through us; None when the user's choice stands.
+
+    Raises:
+        ConfigError: ``EDGE_INFERENCE_TRANSPORT`` names no profile.
+    """
+    name = os.environ.get(TRANSPORT) or 'shm'
+    if name == 'default' or any(os.environ.get(variable) for variable in PROFILE_VARIABLES):
+        return None
+    profile = transport_profile(name)
+    for variable in PROFILE_VARIABLES:
+        os.environ[variable] = str(profile)
+    return profile
+
+
+def transport_profile(name: str = 'shm') -> Path:
+    """Where the transport profile called ``name`` lies."""
+    folder = _config() / 'transport'
+    profile = folder / f'{name}.xml'
+    if not profile.is_file():
+        known = ', '.join(['default', *sorted(path.stem for path in folder.glob('*.xml'))])
+        raise ConfigError(f'{TRANSPORT}={name}: no such profile in {folder}; there are {known}')
+    return profile
+
+
+def _config() -> Path:
+    """The installed ``config`` folder, or the repository's when we run from a checkout."""
+    checkout = Path(__file__).parents[2] / 'config'
+    if checkout.is_dir():
+        return checkout
+    from ament_index_python.packages import get_package_share_directory
+
+    return Path(get_package_share_directory('edge_inference_ros')) / 'config'
+
+
+def settle() -> None:
+    """Call once everything is loaded and warm: what lives now is never looked at by gc again.
+
+    The collector stays on: rclpy makes a cycle here and there, and young collections cost
+    microseconds once the old objects are out of its sight.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def real_time(*, priority: int = 0, cpus: Sequence[int] = ()) -> list[str]:
+    """Ask the kernel for a fixed priority and processors of our own, for this thread.
+
+    Args:
+        priority: of SCHED_FIFO, 1 to 99; 0 leaves the scheduler alone.
+        cpus: the processors to stay on; empty leaves that alone.
+
+    Returns:
+        What was refused, in words an operator can act on; empty when all was granted.
+    """
+    refused = []
+    if priority:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        except (OSError, ValueError) as error:
+            refused.append(
+                f'SCHED_FIFO priority {priority} was refused ({error}): grant it with'
+                f' `ulimit -r {priority}`, LimitRTPRIO={priority} in the systemd unit'
+                ' or CAP_SYS_NICE'
+            )
+    if cpus:
+        try:
+            os.sched_setaffinity(0, cpus)
+        except (OSError, ValueError) as error:
+            here = ','.join(map(str, sorted(os.sched_getaffinity(0))))
+            refused.append(
+                f'processors {list(cpus)} were refused ({error}): this process may use {here}'
+            )
+    return refused
+
+
+def run(make_node: Callable[[], Any], *, args: Sequence[str] | None = None) -> int:
+    """Spin what ``make_node`` makes until SIGINT or SIGTERM; then take it down.
+
+    A lifecycle node with the parameter ``autostart`` set configures and activates by itself. When
+    that fails the process goes on, unconfigured, so that whoever corrects the cause can configure
+    it in place; the log says why and how.
+
+    Returns:
+        The exit status: 0 when asked to end, 1 when the node could not be made.
+
+    Raises:
+        Exception: whatever a callback let escape, after the node was destroyed.
+    """
+    import rclpy
+    from rclpy.executors import ExternalShutdownException
+    from rclpy.logging import get_logger
+
+    try:
+        prepare()
+        rclpy.init(args=None if args is None else list(args))
+        return _live(make_node)
+    except ConfigError as error:
+        get_logger('edge_inference_ros').fatal(f'cannot start: {error}')
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    except Exception:
+        if rclpy.ok():
+            raise
+        return 0  # SIGTERM pulled the context from under a call in progress
+    finally:
+        _ignore_interrupts()
+        rclpy.try_shutdown()
+
+
+def _live(make_node: Callable[[], Any]) -> int:
+    import rclpy
+
+    node = make_node()
+    with _undone(node), executor() as spinner:
+        spinner.add_node(node)
+        autostart(node)
+        while rclpy.ok():
+            spinner.spin_once(timeout_sec=1.0)
+    return 0
+
+
+@contextlib.contextmanager
+def _undone(node: Any) -> Iterator[None]:
+    """Destroy ``node`` whatever happens, and do not let a second Ctrl-C cut that short."""
+    try:
+        yield
+    finally:
+        _ignore_interrupts()
+        node.destroy_node()
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def executor() -> Any:
+    """The executor our processes use."""
+    from rclpy.executors import SingleThreadedExecutor
+
+    return SingleThreadedExecutor()
+
+
+def autostart(node: Any) -> bool:
+    """Configure and activate ``node`` if it is a lifecycle node whose ``autostart`` is true.
+
+    Returns:
+        Whether it is active now because of this call.
+    """
+    if not hasattr(node, 'trigger_configure') or not _wants_autostart(node):
+        return False
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    for verb in ('configure', 'activate'):
+        answer = getattr(node, f'trigger_{verb}')()
+        if answer != TransitionCallbackReturn.SUCCESS:
+            node.get_logger().error(
+                f'could not {verb} at start; correct the cause, then'
+                f' `ros2 lifecycle set {node.get_fully_qualified_name()} {verb}`'
+            )
+            return False
+    return True
+
+
+def _wants_autostart(node: Any) -> bool:
+    if not node.has_parameter('autostart'):
+        node.declare_parameter('autostart', value=False)
+    return bool(node.get_parameter('autostart').value)

@@ -1,0 +1,254 @@
+"""Processes start tuned, end cleanly however they are told to, and say what went wrong."""
+
+import ctypes
+import gc
+import os
+import signal
+
+import pytest
+
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.nodes import process
+
+
+@pytest.fixture
+def clean_env(monkeypatch):
+    for name in (process.TRANSPORT, *process.PROFILE_VARIABLES):
+        monkeypatch.setenv(name, '')  # so that what the test sets is undone
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_our_profile_is_used_when_the_user_has_none(clean_env):
+    profile = process.set_transport()
+
+    assert profile.is_file()
+    assert {os.environ[name] for name in process.PROFILE_VARIABLES} == {str(profile)}
+
+
+@pytest.mark.parametrize('variable', process.PROFILE_VARIABLES)
+def test_the_users_profile_stands(clean_env, variable):
+    clean_env.setenv(variable, '/etc/mine.xml')
+
+    assert process.set_transport() is None
+    assert {os.environ.get(name) for name in process.PROFILE_VARIABLES} == {'/etc/mine.xml', None}
+
+
+def test_our_profile_can_be_switched_off(clean_env):
+    clean_env.setenv(process.TRANSPORT, 'default')
+
+    assert process.set_transport() is None
+    assert not any(name in os.environ for name in process.PROFILE_VARIABLES)
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones(clean_env):
+    clean_env.setenv(process.TRANSPORT, 'smh')
+
+    with pytest.raises(ConfigError, match=r'smh: no such profile .* there are default, shm'):
+        process.set_transport()
+
+
+def test_big_buffers_are_kept_where_malloc_is_glibcs():
+    assert process.keep_big_buffers() is hasattr(ctypes.CDLL(None), 'gnu_get_libc_version')
+
+
+def test_another_libc_is_left_alone(monkeypatch):
+    monkeypatch.setattr(process.ctypes, 'CDLL', lambda _: object())
+
+    assert process.keep_big_buffers() is False
+
+
+def test_an_old_glibc_gets_the_greatest_threshold_it_takes(monkeypatch):
+    set_to = {}
+
+    class Old:
+        @staticmethod
+        def mallopt(knob, value):
+            refused = knob == -3 and value > 32 << 20
+            set_to.update({} if refused else {knob: value})
+            return int(not refused)
+
+    monkeypatch.setattr(process.ctypes, 'CDLL', lambda _: Old)
+
+    assert process.keep_big_buffers()
+    assert set_to == {-3: 32 << 20, -1: 512 << 20}
+
+
+def test_what_is_loaded_is_out_of_the_collectors_sight():
+    process.settle()
+    try:
+        assert gc.get_freeze_count() > 1000
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+
+
+def test_what_the_kernel_refuses_is_said_in_words(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, 'Operation not permitted')
+
+    monkeypatch.setattr(os, 'sched_setscheduler', refuse)
+    monkeypatch.setattr(os, 'sched_setaffinity', refuse)
+
+    refused = process.real_time(priority=50, cpus=[3])
+
+    assert 'LimitRTPRIO=50' in refused[0]
+    assert 'this process may use' in refused[1]
+
+
+def test_what_the_kernel_grants_needs_no_words(monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, 'sched_setscheduler', lambda *a: asked.append(a[1]))
+    monkeypatch.setattr(os, 'sched_setaffinity', lambda *a: asked.append(a[1]))
+
+    assert process.real_time(priority=50, cpus=[0]) == []
+    assert process.real_time() == []
+    assert asked == [os.SCHED_FIFO, [0]]
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('stage', ['spinning', 'configuring', 'active'])
+def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage):
+    start = f'autostart:={stage != "spinning"}'.lower()
+    child = ros.child('-c', NODE, '--ros-args', '-p', start, env={'STAGE': stage})
+    child.wait_for(f'now {stage}')
+
+    child.signal(number)
+
+    assert child.code() == 0, child.said
+    assert 'released' in child.said
+    assert 'Traceback' not in child.said
+
+
+@pytest.mark.ros
+def test_a_second_interrupt_does_not_cut_the_release_short(ros):
+    child = ros.child('-c', NODE, '--ros-args', '-p', 'autostart:=true', env={'SLOW': '1'})
+    child.wait_for('now active')
+    child.signal(signal.SIGINT)
+    child.wait_for('releasing')
+
+    child.signal(signal.SIGINT)
+    child.process.stdin.close()
+
+    assert child.code() == 0, child.said
+    assert child.lines[-1] == 'released'
+
+
+@pytest.mark.ros
+def test_without_autostart_it_waits_to_be_configured(ros):
+    child = ros.child('-c', NODE)
+    child.wait_for('now spinning')
+
+    child.signal(signal.SIGINT)
+
+    assert child.code() == 0
+    assert 'now configuring' not in child.said
+
+
+@pytest.mark.ros
+def test_a_failed_start_is_logged_and_can_be_repaired_in_place(ros):
+    from lifecycle_msgs.srv import ChangeState
+
+    child = ros.child('-c', NODE, '--ros-args', '-p', 'autostart:=true', env={'FAIL': '1'})
+    child.wait_for('ros2 lifecycle set /probe configure', ros.executor)
+
+    service = ros.helper.create_client(ChangeState, 'probe/change_state')
+    ros.until(service.service_is_ready)
+    request = ChangeState.Request()
+    request.transition.id = 1
+    answer = service.call_async(request)
+    ros.until(answer.done)
+
+    assert answer.result().success
+    child.signal(signal.SIGINT)
+    assert child.code() == 0
+
+
+@pytest.mark.ros
+def test_an_error_in_a_callback_ends_it_with_a_traceback_after_the_release(ros):
+    child = ros.child('-c', NODE, '--ros-args', '-p', 'autostart:=true', env={'STAGE': 'broken'})
+
+    assert child.code() == 1
+    assert child.said.index('released') < child.said.index('ZeroDivisionError')
+
+
+@pytest.mark.ros
+def test_a_node_that_cannot_be_made_is_a_sentence_and_not_a_traceback(ros):
+    child = ros.child('-c', NODE, env={'STAGE': 'refused'})
+
+    assert child.code() == 1
+    assert 'cannot start: rate_hz = -1' in child.said
+    assert 'Traceback' not in child.said
+
+
+@pytest.mark.ros
+def test_an_unknown_transport_is_a_sentence_too(ros):
+    child = ros.child('-c', NODE, env={process.TRANSPORT: 'smh'})
+
+    assert child.code() == 1
+    assert 'cannot start: EDGE_INFERENCE_TRANSPORT=smh' in child.said
+
+
+@pytest.mark.ros
+def test_the_process_is_tuned_before_the_node_is_made(ros):
+    child = ros.child('-c', TUNED, env=dict.fromkeys([process.TRANSPORT, *VARIABLES], ''))
+
+    assert child.code() == 0, child.said
+    assert 'shm.xml 0.0005' in child.said
+
+
+VARIABLES = process.PROFILE_VARIABLES
+TUNED = """
+import os, sys
+from rclpy.node import Node
+from edge_inference_ros.nodes import process
+class Probe(Node):
+    def __init__(self):
+        super().__init__('probe')
+        print(os.environ['FASTRTPS_DEFAULT_PROFILES_FILE'], sys.getswitchinterval())
+        raise KeyboardInterrupt
+sys.exit(process.run(Probe))
+"""
+NODE = """
+import os, sys
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn as Answer
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.nodes import process
+stage = os.environ.get('STAGE', 'active')
+class Probe(LifecycleNode):
+    def __init__(self):
+        if stage == 'refused':
+            raise ConfigError('rate_hz = -1: below 0')
+        super().__init__('probe')
+        self.failing = 'FAIL' in os.environ
+        self.create_timer(0.0 if stage == 'broken' else 0.01, self.tick)
+    def tick(self):
+        if stage == 'broken':
+            1 / 0
+        self.ticks = getattr(self, 'ticks', 0) + 1
+        if self.ticks == 1:
+            print('now spinning')
+    def on_configure(self, state):
+        print('now configuring')
+        if stage == 'configuring':
+            self.wait_for_end()
+        if self.failing:
+            self.failing = False
+            return Answer.FAILURE
+        return Answer.SUCCESS
+    def wait_for_end(self):
+        import rclpy, threading
+        while rclpy.ok():
+            threading.Event().wait(0.01)
+    def on_activate(self, state):
+        print('now active')
+        return super().on_activate(state)
+    def destroy_node(self):
+        print('releasing')
+        if 'SLOW' in os.environ:
+            sys.stdin.read()
+        super().destroy_node()
+        print('released')
+sys.exit(process.run(Probe))
+"""

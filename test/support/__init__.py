@@ -1,0 +1,1 @@
+"""What tests share: ROS on loopback, child processes, waiting without sleeping."""
