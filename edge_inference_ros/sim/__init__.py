@@ -1,1 +1,1 @@
-"""A small world seen by a camera and a LiDAR at once, with ground truth."""
+"""A small world seen by a camera and a spinning LiDAR at the same instant, with ground truth."""

@@ -1,0 +1,156 @@
+"""Labelled pictures of random worlds, as arrays on disk that training reads without copying.
+
+A split is a folder with
+
+* `images.npy`: (N, H, W, 3) uint8, BGR;
+* `labels.npz`: `offsets` (N + 1), and per label `class_id`, `boxes_px` (x1 y1 x2 y2),
+  `distance_m`, `visibility`, `ignored`; picture i has the labels `offsets[i]:offsets[i + 1]`;
+* `split.json`: how it was made.
+
+A label is `ignored` when the thing is too small or too hidden to be asked for: finding it is
+neither right nor wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inference_ros.sim.bodies import CLASSES
+from edge_inference_ros.sim.camera import Camera, Pose, see
+from edge_inference_ros.sim.develop import Picture, any_film, develop
+from edge_inference_ros.sim.scenes import any_scene
+from edge_inference_ros.sim.solids import vec
+from edge_inference_ros.sim.truth import Truth, truth_of
+
+TRAIN, HELD_OUT, FOREIGN = 'train', 'held_out', 'foreign'
+FIRST_SEED = {TRAIN: 0, HELD_OUT: 10_000_000, FOREIGN: 20_000_000}
+"""Seeds of the splits never meet."""
+
+MIN_HEIGHT_PX, MIN_WIDTH_PX, MIN_PIXELS, MIN_VISIBILITY = 10, 4, 30, 0.3
+"""Below any of these a label is ignored; for a picture 288 pixels high."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which pictures to make.
+
+    Attributes:
+        name: `train`, `held_out` or `foreign` (other textures, weather, night).
+        count: how many.
+        first: number of the first within the split, for more of the same later.
+    """
+
+    name: str
+    count: int
+    first: int = 0
+    width: int = 384
+    height: int = 288
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled picture."""
+
+    picture: Picture
+    truth: Truth
+    ignored: NDArray[np.bool_]
+
+
+def any_camera(rng: np.random.Generator, width: int, height: int) -> Camera:
+    """A random camera on a random robot."""
+    return Camera(
+        width, height, float(np.radians(rng.uniform(55, 95))),
+        (float(rng.uniform(0, 0.3)), float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.35, 1.7))),
+        float(rng.uniform(-0.1, 0.15)), float(rng.uniform(-0.05, 0.05)),
+    )  # fmt: skip
+
+
+def example(seed: int, split: Split) -> Example:
+    """The picture of a seed; the same seed gives the same bytes."""
+    foreign = split.name == FOREIGN
+    world = any_scene(seed, foreign=foreign)
+    rng = np.random.default_rng((seed, 1))
+    camera, pose = any_camera(rng, split.width, split.height), Pose()
+    bodies = world.bodies(0.0, vec(0, 0), 60.0)
+    view = see(world, bodies, camera, pose)
+    picture = develop(view.light, any_film(rng, foreign=foreign), world.weather, rng)
+    truth = truth_of(bodies, pose, view)
+    return Example(picture, truth, too_hard(truth, split.height))
+
+
+def too_hard(truth: Truth, height_px: int) -> NDArray[np.bool_]:
+    """(K,) which bodies are too small or too hidden to be asked for."""
+    scale = height_px / 288
+    size = truth.boxes_px[:, 2:] - truth.boxes_px[:, :2]
+    return np.asarray(
+        (size[:, 1] < MIN_HEIGHT_PX * scale)
+        | (size[:, 0] < MIN_WIDTH_PX * scale)
+        | (truth.pixels < MIN_PIXELS * scale * scale)
+        | (truth.visibility < MIN_VISIBILITY)
+    )
+
+
+def write_split(
+    folder: Path, split: Split, *, processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:  # fmt: skip
+    """Make a split; the result does not depend on `processes`.
+
+    Args:
+        folder: made if missing; files in it are replaced.
+        split: what to make.
+        processes: how many worker processes.
+        progress: called with the number done and the number in all.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = split.count, split.height, split.width, 3
+    images = np.lib.format.open_memmap(folder / 'images.npy', 'w+', np.uint8, shape)
+    labels = []
+    for i, (picture, rows) in enumerate(_examples(split, processes)):
+        images[i] = picture
+        labels.append(rows)
+        if progress is not None:
+            progress(i + 1, split.count)
+    images.flush()
+    offsets = np.cumsum([0] + [len(rows['class_id']) for rows in labels])
+    columns = {name: np.concatenate([rows[name] for rows in labels]) for name in labels[0]}
+    np.savez(folder / 'labels.npz', offsets=offsets, **columns)
+    facts = asdict(split) | {'classes': CLASSES, 'first_seed': FIRST_SEED[split.name]}
+    (folder / 'split.json').write_text(json.dumps(facts, indent=1) + '\n')
+
+
+_Labels = dict[str, NDArray[np.generic]]
+
+
+def _examples(split: Split, processes: int) -> Iterable[tuple[Picture, _Labels]]:
+    first = FIRST_SEED[split.name] + split.first
+    jobs = [(seed, split) for seed in range(first, first + split.count)]
+    if processes <= 1:
+        yield from map(_one, jobs)
+        return
+    with get_context('spawn').Pool(processes, initializer=_single_threaded) as pool:
+        yield from pool.imap(_one, jobs, chunksize=16)
+
+
+def _single_threaded() -> None:
+    cv2.setNumThreads(1)
+
+
+def _one(job: tuple[int, Split]) -> tuple[Picture, _Labels]:
+    made = example(*job)
+    truth, seen = made.truth, made.truth.pixels > 0
+    return made.picture, {
+        'class_id': truth.class_id[seen],
+        'boxes_px': truth.boxes_px[seen],
+        'distance_m': truth.distance_m[seen],
+        'visibility': truth.visibility[seen],
+        'ignored': made.ignored[seen],
+    }

@@ -1,0 +1,181 @@
+"""A spinning LiDAR that sees the whole turn at one instant."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inference_ros.sim.camera import Pose
+from edge_inference_ros.sim.solids import F32, Solids, meet, normals, vec
+from edge_inference_ros.sim.world import Body, World
+
+POINT = np.dtype(
+    {
+        'names': ['x', 'y', 'z', 'intensity', 'ring', 'time'],
+        'formats': ['<f4', '<f4', '<f4', '<f4', '<u2', '<f4'],
+        'offsets': [0, 4, 8, 12, 16, 18],
+        'itemsize': 22,
+    }
+)
+"""The layout of a Velodyne driver's points; `time` is zero, for the turn takes none here."""
+
+
+@dataclass(frozen=True)
+class Lidar:
+    """Beams and mount; it is level, and looks along x of base_link.
+
+    Attributes:
+        beams: rings.
+        columns: firings a turn.
+        lowest_rad: elevation of ring 0.
+        highest_rad: elevation of the last ring.
+        mount_m: (x, y, z) in base_link.
+        sigma_m: standard deviation of a range.
+        lost: share of returns that never come.
+    """
+
+    beams: int = 32
+    columns: int = 1024
+    lowest_rad: float = -0.436
+    highest_rad: float = 0.262
+    mount_m: tuple[float, float, float] = (0.0, 0.0, 1.1)
+    reach_m: float = 60.0
+    sigma_m: float = 0.02
+    lost: float = 0.03
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One turn.
+
+    Attributes:
+        points: (N,) of `POINT`, metres in the sensor's frame.
+        body: (N,) index of the body each point lies on, -1 for none.
+    """
+
+    points: NDArray[np.void]
+    body: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class _Echo:
+    range_m: F32
+    strength: F32
+    body: NDArray[np.int32]
+
+
+def scan(
+    world: World, bodies: list[Body], lidar: Lidar, pose: Pose, rng: np.random.Generator
+) -> Scan:
+    """Cast every beam into the world at the instant of `bodies`."""
+    solids = world.solids(bodies)
+    eye = pose.turn() @ vec(*lidar.mount_m) + pose.shift()
+    turn = pose.turn()
+    seen = solids.moved(turn.T, -(turn.T @ eye))
+    rays = _rays(lidar)
+    echo = _ground(lidar, rays, float(eye[2]))
+    for k in np.flatnonzero(_reachable(seen, lidar)).tolist():
+        _cast(seen, k, lidar, rays, echo)
+    return _points(echo, lidar, rays, rng)
+
+
+@functools.lru_cache(maxsize=4)
+def _rays(lidar: Lidar) -> F32:
+    up = np.linspace(lidar.lowest_rad, lidar.highest_rad, lidar.beams)[:, None]
+    around = np.linspace(-math.pi, math.pi, lidar.columns, endpoint=False)[None]
+    flat = np.cos(up)
+    east, north = flat * np.cos(around), flat * np.sin(around)
+    height = np.broadcast_to(np.sin(up), east.shape)
+    return np.stack((east, north, height)).astype(np.float32)
+
+
+def _ground(lidar: Lidar, rays: F32, height_m: float) -> _Echo:
+    with np.errstate(divide='ignore'):
+        distance = np.where(rays[2] < 0, -height_m / rays[2], np.inf).astype(np.float32)
+    distance[distance > lidar.reach_m] = np.inf
+    strength = 0.25 * np.abs(rays[2]) + np.float32(0.05)
+    return _Echo(distance, strength, np.full(distance.shape, -1, np.int32))
+
+
+def _reachable(solids: Solids, lidar: Lidar) -> NDArray[np.bool_]:
+    radius = np.linalg.norm(solids.size_m, axis=1)
+    return np.asarray(np.hypot(*solids.centre_m[:, :2].T) - radius < lidar.reach_m)
+
+
+def _columns(corners: F32, centre: F32, lidar: Lidar) -> NDArray[np.intp]:
+    """Firings that can meet a solid, by the azimuths of its corners."""
+    middle = math.atan2(float(centre[1]), float(centre[0]))
+    away = np.arctan2(corners[:, 1], corners[:, 0]) - middle
+    away = np.remainder(away + math.pi, 2 * math.pi) - math.pi
+    if float(np.ptp(away)) > math.pi / 2:
+        return np.arange(lidar.columns)
+    step = 2 * math.pi / lidar.columns
+    first = math.floor((middle + float(away.min()) + math.pi) / step) - 1
+    last = math.ceil((middle + float(away.max()) + math.pi) / step) + 1
+    return np.arange(first, last + 1) % lidar.columns
+
+
+def _rows(corners: F32, centre: F32, lidar: Lidar) -> slice:
+    """Rings that can meet a solid, by the sphere around it."""
+    radius = float(np.linalg.norm(corners[0] - centre))
+    far = float(np.hypot(centre[0], centre[1]))
+    near = far - radius
+    if near <= 0.1:
+        return slice(0, lidar.beams)
+    low, high = float(corners[:, 2].min()), float(corners[:, 2].max())
+    lowest = math.atan2(low, near if low < 0 else far + radius)
+    highest = math.atan2(high, near if high > 0 else far + radius)
+    step = (lidar.highest_rad - lidar.lowest_rad) / max(1, lidar.beams - 1)
+    first = max(0, math.floor((lowest - lidar.lowest_rad) / step))
+    last = min(lidar.beams - 1, math.ceil((highest - lidar.lowest_rad) / step))
+    return slice(first, last + 1)
+
+
+def _cast(solids: Solids, k: int, lidar: Lidar, rays: F32, echo: _Echo) -> None:
+    corners = _corners(solids, k)
+    rows = _rows(corners, solids.centre_m[k], lidar)
+    columns = _columns(corners, solids.centre_m[k], lidar)
+    axes = solids.axes[k]
+    aimed = axes.T @ rays[:, rows, columns].reshape(3, -1)
+    origin = axes.T @ -solids.centre_m[k]
+    kind, size = int(solids.kind[k]), solids.size_m[k]
+    t = meet(kind, size, origin, aimed)
+    there = echo.range_m[rows, columns]
+    near = np.flatnonzero(t < np.minimum(there, lidar.reach_m).ravel())
+    if not len(near):
+        return
+    i, j = np.unravel_index(near, there.shape)
+    i, j = i + rows.start, columns[j]
+    points = origin[:, None] + aimed[:, near] * t[near]
+    facing = np.abs((normals(kind, size, points) * aimed[:, near]).sum(0))
+    paint = solids.paints[k]
+    dull = np.float32(paint.reflectivity * (0.4 + 0.6 * float(paint.colour.mean())))
+    echo.range_m[i, j] = t[near]
+    echo.strength[i, j] = dull * (0.3 + 0.7 * facing)
+    echo.body[i, j] = solids.owner[k]
+
+
+def _corners(solids: Solids, k: int) -> F32:
+    one = np.s_[k : k + 1]
+    return Solids(
+        solids.kind[one], solids.centre_m[one], solids.size_m[one], solids.axes[one],
+        solids.owner[one], (),
+    ).corners()[0]  # fmt: skip
+
+
+def _points(echo: _Echo, lidar: Lidar, rays: F32, rng: np.random.Generator) -> Scan:
+    shape = echo.range_m.shape
+    there = np.isfinite(echo.range_m) & (rng.random(shape, np.float32) >= lidar.lost)
+    distance = echo.range_m[there]
+    distance = distance + np.float32(lidar.sigma_m) * rng.standard_normal(len(distance), np.float32)
+    jitter = np.float32(0.03) * rng.standard_normal(len(distance), np.float32)
+    points = np.zeros(len(distance), POINT)
+    for axis, name in enumerate('xyz'):
+        points[name] = rays[axis][there] * distance
+    points['intensity'] = np.clip(echo.strength[there] + jitter, 0, 1)
+    points['ring'] = np.broadcast_to(np.arange(lidar.beams)[:, None], shape)[there]
+    return Scan(points, echo.body[there])
