@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
@@ -31,8 +31,8 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
             error processing to unconfigured.
     """
 
-    def __init__(self, name: str, schema: type[SchemaT]) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, schema: type[SchemaT], **options: Any) -> None:
+        super().__init__(name, **options)
         self._configured = ExitStack()
         self._active = ExitStack()
         self.is_configured = False
@@ -64,6 +64,11 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
         self._active.close()
         self._configured.close()
         self.is_configured = False
+
+    def destroy_node(self) -> None:
+        """Release everything first: SIGINT runs no ``on_shutdown``."""
+        self.close()
+        super().destroy_node()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open what lasts until cleanup."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -37,29 +38,25 @@ class CameraDetector(Detector):
 
     output_type = Detection2DArray
 
-    def __init__(self) -> None:
-        super().__init__('camera_detector', CameraDetectorParams)
+    def __init__(self, **options: Any) -> None:
+        super().__init__('camera_detector', CameraDetectorParams, **options)
 
     def configure(self, keep: ExitStack) -> None:
         """Choose the sensor view; the rest is every detector's."""
         sensor, self._message = _INPUTS[self.parameters.read().transport]
         self._sensor = registry.load('sensors', sensor)
-        self._overlay = self.create_lifecycle_publisher(ImageMsg, '~/overlay', qos.OUTPUT)
+        self._overlay = self.create_lifecycle_publisher(ImageMsg, '~/overlay', qos.output())
         keep.callback(self.destroy_publisher, self._overlay)
-        self._labels = self.create_publisher(LabelInfo, 'label_info', qos.LATCHED)
+        self._labels = self.create_publisher(LabelInfo, 'label_info', qos.latched())
         keep.callback(self.destroy_publisher, self._labels)
         super().configure(keep)
         self._labels.publish(
             label_info(self.manifest.classes, self._pipeline.head.spec.score_threshold)
         )
 
-    def subscribe(self, receive: Callable[[Any], None], keep: ExitStack) -> None:
-        """Open ``image`` with the reliability asked for."""
-        profile = qos.sensor(self, 'image', self.parameters.current.reliability)
-        keep.callback(
-            self.destroy_subscription,
-            self.create_subscription(self._message, 'image', receive, profile),
-        )
+    def input(self) -> tuple[type[Any], str]:
+        """``image``, in the form the parameter ``transport`` says."""
+        return self._message, 'image'
 
     def view(self, msg: Any, origin: Origin) -> Image:
         """See an Image or CompressedImage message as a picture."""
@@ -99,10 +96,10 @@ def _bgr(image: Image) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(image.pixels), _TO_BGR[image.order]))
 
 
-def main(args: list[str] | None = None) -> None:
+def main() -> int:
     """Run the node as a process."""
-    process.run(CameraDetector, args)
+    return process.run(CameraDetector)
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

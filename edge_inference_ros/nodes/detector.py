@@ -33,6 +33,12 @@ from edge_inference_ros.nodes.messages import (
     stamp_ns,
 )
 
+_RELIABILITY = {
+    'auto': None,
+    'best_effort': qos.sensor(),
+    'reliable': qos.sensor(reliability=qos.RELIABLE),
+}
+
 WINDOW = samples_needed(0.99)
 """Samples behind the roll-ups: the fewest whose maximum bounds p99 with 95 % confidence."""
 
@@ -40,14 +46,14 @@ WINDOW = samples_needed(0.99)
 class Detector(EdgeNode[CameraDetectorParams]):
     """Receives on the executor's thread, sees and publishes on the lane's.
 
-    A subclass says what comes in and what goes out: ``output_type``, ``subscribe``, ``view``,
+    A subclass says what comes in and what goes out: ``output_type``, ``input``, ``view``,
     ``writer`` and, if it likes, ``show``.
     """
 
     output_type: type[Any]
 
-    def subscribe(self, receive: Callable[[Any], None], keep: ExitStack) -> None:
-        """Open the input; called when the node activates."""
+    def input(self) -> tuple[type[Any], str]:
+        """Message type and topic to subscribe to; asked when the node activates."""
         raise NotImplementedError
 
     def view(self, msg: Any, origin: Origin) -> Any:
@@ -68,6 +74,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._write = self.writer(self.manifest)
         self._stats: dict[str, Window] = {}
         self._loss: Exception | None = None
+        self._deaf = ''
         self._reported = Tally()
         self._make_publishers(keep)
         self._failure = self.create_guard_condition(self._stop)
@@ -80,7 +87,16 @@ class Detector(EdgeNode[CameraDetectorParams]):
 
     def activate(self, keep: ExitStack) -> None:
         """Subscribe."""
-        self.subscribe(self._receive, keep)
+        kind, topic = self.input()
+        subscription = qos.subscribe(
+            self,
+            kind,
+            topic,
+            self._receive,
+            qos=_RELIABILITY[self.parameters.current.reliability],
+            on_mismatch=self._mismatched,
+        )
+        keep.callback(self.destroy_subscription, subscription)
 
     def adapt(self, params: CameraDetectorParams) -> None:
         """Take over a new score threshold with the next frame."""
@@ -88,14 +104,14 @@ class Detector(EdgeNode[CameraDetectorParams]):
             self._pipeline.head.spec = _head(self.manifest, params)
 
     def _make_publishers(self, keep: ExitStack) -> None:
-        def publisher(kind: type[Any], topic: str, profile: Any = qos.OUTPUT) -> Any:
-            made = self.create_lifecycle_publisher(kind, topic, profile)
+        def publisher(kind: type[Any], topic: str) -> Any:
+            made = self.create_lifecycle_publisher(kind, topic, qos.output())
             keep.callback(self.destroy_publisher, made)
             return made
 
         self._detections = publisher(self.output_type, 'detections')
         self._latency = publisher(DiagnosticArray, 'latency')
-        self._diagnostics = publisher(DiagnosticArray, '/diagnostics', qos.DIAGNOSTICS)
+        self._diagnostics = publisher(DiagnosticArray, '/diagnostics')
         self._pipeline_ms = publisher(Float64, '~/debug/pipeline_latency_ms')
         self._processing_ms = publisher(Float64, '~/debug/processing_time_ms')
 
@@ -157,6 +173,10 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._pipeline_ms.publish(Float64(data=total_ns * MS))
         self._processing_ms.publish(Float64(data=timing.total_ns * MS))
 
+    def _mismatched(self, mismatch: qos.Mismatch) -> None:
+        self._deaf = str(mismatch)
+        self.get_logger().error(self._deaf)
+
     def _lost(self, error: Exception) -> None:
         self._loss = error
 
@@ -187,6 +207,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def _judge(self) -> tuple[int, str]:
         if self.broken is not None:
             return ERROR, f'{type(self.broken).__name__}: {self.broken}'
+        if self._deaf:
+            return ERROR, self._deaf
         tally, before = self._job.tally, self._reported
         if not (lost := tally.rejected + tally.failed - before.rejected - before.failed):
             return OK, ''
