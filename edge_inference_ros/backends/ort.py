@@ -29,7 +29,7 @@ from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
 
 MOST_THREADS = 4
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4  # what is less is raised, and logged by whoever meets it
 _DTYPES = {
     'tensor(bool)': np.bool_,
     'tensor(double)': np.float64,
@@ -95,6 +95,8 @@ class Engine:
             InferenceFailed: the runtime abandoned the run for another reason.
         """
         try:
+            for _, name in self._loose:
+                self._binding.bind_output(name, 'cpu')  # else it must fit the last run's array
             self._session.run_with_iobinding(self._binding)
             if self._loose:
                 values = self._binding.get_outputs()
@@ -117,7 +119,6 @@ class Engine:
             )
         else:
             self._loose.append((index, node.name))
-            self._binding.bind_output(node.name, 'cpu')
 
 
 def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa: A001, ARG001
@@ -162,7 +163,7 @@ def _settings(threads: int) -> Any:
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     settings.enable_cpu_mem_arena = True
-    settings.log_severity_level = _ERRORS_ONLY
+    settings.log_severity_level = _FATAL_ONLY
     settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
     return settings
 

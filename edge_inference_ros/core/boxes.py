@@ -13,7 +13,8 @@ _BLOCK = 320
 def from_centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn (N, 4) centre x, centre y, width, height into x1 y1 x2 y2. A new array."""
     half = boxes[:, 2:] * np.float32(0.5)
-    return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), axis=1)
+    corners: NDArray[np.float32] = np.hstack((boxes[:, :2] - half, boxes[:, :2] + half))
+    return corners
 
 
 def from_sizes(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -157,7 +157,8 @@ class Canvas:
         if pixels.shape[:2] == (high, wide):
             return pixels
         small = self._resized(high, wide, *pixels.shape[2:]) if into is None else into
-        return cv2.resize(pixels, (wide, high), dst=small, interpolation=cv2.INTER_LINEAR)
+        cv2.resize(pixels, (wide, high), dst=small, interpolation=cv2.INTER_LINEAR)
+        return small
 
     def _paint_colours(self, pixels: NDArray[Any], order: str, into: NDArray[Any]) -> None:
         if order != self._spec.order:
