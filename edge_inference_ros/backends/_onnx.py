@@ -1,0 +1,102 @@
+"""Looks inside an ONNX file without loading it.
+
+A tensor of an ONNX file may name another file as the place of its data. That file is covered by
+no digest and may be any path, so a network that names one is refused before a runtime follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_inference_ros.errors import ModelError
+
+# Field numbers from onnx.proto, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+# Every message that may hold a tensor, by the field that leads to it, until 'tensor'.
+_TENSOR = 'tensor'
+_INSIDE = {
+    'model': {7: 'graph', 20: 'training', 25: 'function'},
+    'training': {1: 'graph', 2: 'graph'},
+    'function': {7: 'node', 11: 'attribute'},
+    'graph': {1: 'node', 5: _TENSOR, 15: 'sparse'},
+    'node': {5: 'attribute'},
+    'attribute': {
+        5: _TENSOR, 6: 'graph', 10: _TENSOR, 11: 'graph', 22: 'sparse', 23: 'sparse',
+    },
+    'sparse': {1: _TENSOR, 2: _TENSOR},
+}  # fmt: skip
+_EXTERNAL_DATA = 13
+_DATA_LOCATION = 14
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_DEEPEST = 64
+
+
+def read(path: Path) -> bytes:
+    """The bytes of an ONNX file that needs no other file.
+
+    Raises:
+        ModelError: unreadable, no ONNX file, or its weights are elsewhere.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f'{path}: {error.strerror}; restore the file') from error
+    try:
+        outside = _names_other_files(memoryview(data), 'model', 0)
+    except (ValueError, IndexError) as error:
+        raise ModelError(f'{path}: not an ONNX file ({error}); export the network again') from None
+    if outside:
+        raise ModelError(
+            f'{path}: keeps weights in other files, which no digest covers;'
+            ' save it as one file: onnx.save(model, path, save_as_external_data=False)'
+        )
+    return data
+
+
+def _names_other_files(message: memoryview, kind: str, depth: int) -> bool:
+    if depth > _DEEPEST:
+        raise ValueError(f'graphs nested deeper than {_DEEPEST}')
+    if kind == _TENSOR:
+        return any(
+            field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value != 0)
+            for field, value in _fields(message)
+        )
+    inside = _INSIDE[kind]
+    return any(
+        _names_other_files(value, inside[field], depth + 1)
+        for field, value in _fields(message)
+        if field in inside and isinstance(value, memoryview)
+    )
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Field numbers and values of a protobuf message; nested messages as views."""
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        field, wire = key >> 3, key & 7
+        if wire == _VARINT:
+            value, at = _varint(message, at)
+            yield field, value
+            continue
+        if wire == _BYTES:
+            size, at = _varint(message, at)
+        elif wire in (_FIXED64, _FIXED32):
+            size = 8 if wire == _FIXED64 else 4
+        else:
+            raise ValueError(f'wire type {wire} at byte {at}')
+        if at + size > len(message):
+            raise ValueError(f'field {field} ends {at + size - len(message)} bytes too late')
+        yield field, message[at : at + size]
+        at += size
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError(f'a number longer than 10 bytes at byte {at}')
