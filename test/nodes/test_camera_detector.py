@@ -1,4 +1,4 @@
-"""A camera detector on a real graph: what goes in comes out with its stamp, or is accounted for."""
+"""On a real graph what goes in comes out with its stamp, or is accounted for."""
 
 import array
 
@@ -328,7 +328,7 @@ def test_the_overlay_is_drawn_when_somebody_looks(ros, model):
     ros.until(lambda: heard, what='the overlay')
 
     pixels = np.frombuffer(heard[0].data, np.uint8).reshape(HEIGHT_PX, WIDTH_PX, 3)
-    x1, y1, x2, y2 = (round(v) for v in BOX)
+    x1, _, x2, y2 = (round(v) for v in BOX)
     assert pixels[y2, (x1 + x2) // 2].any()
     assert stamp_ns(heard[0]) == 10**9
 

@@ -17,8 +17,7 @@ BOX = (10.0, 8.0, 30.0, 40.0)
 def scripted_model(folder, *, score=0.75, class_id=1, **script):
     """A folder whose network, run by the null backend, finds one car at ``BOX`` in every frame.
 
-    Args:
-        script: see ``backends/null.py``; ``outputs`` replaces the one object.
+    ``script`` is what ``backends/null.py`` reads; ``outputs`` there replaces the one object.
     """
     folder.mkdir(exist_ok=True)
     x1, y1, x2, y2 = BOX
