@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inference_ros.core.cdr import octets
 from edge_inference_ros.core.types import Cloud, Origin
 from edge_inference_ros.errors import BadCloud
-from edge_inference_ros.sensors._buffer import octets
 from edge_inference_ros.sensors._cdr import FIELDS_LIMIT, read_cloud
 
 MESSAGE = 'sensor_msgs/msg/PointCloud2'

@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inference_ros.core.cdr import octets
 from edge_inference_ros.core.types import Image, Origin
 from edge_inference_ros.errors import BadImage
-from edge_inference_ros.sensors._buffer import octets
 from edge_inference_ros.sensors._cdr import read_compressed
 from edge_inference_ros.sensors.image import PIXELS_LIMIT
 

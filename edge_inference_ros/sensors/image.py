@@ -25,10 +25,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edge_inference_ros.core.cdr import octets
 from edge_inference_ros.core.types import Image, Origin
 from edge_inference_ros.errors import BadImage
 from edge_inference_ros.sensors import _colour
-from edge_inference_ros.sensors._buffer import octets
 from edge_inference_ros.sensors._cdr import read_image
 from edge_inference_ros.sensors._colour import Conversion
 

@@ -1,0 +1,46 @@
+"""The watchdog's parameters. Imports no ROS, so that tools can read them too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_inference_ros.core.params import param
+
+
+@dataclass(frozen=True)
+class WatchdogParams:
+    """What may be said to a watchdog; the names in ``topics`` are relative and can be remapped."""
+
+    topics: tuple[str, ...] = param(('detections',), 'what to guard; comes out as fresh/<topic>')
+    types: tuple[str, ...] = param(
+        ('vision_msgs/msg/Detection2DArray',), 'message type of each topic, or one for all'
+    )
+    optional: tuple[str, ...] = param((), 'of the topics, those the robot may move without')
+    robot: str = param('indoor_amr', 'a profile in config/robots, or the path of a YAML file')
+    command: str = param(
+        'none',
+        'message type of cmd_vel, which leads motion',
+        choices=('none', 'Twist', 'TwistStamped'),
+    )
+    tick_s: float = param(0.02, 'between two looks at what is held', low=0.001, high=0.1)
+    diagnostics_period_s: float = param(1.0, 'between two reports', low=0.1, high=60.0)
+    priority: int = param(0, 'SCHED_FIFO priority; 0 leaves the scheduler alone', low=0, high=99)
+    cpu: int = param(-1, 'processor to stay on; -1 for any', low=-1, high=1023)
+    autostart: bool = param(False, 'configure and activate without being asked')
+
+    def faults(self) -> list[str]:
+        """Rules that concern several fields."""
+        faults = []
+        if len(set(self.topics)) != len(self.topics) or not self.topics:
+            faults.append(f'topics = {self.topics!r}: expected at least one, each once')
+        if len(self.types) not in (1, len(self.topics)):
+            faults.append(f'types = {self.types!r}: expected one, or one for each topic')
+        if unknown := set(self.optional) - set(self.topics):
+            faults.append(f'optional names {min(unknown)!r}, which is not among topics')
+        return faults
+
+    @property
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        """Each topic with its message type."""
+        types = self.types * len(self.topics) if len(self.types) == 1 else self.types
+        return tuple(zip(self.topics, types, strict=True))
