@@ -26,11 +26,9 @@ def share(name: str) -> Path:
     raise ConfigError(f'{name} is in none of {", ".join(map(str, places))}')
 
 
-def find_model(name: str) -> Path:
-    """The folder of a shipped model, or the folder itself when ``name`` is a path."""
-    if os.sep in name:
-        return Path(name).expanduser()
-    return share(f'models/{name}')
+def locate(folder: str, name: str) -> Path:
+    """``name`` among what ships in ``folder``; or itself, if it is a path (it has a slash)."""
+    return Path(name).expanduser() if os.sep in name else share(f'{folder}/{name}')
 
 
 def _places() -> list[Path]:

@@ -15,7 +15,7 @@ from edge_inference_ros.core.lane import Job, Lane, Tally
 from edge_inference_ros.core.latency import monotonic_ns
 from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
-from edge_inference_ros.core.share import find_model
+from edge_inference_ros.core.share import locate
 from edge_inference_ros.core.stats import Window, samples_needed
 from edge_inference_ros.core.types import MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
@@ -70,7 +70,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def configure(self, keep: ExitStack) -> None:
         """Create the publishers and load the model, on the lane's thread."""
         params = self.parameters.read()
-        self.manifest = load(find_model(params.model))
+        self.manifest = load(locate('models', params.model))
         self._write = self.writer(self.manifest)
         self._stats: dict[str, Window] = {}
         self._loss: Exception | None = None

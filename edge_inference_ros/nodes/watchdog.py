@@ -1,0 +1,197 @@
+"""Forwards what is fresh enough for the robot's speed, and says aloud what is not.
+
+A process of its own, so that it shares no interpreter with what it guards. Messages are forwarded
+by their bytes: the header is read from their front, the payload is neither touched nor decoded.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType
+
+from edge_inference_ros.core.cdr import Reader, peek_header
+from edge_inference_ros.core.freshness import Guard, Source, SourceStatus, Status, Verdict
+from edge_inference_ros.core.latency import monotonic_ns
+from edge_inference_ros.core.params import load_yaml
+from edge_inference_ros.core.robot import RobotProfile
+from edge_inference_ros.core.share import locate
+from edge_inference_ros.core.timeline import Instant
+from edge_inference_ros.core.types import RosNs
+from edge_inference_ros.errors import BadStamp, ConfigError
+from edge_inference_ros.nodes import process, qos
+from edge_inference_ros.nodes._wire import diagnostics
+from edge_inference_ros.nodes.base import EdgeNode
+from edge_inference_ros.nodes.watchdog_params import WatchdogParams
+
+_COMMANDS = {'Twist': Twist, 'TwistStamped': TwistStamped}
+MS = 1e-6
+
+
+class Watchdog(EdgeNode[WatchdogParams]):
+    """Guards ``topics``: what is fresh comes out unchanged as ``fresh/<topic>``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('watchdog', WatchdogParams, **options)
+
+    def configure(self, keep: ExitStack) -> None:
+        """Load the robot's profile, make the guard and the publishers."""
+        params = self.parameters.read()
+        self._kinds = [(topic, message_type(kind)) for topic, kind in params.kinds]
+        self._guard = Guard(
+            robot_profile(params.robot),
+            [Source(topic, required=topic not in params.optional) for topic, _ in params.kinds],
+            sim_time=bool(self.get_parameter('use_sim_time').value),
+        )
+        for refusal in process.real_time(
+            priority=params.priority, cpus=[params.cpu] if params.cpu >= 0 else []
+        ):
+            self.get_logger().warning(refusal)
+        self._freshness = self.create_publisher(DiagnosticArray, 'freshness', qos.heartbeat())
+        keep.callback(self.destroy_publisher, self._freshness)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos.output())
+        keep.callback(self.destroy_publisher, self._diagnostics)
+
+    def activate(self, keep: ExitStack) -> None:
+        """Subscribe to everything as bytes, and start to tick."""
+        params = self.parameters.current
+        for topic, kind in self._kinds:
+            fresh = self.create_publisher(kind, f'fresh/{topic}', qos.output())
+            keep.callback(self.destroy_publisher, fresh)
+            self._listen(kind, topic, partial(self._arrived, topic, fresh.publish), keep)
+        self._listen(Odometry, 'odom', self._moved, keep)
+        if params.command != 'none':
+            self._listen(_COMMANDS[params.command], 'cmd_vel', self._commanded, keep)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        for period_s, look in (
+            (params.tick_s, self._tick),
+            (params.diagnostics_period_s, self._report),
+        ):
+            timer = self.create_timer(period_s, look, clock=steady)
+            keep.callback(self.destroy_timer, timer)
+        process.settle()
+
+    def _listen(
+        self, kind: Any, topic: str, receive: Callable[[bytes], None], keep: ExitStack
+    ) -> None:
+        subscription = qos.subscribe(
+            self,
+            kind,
+            topic,
+            receive,
+            raw=True,
+            on_mismatch=lambda mismatch: self.get_logger().error(str(mismatch)),
+        )
+        keep.callback(self.destroy_subscription, subscription)
+
+    def _now(self) -> Instant:
+        """The ROS clock first: see ``core/timeline.py``."""
+        return Instant(RosNs(self.get_clock().now().nanoseconds), monotonic_ns())
+
+    def _arrived(self, topic: str, forward: Callable[[bytes], None], data: bytes) -> None:
+        now = self._now()
+        try:
+            stamp_ns, frame_id = peek_header(data)
+        except BadStamp:
+            self._guard.judge(topic, RosNs(0), '', now, payload=Verdict.MALFORMED)
+            return
+        if self._guard.judge(topic, stamp_ns, frame_id, now).forwarded:
+            forward(data)
+
+    def _moved(self, data: bytes) -> None:
+        stamp_ns, (vx, vy, _, _, _, wz) = read_odometry(data)
+        self._guard.moved(stamp_ns, vx, vy, wz, self._now())
+
+    def _commanded(self, data: bytes) -> None:
+        reader = Reader(data, BadStamp)
+        if self.parameters.current.command == 'TwistStamped':
+            reader.header()
+        vx, vy, _, _, _, wz = reader.doubles(6, 'twist')
+        self._guard.commanded(vx, vy, wz, self._now())
+
+    def _tick(self) -> None:
+        """Judge what is held and beat: silence must be noticed too."""
+        now = self._now()
+        status = self._guard.tick(now)
+        rows = [_row(source) for source in status.sources]
+        self._freshness.publish(diagnostics(now.ros_ns, '', [_summary(status), *rows]))
+        self._status = status
+
+    def _report(self) -> None:
+        now = self._now()
+        status = self._guard.tick(now)
+        name = self.get_fully_qualified_name()
+        rows = [
+            (row[0], f'{name}: {row[1]}', *row[2:])
+            for row in (_summary(status), *map(_row, status.sources))
+        ]
+        self._diagnostics.publish(diagnostics(now.ros_ns, '', rows))
+
+
+def message_type(name: str) -> Any:
+    """The class of a message type such as 'vision_msgs/msg/Detection2DArray'.
+
+    Raises:
+        ConfigError: not a message type that is installed here.
+    """
+    package, _, kind = name.partition('/msg/')
+    try:
+        return getattr(import_module(f'{package}.msg'), kind)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f'types: {name!r} is not an installed message type: {error}') from error
+
+
+def robot_profile(name: str) -> RobotProfile:
+    """A profile of config/robots by name, or the one in a YAML file.
+
+    Raises:
+        ConfigError: there is none, or it contradicts itself.
+    """
+    file = name if name.endswith('.yaml') else f'{name}.yaml'
+    return load_yaml(RobotProfile, locate('config/robots', file))
+
+
+def read_odometry(data: bytes) -> tuple[RosNs, tuple[float, ...]]:
+    """Stamp and twist (vx vy vz wx wy wz, base frame) of a serialised nav_msgs/Odometry."""
+    reader = Reader(data, BadStamp)
+    stamp_ns, _ = reader.header()
+    reader.text('child_frame_id')
+    reader.doubles(7 + 36, 'pose')
+    return stamp_ns, reader.doubles(6, 'twist')
+
+
+def _summary(status: Status) -> tuple[int, str, str, str, dict[str, str]]:
+    motion = status.motion
+    values = {'v_assumed_mps': f'{motion.v_mps:.3f}', 'odometry': motion.fault or 'ok'}
+    return int(status.level), 'perception', status.state.name, '', values
+
+
+def _row(source: SourceStatus) -> tuple[int, str, str, str, dict[str, str]]:
+    values = {'verdict': source.last.value, 'required': str(source.required).lower()}
+    if held := source.held:
+        values |= {
+            'age_ms': f'{held.age_ns * MS:.3f}',
+            'deadline_ms': f'{held.deadline_ns * MS:.3f}',
+            'travelled_m': f'{held.travelled_m:.4f}',
+            'expires_at_ns': str(held.expires_at_ns),
+            'v_assumed_mps': f'{held.v_assumed_mps:.3f}',
+        }
+    values |= {verdict.value: str(count) for verdict, count in source.counts.items() if count}
+    return int(source.level), source.name, source.state.name, '', values
+
+
+def main() -> int:
+    """Run the node as a process."""
+    return process.run(Watchdog)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
