@@ -1,0 +1,292 @@
+"""How far the robot has moved since an instant: an odometer that never reads too little.
+
+Speed times age is wrong exactly when it matters: a robot that brakes from 1.5 m/s to rest in
+0.6 s has moved 0.45 m since, and its speed times the age is 0. So the path itself is integrated,
+over an upper bound of the speed between samples:
+
+* from a sample the robot can only have gained a_acc t, up to v_cap; so the bound is
+  min(v0 + a_acc t, max(v_cap, v0)) until the next sample, however that sample came about;
+* if the next sample v1 is faster than this explains (noise, a descent), the bound is v1;
+* a gap, and any time in which a bad sample was seen, counts at v_cap;
+* a command leads motion: the bound is at least what was commanded meanwhile;
+* speeds above v_cap are believed when the sample before makes them possible. One that would take
+  more than 1 g is a spike: it counts at v_cap, but still tightens the deadline.
+
+The same bound, with its own limits, holds for the yaw rate.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from enum import Enum
+from typing import NamedTuple
+
+from edge_inference_ros.core.deadline import reach
+from edge_inference_ros.core.robot import GRAVITY_MPS2, RobotProfile
+
+S_PER_NS = 1e-9
+SPIKE_RADPS2 = 30.0
+"""Nothing that carries a camera changes its yaw rate faster; a reading that does is a spike."""
+
+
+class OdometryFault(Enum):
+    """Why the caps are used instead of odometry."""
+
+    ABSENT = 'no odometry yet'
+    STALE = 'odometry too old'
+    NONFINITE = 'odometry is not a number'
+    FUTURE = 'odometry is stamped in the future'
+
+
+class Motion(NamedTuple):
+    """How fast the robot may be moving now.
+
+    Attributes:
+        v_mps: speed, from odometry or command, whichever is greater; grown by a_acc since.
+        w_radps: yaw rate, likewise, not grown.
+        toward: directions of travel, bits of ``core/robot.py``.
+        fault: why v and w are the caps; None when they are measured.
+    """
+
+    v_mps: float
+    w_radps: float
+    toward: int
+    fault: OdometryFault | None
+
+
+class Travel(NamedTuple):
+    """How far the robot may have moved: path length in m, rotation in rad, neither signed."""
+
+    path_m: float
+    turn_rad: float
+
+
+class _Bound(NamedTuple):
+    """A rate that is not exceeded: min(start + gain t, top), t after a sample."""
+
+    start: float
+    gain: float
+    top: float
+
+    def over(self, t_s: float) -> float:
+        return reach(self.start, t_s, a=self.gain, cap=self.top)
+
+
+class _Leg(NamedTuple):
+    """What the odometer read at a sample, and the bounds from there to the next."""
+
+    path_m: float
+    turn_rad: float
+    v: _Bound
+    w: _Bound
+
+    def after(self, t_s: float) -> tuple[float, float]:
+        return self.path_m + self.v.over(t_s), self.turn_rad + self.w.over(t_s)
+
+
+class Odometry:
+    """A bounded history of motion on the axis of ``core/timeline.py``.
+
+    Feed it from one thread. Reading costs one bisection; memory does not grow.
+
+    Attributes:
+        robot: the limits; may be replaced while running.
+        late: samples that came out of order. They are not needed: the bound covers them.
+    """
+
+    __slots__ = (
+        '_capacity',
+        '_command',
+        '_command_ns',
+        '_fault',
+        '_floor',
+        '_last',
+        '_legs',
+        '_skew_ns',
+        '_times',
+        'late',
+        'robot',
+    )
+
+    def __init__(self, robot: RobotProfile, *, skew_ns: int = 0, capacity: int = 1024) -> None:
+        self.robot = robot
+        self._skew_ns = skew_ns
+        self._capacity = capacity
+        self.late = 0
+        self.flush()
+
+    def flush(self) -> None:
+        """Forget everything: time itself has jumped."""
+        self._times: list[int] = []
+        self._legs: list[_Leg] = []
+        self._last = (0.0, 0.0, 0)
+        self._fault: OdometryFault | None = OdometryFault.ABSENT
+        self._floor = (0.0, 0.0)
+        self._command = (0.0, 0.0, 0)
+        self._command_ns: int | None = None
+
+    def command(self, vx: float, vy: float, wz: float, *, now_ns: int) -> None:
+        """Take note of a velocity command, m/s and rad/s in the base frame.
+
+        One that is not a number could mean anything and counts as the caps.
+        """
+        v, w, toward = math.hypot(vx, vy), abs(wz), 0
+        if math.isfinite(v + w):
+            toward = self.robot.toward(vx, vy)
+        else:
+            v, w = self.robot.v_cap_mps, self.robot.w_cap_radps
+        self._command, self._command_ns = (v, w, toward), now_ns
+        self._raise_floor(v, w)
+
+    def add(self, place_ns: int, vx: float, vy: float, wz: float, *, now_ns: int) -> bool:
+        """Take one sample, m/s and rad/s in the base frame; False if it cannot be used.
+
+        Args:
+            place_ns: when it was measured, on the axis.
+            vx: forward.
+            vy: to the left.
+            wz: yaw rate.
+            now_ns: when it arrived, on the axis.
+        """
+        v, w = math.hypot(vx, vy), abs(wz)
+        if not math.isfinite(v + w):
+            return self._doubt(OdometryFault.NONFINITE)
+        if place_ns > now_ns + self._skew_ns:
+            return self._doubt(OdometryFault.FUTURE)
+        if self._times and place_ns <= self._times[-1]:
+            self.late += 1
+            return False
+        self._append(place_ns, v, w)
+        self._last = (v, w, self.robot.toward(vx, vy))
+        self._fault = None
+        self._floor = self._commanded(now_ns)[:2]
+        return True
+
+    def motion(self, now_ns: int) -> Motion:
+        """How fast the robot may be moving at ``now_ns``."""
+        robot = self.robot
+        command_v, command_w, toward = self._commanded(now_ns)
+        if fault := self.fault(now_ns):
+            return Motion(
+                max(robot.v_cap_mps, command_v, self._legs[-1].v.start if self._legs else 0.0),
+                max(robot.w_cap_radps, command_w, self._legs[-1].w.start if self._legs else 0.0),
+                toward,
+                fault,
+            )
+        v, w, moving = self._last
+        v = max(v, command_v)
+        age_s = max(0, now_ns - self._times[-1]) * S_PER_NS
+        grown = min(v + robot.a_acc_mps2 * age_s, max(robot.v_cap_mps, v))
+        return Motion(grown, max(w, command_w), moving | toward, None)
+
+    def fault(self, now_ns: int) -> OdometryFault | None:
+        """Why the caps hold at ``now_ns``; None when odometry is sound."""
+        if self._fault:
+            return self._fault
+        if now_ns - self._times[-1] > self.robot.odom_timeout_s / S_PER_NS:
+            return OdometryFault.STALE
+        return None
+
+    def since(self, place_ns: int, now_ns: int) -> Travel:
+        """How far the robot may have moved from ``place_ns`` to ``now_ns``."""
+        if place_ns >= now_ns:
+            return Travel(0.0, 0.0)
+        robot = self.robot
+        if not self._times:
+            age_s = (now_ns - place_ns) * S_PER_NS
+            return Travel(robot.v_cap_mps * age_s, robot.w_cap_radps * age_s)
+        tail = self._tail(now_ns)
+        path_m, turn_rad = self._read(now_ns, tail)
+        from_m, from_rad = self._read(place_ns, tail)
+        return Travel(path_m - from_m, turn_rad - from_rad)
+
+    def _doubt(self, fault: OdometryFault) -> bool:
+        self._fault = fault
+        self._raise_floor(self.robot.v_cap_mps, self.robot.w_cap_radps)
+        return False
+
+    def _raise_floor(self, v: float, w: float) -> None:
+        self._floor = (max(self._floor[0], v), max(self._floor[1], w))
+
+    def _commanded(self, now_ns: int) -> tuple[float, float, int]:
+        alive_ns = self.robot.command_timeout_s / S_PER_NS
+        if self._command_ns is None or now_ns - self._command_ns > alive_ns:
+            return (0.0, 0.0, 0)
+        return self._command
+
+    def _append(self, place_ns: int, v: float, w: float) -> None:
+        """Close the leg before the sample and open the one after it."""
+        robot = self.robot
+        path_m = turn_rad = 0.0
+        if self._times:
+            span_s = (place_ns - self._times[-1]) * S_PER_NS
+            v = _sure(v, self._last[0], robot.v_cap_mps, GRAVITY_MPS2 * span_s)
+            w = _sure(w, self._last[1], robot.w_cap_radps, SPIKE_RADPS2 * span_s)
+            self._legs[-1] = leg = self._closed(self._legs[-1], v, w, span_s)
+            path_m, turn_rad = leg.after(span_s)
+        self._times.append(place_ns)
+        self._legs.append(
+            _Leg(
+                path_m,
+                turn_rad,
+                _Bound(v, robot.a_acc_mps2, max(robot.v_cap_mps, v)),
+                _Bound(w, robot.alpha_acc_radps2, max(robot.w_cap_radps, w)),
+            )
+        )
+        if len(self._times) >= 2 * self._capacity:
+            del self._times[: self._capacity]
+            del self._legs[: self._capacity]
+
+    def _closed(self, leg: _Leg, v: float, w: float, span_s: float) -> _Leg:
+        """The leg, once the sample at its end is known to read ``v`` and ``w``."""
+        floor_v, floor_w = self._floor
+        gap = span_s > self.robot.odom_timeout_s
+        return leg._replace(
+            v=_between(leg.v, v, floor=floor_v, span_s=span_s, gap=gap),
+            w=_between(leg.w, w, floor=floor_w, span_s=span_s, gap=gap),
+        )
+
+    def _tail(self, now_ns: int) -> _Leg:
+        """The leg from the newest sample on, whose end is not known."""
+        leg, (floor_v, floor_w) = self._legs[-1], self._floor
+        lost = self.fault(now_ns) is not None
+        return leg._replace(
+            v=_open(leg.v, floor=floor_v, lost=lost), w=_open(leg.w, floor=floor_w, lost=lost)
+        )
+
+    def _read(self, at_ns: int, tail: _Leg) -> tuple[float, float]:
+        """What the odometer shows at ``at_ns``; before the oldest sample it ran at the caps."""
+        times = self._times
+        if at_ns >= times[-1]:
+            return tail.after((at_ns - times[-1]) * S_PER_NS)
+        if at_ns < times[0]:
+            first, before_s = self._legs[0], (times[0] - at_ns) * S_PER_NS
+            return (
+                first.path_m - first.v.top * before_s,
+                first.turn_rad - first.w.top * before_s,
+            )
+        i = bisect_right(times, at_ns) - 1
+        return self._legs[i].after((at_ns - times[i]) * S_PER_NS)
+
+
+def _sure(rate: float, before: float, cap: float, most_change: float) -> float:
+    """``rate``, unless it is beyond the cap and out of reach from the sample before."""
+    if rate <= cap or rate - before <= most_change:
+        return rate
+    return max(cap, before)
+
+
+def _open(bound: _Bound, *, floor: float, lost: bool) -> _Bound:
+    top = max(bound.top, floor)
+    return _Bound(top if lost else max(bound.start, floor), bound.gain, top)
+
+
+def _between(bound: _Bound, end: float, *, floor: float, span_s: float, gap: bool) -> _Bound:
+    start, end = max(bound.start, floor), max(end, floor)
+    top = max(bound.top, start, end)
+    if gap:
+        return _Bound(top, bound.gain, top)
+    if end > start + bound.gain * span_s:
+        return _Bound(end, bound.gain, end)
+    return _Bound(start, bound.gain, top)
