@@ -116,7 +116,8 @@ def _without_rules(schema: type[Any]) -> type[Any]:
 
 
 def _descriptor(spec: Spec, value: Any) -> ParameterDescriptor:
-    text = ParameterDescriptor(description=spec.doc)
+    # rclpy takes an empty list for bytes, so a list keeps no type of its own; we check it.
+    text = ParameterDescriptor(description=spec.doc, dynamic_typing=isinstance(value, list))
     if spec.choices:
         text.additional_constraints = f'one of {", ".join(spec.choices)}'
     if spec.low is None and spec.high is None:

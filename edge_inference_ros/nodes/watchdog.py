@@ -19,13 +19,11 @@ from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 
 from edge_inference_ros.core.cdr import Reader, peek_header
-from edge_inference_ros.core.freshness import Guard, Source, SourceStatus, Status, Verdict
+from edge_inference_ros.core.freshness import Guard
 from edge_inference_ros.core.latency import monotonic_ns
-from edge_inference_ros.core.params import load_yaml
-from edge_inference_ros.core.robot import RobotProfile
-from edge_inference_ros.core.share import locate
 from edge_inference_ros.core.timeline import Instant
 from edge_inference_ros.core.types import RosNs
+from edge_inference_ros.core.verdict import Source, SourceStatus, Status, Verdict
 from edge_inference_ros.errors import BadStamp, ConfigError
 from edge_inference_ros.nodes import process, qos
 from edge_inference_ros.nodes._wire import diagnostics
@@ -34,6 +32,9 @@ from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 
 _COMMANDS = {'Twist': Twist, 'TwistStamped': TwistStamped}
 MS = 1e-6
+
+ODOMETRY_DEPTH = 20
+"""Of odometry every sample counts: one that is superseded unread leaves a gap at full speed."""
 
 
 class Watchdog(EdgeNode[WatchdogParams]):
@@ -47,8 +48,9 @@ class Watchdog(EdgeNode[WatchdogParams]):
         params = self.parameters.read()
         self._kinds = [(topic, message_type(kind)) for topic, kind in params.kinds]
         self._guard = Guard(
-            robot_profile(params.robot),
-            [Source(topic, required=topic not in params.optional) for topic, _ in params.kinds],
+            params,
+            [Source(topic, required=topic not in params.optional) for topic in params.topics],
+            rules=params,
             sim_time=bool(self.get_parameter('use_sim_time').value),
         )
         for refusal in process.real_time(
@@ -67,7 +69,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
             fresh = self.create_publisher(kind, f'fresh/{topic}', qos.output())
             keep.callback(self.destroy_publisher, fresh)
             self._listen(kind, topic, partial(self._arrived, topic, fresh.publish), keep)
-        self._listen(Odometry, 'odom', self._moved, keep)
+        self._listen(Odometry, 'odom', self._moved, keep, depth=ODOMETRY_DEPTH)
         if params.command != 'none':
             self._listen(_COMMANDS[params.command], 'cmd_vel', self._commanded, keep)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -79,14 +81,28 @@ class Watchdog(EdgeNode[WatchdogParams]):
             keep.callback(self.destroy_timer, timer)
         process.settle()
 
+    def adapt(self, params: WatchdogParams) -> None:
+        """Judge by the new profile from the next tick on."""
+        if self.is_configured:
+            self._guard.reconfigure(params)
+
     def _listen(
-        self, kind: Any, topic: str, receive: Callable[[bytes], None], keep: ExitStack
+        self,
+        kind: Any,
+        topic: str,
+        receive: Callable[[bytes], None],
+        keep: ExitStack,
+        *,
+        depth: int = 1,
     ) -> None:
+        profile = qos.follow(self, topic)
+        profile.depth = depth
         subscription = qos.subscribe(
             self,
             kind,
             topic,
             receive,
+            qos=profile,
             raw=True,
             on_mismatch=lambda mismatch: self.get_logger().error(str(mismatch)),
         )
@@ -123,7 +139,6 @@ class Watchdog(EdgeNode[WatchdogParams]):
         status = self._guard.tick(now)
         rows = [_row(source) for source in status.sources]
         self._freshness.publish(diagnostics(now.ros_ns, '', [_summary(status), *rows]))
-        self._status = status
 
     def _report(self) -> None:
         now = self._now()
@@ -149,16 +164,6 @@ def message_type(name: str) -> Any:
         raise ConfigError(f'types: {name!r} is not an installed message type: {error}') from error
 
 
-def robot_profile(name: str) -> RobotProfile:
-    """A profile of config/robots by name, or the one in a YAML file.
-
-    Raises:
-        ConfigError: there is none, or it contradicts itself.
-    """
-    file = name if name.endswith('.yaml') else f'{name}.yaml'
-    return load_yaml(RobotProfile, locate('config/robots', file))
-
-
 def read_odometry(data: bytes) -> tuple[RosNs, tuple[float, ...]]:
     """Stamp and twist (vx vy vz wx wy wz, base frame) of a serialised nav_msgs/Odometry."""
     reader = Reader(data, BadStamp)
@@ -170,7 +175,8 @@ def read_odometry(data: bytes) -> tuple[RosNs, tuple[float, ...]]:
 
 def _summary(status: Status) -> tuple[int, str, str, str, dict[str, str]]:
     motion = status.motion
-    values = {'v_assumed_mps': f'{motion.v_mps:.3f}', 'odometry': motion.fault or 'ok'}
+    odometry = motion.fault.value if motion.fault else 'ok'
+    values = {'v_assumed_mps': f'{motion.v_mps:.3f}', 'odometry': odometry}
     return int(status.level), 'perception', status.state.name, '', values
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_inference_ros.core.params import param
+from edge_inference_ros.core.robot import RobotProfile
+from edge_inference_ros.core.standing import Rules
 
 
 @dataclass(frozen=True)
-class WatchdogParams:
-    """What may be said to a watchdog; the names in ``topics`` are relative and can be remapped."""
+class WatchdogParams(RobotProfile, Rules):
+    """The robot's profile, the rules of judgement, and what to guard.
+
+    The names in ``topics`` are relative and can be remapped; config/robots has profiles.
+    """
 
     topics: tuple[str, ...] = param(('detections',), 'what to guard; comes out as fresh/<topic>')
     types: tuple[str, ...] = param(
         ('vision_msgs/msg/Detection2DArray',), 'message type of each topic, or one for all'
     )
     optional: tuple[str, ...] = param((), 'of the topics, those the robot may move without')
-    robot: str = param('indoor_amr', 'a profile in config/robots, or the path of a YAML file')
     command: str = param(
         'none',
         'message type of cmd_vel, which leads motion',
@@ -30,7 +34,7 @@ class WatchdogParams:
 
     def faults(self) -> list[str]:
         """Rules that concern several fields."""
-        faults = []
+        faults = [*RobotProfile.faults(self), *Rules.faults(self)]
         if len(set(self.topics)) != len(self.topics) or not self.topics:
             faults.append(f'topics = {self.topics!r}: expected at least one, each once')
         if len(self.types) not in (1, len(self.topics)):

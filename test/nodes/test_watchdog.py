@@ -1,0 +1,264 @@
+"""On a real graph: what is fresh goes through by its bytes, and silence is reported."""
+
+import pytest
+
+pytestmark = pytest.mark.ros
+
+S = 10**9
+
+
+class Rig:
+    """A watchdog with a detector to guard, an odometer, and ears on its outputs."""
+
+    def __init__(self, ros, **params):
+        from diagnostic_msgs.msg import DiagnosticArray
+        from nav_msgs.msg import Odometry
+        from rclpy.parameter import Parameter
+        from vision_msgs.msg import Detection2DArray
+
+        from edge_inference_ros.nodes.watchdog import Watchdog
+
+        overrides = [Parameter(name, value=value) for name, value in params.items()]
+        self.ros = ros
+        self.node = ros.add(Watchdog(context=ros.context, parameter_overrides=overrides))
+        self.fresh = ros.collect(Detection2DArray, 'fresh/detections', raw=True)
+        self.beats = ros.collect(DiagnosticArray, 'freshness')
+        self.diagnostics = ros.collect(DiagnosticArray, '/diagnostics')
+        self.detector = ros.publisher(Detection2DArray, 'detections')
+        self.odometer = ros.publisher(Odometry, 'odom')
+
+    def start(self):
+        from rclpy.lifecycle import TransitionCallbackReturn
+
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.ros.until(self.detector.get_subscription_count, what='the detector to be heard')
+        self.ros.until(self.odometer.get_subscription_count, what='the odometer to be heard')
+        self.ros.until(lambda: self.node.count_subscribers('fresh/detections'), what='ears')
+        self.ros.until(lambda: self.beats, what='a heartbeat')
+        self.samples, hear = 0, self.node._guard.moved
+
+        def moved(*sample):
+            self.samples += 1
+            return hear(*sample)
+
+        self.node._guard.moved = moved
+        return self
+
+    def now_ns(self):
+        return self.node.get_clock().now().nanoseconds
+
+    def drive(self, v_mps, *, since_s=1.0):
+        """The odometry of the last second at a constant speed, heard."""
+        from nav_msgs.msg import Odometry
+
+        start_ns = self.now_ns() - int(since_s * S)
+        for n in range(11):
+            msg = Odometry(child_frame_id='base_link')
+            stamp_ns = start_ns + n * int(since_s * S / 10)
+            msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, S)
+            msg.header.frame_id = 'odom'
+            msg.twist.twist.linear.x = v_mps
+            before = self.samples
+            self.odometer.publish(msg)
+            self.ros.until(lambda before=before: self.samples > before, what='odometry')
+
+    def detect(self, *, age_s=0.0, stamp_ns=None, frame_id='camera'):
+        """One detection array, judged; its bytes and stamp."""
+        from rclpy.serialization import serialize_message
+        from vision_msgs.msg import Detection2DArray
+
+        stamp_ns = self.now_ns() - int(age_s * S) if stamp_ns is None else stamp_ns
+        msg = Detection2DArray()
+        msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, S)
+        msg.header.frame_id = frame_id
+        data = bytes(serialize_message(msg))
+        before = self.judged()
+        self.detector.publish(data)
+        self.ros.until(lambda: self.judged() > before, what='a verdict')
+        return data, stamp_ns
+
+    def judged(self):
+        counts = self.node._guard.tick(self.node._now()).sources[0].counts
+        return sum(counts.values())
+
+    def row(self, name='detections'):
+        return next(status for status in self.beats[-1].status if status.name == name)
+
+    def source(self):
+        return {item.key: item.value for item in self.row().values}
+
+    def summary(self):
+        return {item.key: item.value for item in self.row('perception').values}
+
+    def until_verdict(self, verdict):
+        self.ros.until(lambda: verdict in self.source(), what=f'{verdict} in the heartbeat')
+        return self.source()
+
+
+@pytest.fixture
+def rig(ros):
+    return Rig(ros)
+
+
+def test_what_is_fresh_goes_through_byte_for_byte(rig):
+    rig.start().drive(0.5)
+
+    data, _ = rig.detect(age_s=0.05)
+    rig.ros.until(lambda: rig.fresh, what='the forwarded message')
+
+    assert rig.fresh == [data]
+    assert rig.until_verdict('OK')['OK'] == '1'
+
+
+@pytest.mark.parametrize(
+    ('v_mps', 'age_s', 'verdict'),
+    [
+        (1.5, 0.25, 'STALE_AGE'),  # the deadline at 1.5 m/s is 0.2 s
+        (0.0, 0.60, 'STALE_AGE'),  # at rest it is the cap, 0.5 s
+        (0.5, -1.0, 'FUTURE'),
+    ],
+)
+def test_what_is_not_fresh_is_refused_by_name(rig, v_mps, age_s, verdict):
+    rig.start().drive(v_mps)
+
+    rig.detect(age_s=age_s)
+
+    assert rig.until_verdict(verdict)['verdict'] == verdict
+    assert not rig.fresh
+
+
+def test_the_same_age_is_fresh_at_a_lower_speed(rig):
+    rig.start().drive(0.2)
+
+    rig.detect(age_s=0.25)
+    rig.ros.until(lambda: rig.fresh, what='the forwarded message')
+
+
+def test_zero_repeated_and_out_of_order_stamps_are_refused(rig):
+    rig.start().drive(0.0)
+    _, stamp_ns = rig.detect()
+
+    for stamp, verdict in (
+        (0, 'ZERO_STAMP'),
+        (stamp_ns, 'REPEATED'),
+        (stamp_ns - 1, 'OUT_OF_ORDER'),
+    ):
+        rig.detect(stamp_ns=stamp)
+        assert rig.until_verdict(verdict)[verdict] == '1'
+
+    assert len(rig.fresh) == 1
+
+
+def test_a_message_from_another_frame_is_refused(rig):
+    rig.start().drive(0.0)
+    rig.detect()
+
+    rig.detect(frame_id='somewhere_else')
+
+    rig.until_verdict('MALFORMED')
+    assert len(rig.fresh) == 1
+
+
+def test_without_odometry_the_highest_speed_is_assumed(rig):
+    rig.start()
+
+    rig.detect(age_s=0.25)
+    rig.detect(age_s=0.1)
+
+    assert rig.until_verdict('NO_ODOM')['STALE_AGE'] == '1'
+    assert rig.summary()['odometry'] == 'no odometry yet'
+
+
+def test_silence_becomes_stale_and_the_heartbeat_goes_on(rig):
+    rig.start().drive(1.0)
+    for _ in range(3):
+        rig.detect()
+    rig.ros.until(lambda: rig.row().message == 'VALID', what='VALID')
+
+    rig.ros.until(lambda: rig.row().message == 'STALE', what='STALE')
+
+    assert rig.row('perception').level == b'\x02'
+    beats = len(rig.beats)
+    rig.ros.until(lambda: len(rig.beats) > beats + 3, what='more heartbeats')
+
+
+def test_the_heartbeat_says_until_when_a_prediction_may_be_used(rig):
+    rig.start().drive(1.0)
+    _, stamp_ns = rig.detect()
+
+    expires_at_ns = int(rig.until_verdict('OK')['expires_at_ns'])
+
+    assert stamp_ns < expires_at_ns <= stamp_ns + 0.5 * S
+
+
+def test_the_profile_changes_while_running(rig):
+    from rclpy.parameter import Parameter
+
+    rig.start().drive(1.0)
+    rig.detect(age_s=0.2)
+    rig.ros.until(lambda: rig.fresh, what='the forwarded message')
+
+    (answer,) = rig.node.set_parameters([Parameter('d_max_m', value=0.1)])
+    assert answer.successful
+    rig.drive(1.0)
+    rig.detect(age_s=0.15)
+
+    rig.until_verdict('STALE_AGE')
+    assert len(rig.fresh) == 1
+
+
+@pytest.mark.parametrize(
+    ('params', 'words'),
+    [
+        ({'d_max_m': -1.0}, 'd_max_m'),
+        ({'d_max_m': float('nan')}, 'd_max_m'),
+        ({'margin_m': 9.0}, 'margin_m'),
+        ({'topics': ['a', 'a']}, 'each once'),
+        ({'types': ['no_such/msg/Type']}, 'no_such'),
+        ({'types': ['nonsense']}, 'nonsense'),
+        ({'optional': ['b']}, "'b'"),
+        ({'optional': ['detections']}, 'no source is required'),
+        ({'tick': 0.02}, 'did you mean tick_s?'),
+    ],
+)
+def test_a_configuration_that_cannot_be_honoured_is_refused_in_words(ros, params, words, capfd):
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    node = Rig(ros, **params).node
+
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert words in capfd.readouterr().err
+
+
+def test_several_topics_of_several_types_are_guarded(ros):
+    from sensor_msgs.msg import PointCloud2
+
+    rig = Rig(
+        ros,
+        topics=['detections', 'points'],
+        types=['vision_msgs/msg/Detection2DArray', 'sensor_msgs/msg/PointCloud2'],
+    )
+    fresh = ros.collect(PointCloud2, 'fresh/points')
+    rig.start()
+    lidar = ros.publisher(PointCloud2, 'points', readers=1)
+    ros.until(lambda: rig.node.count_subscribers('fresh/points'), what='ears')
+    msg = PointCloud2(data=bytes(1000))
+    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(rig.now_ns(), S)
+    lidar.publish(msg)
+    ros.until(lambda: fresh, what='the forwarded cloud')
+
+    assert fresh[0].header == msg.header
+    assert len(fresh[0].data) == 1000
+
+
+def test_a_velocity_command_counts_as_motion(ros):
+    from geometry_msgs.msg import Twist
+
+    rig = Rig(ros, command='Twist').start()
+    driver = ros.publisher(Twist, 'cmd_vel', readers=1)
+    rig.drive(0.0)
+    msg = Twist()
+    msg.linear.x = 1.4
+    driver.publish(msg)
+    ros.until(lambda: float(rig.summary()['v_assumed_mps']) > 1.3, what='the command')
