@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_inference_ros.core.scratch import Scratch
 
-_BLOCK = 320
+_BLOCK = 128
 
 
 def from_centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn (N, 4) centre x, centre y, width, height into x1 y1 x2 y2. A new array."""
     half = boxes[:, 2:] * np.float32(0.5)
     corners: NDArray[np.float32] = np.hstack((boxes[:, :2] - half, boxes[:, :2] + half))
-    return corners
-
-
-def from_sizes(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn (N, 4) left, top, width, height into x1 y1 x2 y2. A new array."""
-    corners = boxes.copy()
-    corners[:, 2:] += boxes[:, :2]
     return corners
 
 
@@ -99,20 +95,21 @@ class Suppression:
         iou_threshold: float,
     ) -> NDArray[np.bool_]:
         """(S, O) whether ``some`` overlap ``others`` too much. Borrowed until the next call."""
-        shared, side, edge = self._floats(3, len(some), len(others))
-        a, b = np.ascontiguousarray(boxes[some].T), np.ascontiguousarray(boxes[others].T)
-        _overlap(a[0], a[2], b[0], b[2], out=shared, spare=edge)
-        _overlap(a[1], a[3], b[1], b[3], out=side, spare=edge)
-        shared *= side
-        union = np.add(areas(boxes[some])[:, None], areas(boxes[others]), out=side)
+        one, other = boxes[some], boxes[others]
+        shared, union, *spare = self._floats(4, len(some), len(others))
+        _shared_length(one[:, 0], one[:, 2], other[:, 0], other[:, 2], out=shared, spare=spare)
+        _shared_length(one[:, 1], one[:, 3], other[:, 1], other[:, 3], out=union, spare=spare)
+        shared *= union
+        _every_pair(areas(one), areas(other), out=spare)
+        np.add(spare[0], spare[1], out=union)
         union -= shared
         union *= np.float32(iou_threshold)
         hit: NDArray[np.bool_]
         hit, same = self._bits(2, len(some), len(others))
         np.greater(shared, union, out=hit)
         if class_ids is not None:
-            np.equal(class_ids[some][:, None], class_ids[others], out=same)
-            hit &= same
+            _every_pair(class_ids[some], class_ids[others], out=spare)
+            hit &= np.equal(spare[0], spare[1], out=same)
         return hit
 
 
@@ -130,19 +127,27 @@ def nms(
     return order[Suppression()(boxes[order], ids, iou_threshold=iou_threshold, limit=limit)]
 
 
-def _overlap(
+def _every_pair(some: NDArray[Any], others: NDArray[Any], *, out: Sequence[NDArray[Any]]) -> None:
+    """Spread both over a matrix. Numpy's own broadcasting is no faster and allocates 64 kB."""
+    np.copyto(out[0], some[:, None])
+    np.copyto(out[1], others)
+
+
+def _shared_length(
     low: NDArray[np.float32],
     high: NDArray[np.float32],
     others_low: NDArray[np.float32],
     others_high: NDArray[np.float32],
     *,
     out: NDArray[np.float32],
-    spare: NDArray[np.float32],
+    spare: Sequence[NDArray[np.float32]],
 ) -> None:
     """Write into ``out`` the length every interval shares with every other."""
-    np.minimum(high[:, None], others_high, out=out)
-    np.maximum(low[:, None], others_low, out=spare)
-    np.subtract(out, spare, out=out)
+    one, other = spare
+    _every_pair(high, others_high, out=spare)
+    np.minimum(one, other, out=out)
+    _every_pair(low, others_low, out=spare)
+    out -= np.maximum(one, other, out=one)
     np.maximum(out, 0, out=out)
 
 

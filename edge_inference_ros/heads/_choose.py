@@ -68,3 +68,8 @@ def best_classes(scores: NDArray[np.float32], chosen: NDArray[np.intp]) -> NDArr
         part = slice(start, start + step)
         class_ids[part] = np.argmax(scores[:, chosen[part]], axis=0)
     return class_ids
+
+
+def valid_classes(class_ids: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
+    """(N,) whether a network's own (N,) class numbers name one of ``count`` classes."""
+    return (class_ids >= 0) & (class_ids < count)

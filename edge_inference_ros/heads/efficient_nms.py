@@ -1,0 +1,69 @@
+"""Reads the four outputs of TensorRT's EfficientNMS plug-in, in the order of the manifest.
+
+How many boxes ``[1, 1]``, boxes ``[1, most, 4]`` x1 y1 x2 y2, scores ``[1, most]`` and classes
+``[1, most]``. Suppression has happened in the network. Options: ``unit`` of the boxes, ``px`` of
+the input or ``fraction`` of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.types import Detections2D, Image, Tensors
+from edge_inference_ros.heads import _layout
+from edge_inference_ros.heads._choose import Choice, valid_classes
+from edge_inference_ros.heads._finish import Finish
+from edge_inference_ros.heads._fit import Canvas, Fit
+
+
+class Head:
+    """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
+
+    def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
+        said = _layout.options(manifest, {'unit': ('px', 'fraction')})
+        seen = manifest.input
+        size = (seen.width_px, seen.height_px) if said['unit'] == 'fraction' else (1, 1)
+        self.spec = manifest.head
+        self._unit_px = np.array(size * 2, np.float32)
+        self._classes = len(manifest.classes)
+        most = _layout.ANY
+        self._count, self._boxes, self._scores, self._class_ids = (
+            _layout.output(manifest, outputs, index=index, shape=shape, words=words)
+            for index, (shape, words) in enumerate(
+                (
+                    ((1, 1), '[1, 1], how many boxes'),
+                    ((1, most, 4), '[1, most, 4], boxes'),
+                    ((1, most), '[1, most], scores'),
+                    ((1, most), '[1, most], classes'),
+                )
+            )
+        )
+        self._canvas = Canvas(seen)
+        self._choose, self._finish = Choice(), Finish()
+
+    def prepare(self, sample: Image, inputs: Tensors) -> Fit:
+        """Resize ``sample`` into the network's input."""
+        return self._canvas.paint(sample, inputs)
+
+    def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
+        """Read boxes in the pixels of ``sample``, best first."""
+        spec = self.spec
+        boxes, scores = self._boxes.read(outputs), self._scores.read(outputs)
+        class_ids = self._class_ids.read(outputs)
+        count = float(np.nan_to_num(np.clip(self._count.read(outputs)[0], 0, len(scores))))
+        chosen = self._choose(
+            scores[: int(count)], at_least=spec.score_threshold, count=spec.candidates
+        )
+        chosen = chosen[valid_classes(class_ids[chosen], self._classes)]
+        with np.errstate(over='ignore', invalid='ignore'):  # what overflows is no box, and dropped
+            boxes_px = boxes[chosen] * self._unit_px
+        return self._finish(
+            sample,
+            fit,
+            spec,
+            boxes=boxes_px,
+            scores=scores[chosen],
+            class_ids=class_ids[chosen].astype(np.int32),
+            suppress=False,
+        )

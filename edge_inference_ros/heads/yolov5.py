@@ -1,0 +1,50 @@
+"""Reads ``[1, boxes, 5 + classes]``: YOLOv5 and v7, decoded as they export themselves.
+
+A box is centre x, centre y, width and height in pixels of the input, followed by its objectness
+and the class scores given an object; all of them probabilities.
+"""
+
+from __future__ import annotations
+
+from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.types import Detections2D, Image, Tensors
+from edge_inference_ros.heads import _layout
+from edge_inference_ros.heads._finish import Finish
+from edge_inference_ros.heads._fit import Canvas, Fit
+from edge_inference_ros.heads._objectness import ScoredRows
+
+
+class Head:
+    """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
+
+    def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
+        _layout.options(manifest, {})
+        self.spec = manifest.head
+        self._output = _layout.output(
+            manifest,
+            outputs,
+            index=0,
+            shape=(1, _layout.ANY, 5 + len(manifest.classes)),
+            words='[1, boxes, 5 + classes]',
+        )
+        self._canvas = Canvas(manifest.input)
+        self._choose, self._finish = ScoredRows(), Finish()
+
+    def prepare(self, sample: Image, inputs: Tensors) -> Fit:
+        """Resize ``sample`` into the network's input."""
+        return self._canvas.paint(sample, inputs)
+
+    def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
+        """Read boxes in the pixels of ``sample``, best first."""
+        spec = self.spec
+        rows = self._output.read(outputs)
+        chosen, scores, class_ids = self._choose(rows, spec)
+        return self._finish(
+            sample,
+            fit,
+            spec,
+            boxes=rows[chosen, :4],
+            scores=scores,
+            class_ids=class_ids,
+            centred=True,
+        )

@@ -1,0 +1,85 @@
+"""Reads ``[1, cells, 5 + classes]`` of YOLOX, whose boxes are relative to the cells of a grid.
+
+The cells of the finest grid come first, row by row (Ge et al., YOLOX, 2021; yolox/models/
+yolo_head.py, decode_outputs). A box is its centre's offset in cells and the logarithms of its
+sides in cells; objectness and class scores are probabilities. YOLOX letterboxes into the top left
+corner. Options: ``strides``, the cell sizes in pixels, ``8-16-32`` or ``8-16-32-64``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inference_ros.core.manifest import InputSpec, Manifest
+from edge_inference_ros.core.types import Detections2D, Image, Tensors
+from edge_inference_ros.errors import SpecMismatch
+from edge_inference_ros.heads import _layout
+from edge_inference_ros.heads._finish import Finish
+from edge_inference_ros.heads._fit import Canvas, Fit
+from edge_inference_ros.heads._objectness import ScoredRows
+
+_LONGEST_LOG = 20.0
+
+
+class Head:
+    """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
+
+    def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
+        said = _layout.options(manifest, {'strides': ('8-16-32', '8-16-32-64')})
+        self.spec = manifest.head
+        self._output = _layout.output(
+            manifest,
+            outputs,
+            index=0,
+            shape=(1, _layout.ANY, 5 + len(manifest.classes)),
+            words='[1, cells, 5 + classes]',
+        )
+        self._cells = _cells(manifest.input, [int(size) for size in said['strides'].split('-')])
+        if len(self._cells) != (count := outputs[self._output.name].shape[1]):
+            raise SpecMismatch(
+                f'strides {said["strides"]} make {len(self._cells)} cells of an input of'
+                f' {manifest.input.width_px}x{manifest.input.height_px}; output'
+                f' {self._output.name!r} has {count}: correct head.options.strides or input.shape'
+                ' in the manifest, or use head yolov5 if the network undoes its grid itself'
+            )
+        self._canvas = Canvas(manifest.input, corner=True)
+        self._choose, self._finish = ScoredRows(), Finish()
+
+    def prepare(self, sample: Image, inputs: Tensors) -> Fit:
+        """Resize ``sample`` into the network's input."""
+        return self._canvas.paint(sample, inputs)
+
+    def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
+        """Read boxes in the pixels of ``sample``, best first."""
+        spec = self.spec
+        rows = self._output.read(outputs)
+        chosen, scores, class_ids = self._choose(rows, spec)
+        return self._finish(
+            sample,
+            fit,
+            spec,
+            boxes=_leave_grid(rows[chosen, :4], self._cells[chosen]),
+            scores=scores,
+            class_ids=class_ids,
+            centred=True,
+        )
+
+
+def _cells(seen: InputSpec, strides: list[int]) -> NDArray[np.float32]:
+    """(N, 3) left and top in cells, and size in pixels, of every cell."""
+    grids = []
+    for stride in strides:
+        high, wide = seen.height_px // stride, seen.width_px // stride
+        top, left = np.divmod(np.arange(high * wide), wide)
+        grids.append(np.stack((left, top, np.full(high * wide, stride)), axis=1))
+    return np.concatenate(grids).astype(np.float32)
+
+
+def _leave_grid(boxes: NDArray[np.float32], cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn (N, 4) boxes relative to their cells into centres and sides in pixels, in place."""
+    with np.errstate(over='ignore', invalid='ignore'):  # what overflows is no box, and dropped
+        boxes[:, :2] += cells[:, :2]
+        np.exp(np.minimum(boxes[:, 2:], _LONGEST_LOG), out=boxes[:, 2:])
+        boxes *= cells[:, 2:]
+    return boxes
