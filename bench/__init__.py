@@ -1,0 +1,1 @@
+"""Measurements: ratios of two things done in turn, in one process run."""
