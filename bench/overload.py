@@ -113,9 +113,7 @@ def _measure(watch: Watch, seconds: float) -> None:
     ages = np.array([row['sensor_to_output'] for row in rows])
     bounds = np.array([2 * _service(row) + row['transport'] for row in rows])
     loaded_ms = float(np.median([_service(row) for row in rows]))
-    print(
-        f'alone, one frame takes {service_ms:.1f} ms; published {rate_hz:.0f} Hz for {seconds:.0f} s'
-    )
+    print(f'alone, a frame takes {service_ms:.1f} ms; {rate_hz:.0f} Hz for {seconds:.0f} s')
     print(f'processed {len(rows)}; superseded {last["superseded"]:.0f} of {last["received"]:.0f}')
     print(f'service under load    p50 {loaded_ms:.1f} ms')
     print(f'age at output         p50 {np.median(ages):.1f}  p99 {np.quantile(ages, 0.99):.1f}'
