@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from edge_inference_ros.sim.camera import Camera
 from edge_inference_ros.sim.dataset import too_hard
 from edge_inference_ros.sim.drive import Drive, Frame
 from edge_inference_ros.sim.lidar import POINT
-from edge_inference_ros.sim.solids import F32
+from edge_inference_ros.sim.solids import F32, vec
 
 CAMERA_FRAME, LIDAR_FRAME, BASE_FRAME, ODOM_FRAME = (
     'camera_optical_frame',
@@ -25,6 +25,9 @@ CAMERA_FRAME, LIDAR_FRAME, BASE_FRAME, ODOM_FRAME = (
     'base_link',
     'odom',
 )
+STRAIGHT = (0.0, 0.0, 0.0, 1.0)
+"""The quaternion that turns nothing."""
+
 TOPICS = {
     '/camera/image_raw': 'sensor_msgs/msg/Image',
     '/camera/camera_info': 'sensor_msgs/msg/CameraInfo',
@@ -43,9 +46,7 @@ VISION_MSGS = {
     'vision_msgs/msg/BoundingBox2D': (
         'vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n'
     ),
-    'vision_msgs/msg/BoundingBox3D': (
-        'geometry_msgs/Pose center\ngeometry_msgs/Vector3 size\n'
-    ),
+    'vision_msgs/msg/BoundingBox3D': ('geometry_msgs/Pose center\ngeometry_msgs/Vector3 size\n'),
     'vision_msgs/msg/ObjectHypothesis': 'string class_id\nfloat64 score\n',
     'vision_msgs/msg/ObjectHypothesisWithPose': (
         'vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n'
@@ -159,7 +160,7 @@ class Messages:
         time = self._make('builtin_interfaces/msg/Time', *divmod(stamp_ns, 1_000_000_000))
         return self._make('std_msgs/msg/Header', time, frame_id)
 
-    def _vector(self, xyz: Any, kind: str = 'Vector3') -> Any:
+    def _vector(self, xyz: Iterable[float], kind: str = 'Vector3') -> Any:
         return self._make(f'geometry_msgs/msg/{kind}', *(float(v) for v in xyz))
 
     def _pose(self, xyz: Any, quaternion: tuple[float, ...]) -> Any:
@@ -179,7 +180,7 @@ class Messages:
         return self._make('tf2_msgs/msg/TFMessage', [
             self._transform(stamp_ns, BASE_FRAME, CAMERA_FRAME, camera.mount_m,
                             quaternion_of(camera.in_base())),
-            self._transform(stamp_ns, BASE_FRAME, LIDAR_FRAME, lidar.mount_m, (0.0, 0.0, 0.0, 1.0)),
+            self._transform(stamp_ns, BASE_FRAME, LIDAR_FRAME, lidar.mount_m, STRAIGHT),
         ])  # fmt: skip
 
     def _odom_to_base(self, frame: Frame) -> Any:
@@ -205,8 +206,8 @@ class Messages:
     def _camera_info(self, stamp_ns: int) -> Any:
         camera = self._drive.camera
         k = intrinsics(camera)
-        p = np.hstack((k, np.zeros((3, 1))))
-        region = self._make('sensor_msgs/msg/RegionOfInterest', 0, 0, 0, 0, False)
+        p, do_rectify = np.hstack((k, np.zeros((3, 1)))), False
+        region = self._make('sensor_msgs/msg/RegionOfInterest', 0, 0, 0, 0, do_rectify)
         return self._make(
             'sensor_msgs/msg/CameraInfo', self._header(stamp_ns, CAMERA_FRAME), camera.height,
             camera.width, 'plumb_bob', np.zeros(5), k.ravel(), np.eye(3).ravel(), p.ravel(),
@@ -228,11 +229,11 @@ class Messages:
             fields.append(
                 self._make('sensor_msgs/msg/PointField', name, offset, number[kind.str], 1)
             )
-        cloud = frame.cloud
+        cloud, big_endian, dense = frame.cloud, False, True
         return self._make(
             'sensor_msgs/msg/PointCloud2', self._header(frame.stamp_ns, LIDAR_FRAME), 1,
-            len(cloud), fields, False, POINT.itemsize, POINT.itemsize * len(cloud),
-            np.frombuffer(cloud.tobytes(), np.uint8), True,
+            len(cloud), fields, big_endian, POINT.itemsize, POINT.itemsize * len(cloud),
+            np.frombuffer(cloud.tobytes(), np.uint8), dense,
         )  # fmt: skip
 
     def _found(self, row: int, frame: Frame, pose: Any) -> Any:
@@ -246,14 +247,14 @@ class Messages:
         truth, camera = frame.truth, self._drive.camera
         header = self._header(frame.stamp_ns, CAMERA_FRAME)
         shown = np.flatnonzero(~too_hard(truth, camera.height))
-        in_camera = (truth.centres_m - np.float32(camera.mount_m)) @ camera.in_base()
+        in_camera = (truth.centres_m - vec(*camera.mount_m)) @ camera.in_base()
         detections = []
         for row in shown.tolist():
             x1, y1, x2, y2 = truth.boxes_px[row].tolist()
             middle = self._make('vision_msgs/msg/Point2D', (x1 + x2) / 2, (y1 + y2) / 2)
             centre = self._make('vision_msgs/msg/Pose2D', middle, 0.0)
             box = self._make('vision_msgs/msg/BoundingBox2D', centre, x2 - x1, y2 - y1)
-            found = self._found(row, frame, self._pose(in_camera[row], (0.0, 0.0, 0.0, 1.0)))
+            found = self._found(row, frame, self._pose(in_camera[row], STRAIGHT))
             detections.append(self._make(
                 'vision_msgs/msg/Detection2D', header, [found], box, str(truth.actor[row])
             ))  # fmt: skip
@@ -262,7 +263,7 @@ class Messages:
     def _truth_3d(self, frame: Frame) -> Any:
         """Every body with at least one LiDAR point, in the LiDAR's frame."""
         truth, header = frame.truth, self._header(frame.stamp_ns, LIDAR_FRAME)
-        centres = truth.centres_m - np.float32(self._drive.lidar.mount_m)
+        centres = truth.centres_m - vec(*self._drive.lidar.mount_m)
         detections = []
         for row in np.flatnonzero(truth.points).tolist():
             pose = self._pose(centres[row], yaw_quaternion(float(truth.yaws_rad[row])))

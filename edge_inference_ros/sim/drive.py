@@ -202,9 +202,9 @@ class Drive:
     seconds: float = 60.0
     rate_hz: float = 10.0
     speed_mps: float = 1.5
-    camera: Camera = Camera()
-    lidar: Lidar = Lidar()
-    film: Film = Film()
+    camera: Camera = field(default_factory=Camera)
+    lidar: Lidar = field(default_factory=Lidar)
+    film: Film = field(default_factory=Film)
     first_ns: int = EPOCH_NS
     foreign: bool = False
     route: Route = field(init=False)
