@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.latency import Stopwatch, Timing, monotonic_ns
 from edge_inference_ros.core.manifest import InputSpec, Manifest, TensorSpec, verify
-from edge_inference_ros.core.protocols import Engine, Head, Tracker
+from edge_inference_ros.core.protocols import Backend, Engine, Head, Tracker
 from edge_inference_ros.core.types import MonoNs, Origin, Tensors, Tracked
 from edge_inference_ros.errors import SpecMismatch
 
@@ -87,9 +87,10 @@ def open_pipeline(
         ModelError: the file is missing, not the promised one, or its tensors do not fit.
         BackendError: the runtime is not installed or has no device.
     """
+    runtime: Backend = registry.load('backends', backend)
     file = manifest.file(backend, precision)
     verify(file)
-    engine: Engine = registry.load('backends', backend).open(manifest, file.path)
+    engine = runtime.open(manifest, file.path)
     keep.callback(engine.close)
     _check(manifest, engine, file.path.name)
     head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)

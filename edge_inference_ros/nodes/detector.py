@@ -19,7 +19,7 @@ from edge_inference_ros.core.share import find_model
 from edge_inference_ros.core.stats import Window, samples_needed
 from edge_inference_ros.core.types import MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
-from edge_inference_ros.nodes import qos
+from edge_inference_ros.nodes import process, qos
 from edge_inference_ros.nodes._wire import diagnostics
 from edge_inference_ros.nodes.base import EdgeNode
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
@@ -84,6 +84,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         timer = self.create_timer(params.diagnostics_period_s, self._report, clock=steady)
         keep.callback(self.destroy_timer, timer)
+        process.settle()
 
     def activate(self, keep: ExitStack) -> None:
         """Subscribe."""

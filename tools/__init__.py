@@ -1,0 +1,1 @@
+"""What is used to develop the package, and never installed with it."""
