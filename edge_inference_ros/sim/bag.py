@@ -84,6 +84,7 @@ def write_drive(
     speed_mps: float = 1.5,
     rate_hz: float = 10.0,
     foreign: bool = False,
+    processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Drive:
     """Render a drive and write it as a bag; see `TOPICS` for what is in it.
@@ -95,6 +96,7 @@ def write_drive(
         speed_mps: the most the robot drives.
         rate_hz: frames per second.
         foreign: other textures, weather or night.
+        processes: how many render; the bag does not depend on it.
         progress: called with the number of frames done and in all.
 
     Returns:
@@ -104,7 +106,7 @@ def write_drive(
     half = path.with_name(path.name + '.part')
     shutil.rmtree(half, ignore_errors=True)
     half.parent.mkdir(parents=True, exist_ok=True)
-    write_frames(half, drive, progress=progress)
+    write_frames(half, drive, processes=processes, progress=progress)
     shutil.rmtree(path, ignore_errors=True)
     half.rename(path)
     stem = half.name
@@ -116,7 +118,11 @@ def write_drive(
 
 
 def write_frames(
-    path: Path, drive: Drive, *, progress: Callable[[int, int], None] | None = None
+    path: Path,
+    drive: Drive,
+    *,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write a drive's frames into a new bag at `path`."""
     store = typestore()
@@ -126,7 +132,7 @@ def write_frames(
             topic: writer.add_connection(topic, kind, typestore=store)
             for topic, kind in TOPICS.items()
         }
-        for done, frame in enumerate(drive, 1):
+        for done, frame in enumerate(drive.frames(processes=processes), 1):
             for topic, message in messages.of(frame, first=done == 1):
                 raw = store.serialize_cdr(message, TOPICS[topic])
                 writer.write(connections[topic], frame.stamp_ns, raw)

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +136,9 @@ def street(route: Route, seed: int, *, foreign: bool = False) -> World:
     return plan.world(ground, scenery.day_sky(rng, plan.taste))
 
 
+_street = functools.lru_cache(maxsize=2)(street)
+
+
 def _spaced(rng: np.random.Generator, start: float, end: float, gap: float) -> list[float]:
     count = max(1, int((end - start) / gap))
     even = np.linspace(start, end, count, endpoint=False)
@@ -221,9 +225,20 @@ class Drive:
         return int(self.seconds * self.rate_hz + 1e-6)
 
     def __iter__(self) -> Iterator[Frame]:
-        world = street(self.route, self.seed, foreign=self.foreign)
-        for index in range(len(self)):
-            yield self._frame(world, index)
+        return self.frames()
+
+    def frames(self, *, processes: int = 1) -> Iterator[Frame]:
+        """The frames in order; they do not depend on how many processes render them."""
+        if processes <= 1:
+            yield from map(self.frame, range(len(self)))
+            return
+        # Not fork: whoever calls this may run threads, and a fork copies their locks as held.
+        with get_context('spawn').Pool(processes) as pool:
+            yield from pool.imap(self.frame, range(len(self)), chunksize=4)
+
+    def frame(self, index: int) -> Frame:
+        """The frame of that number."""
+        return self._frame(_street(self.route, self.seed, foreign=self.foreign), index)
 
     def _frame(self, world: World, index: int) -> Frame:
         since_ns = round(index * 1e9 / self.rate_hz)

@@ -171,7 +171,7 @@ def meet(kind: int, size_m: F32, origin_m: F32, rays: F32) -> F32:
     Returns:
         (N,) `t` of entry, infinite where the ray misses or the entry is behind.
     """
-    with np.errstate(divide='ignore', invalid='ignore'):
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
         return _MEET[kind](size_m, origin_m, rays)
 
 

@@ -165,7 +165,7 @@ def _step(
     state.optimiser.step()
     state.step += 1
     _blend(state, schedule.average)
-    return Report(state.step, schedule.steps, loss, float(extra))
+    return Report(state.step, schedule.steps, loss, float(extra.detach()))
 
 
 @torch.no_grad()

@@ -63,7 +63,7 @@ class Accuracy:
     near_people: NearPeople | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Numbers rounded for a manifest."""
+        """Numbers rounded for a manifest; of a class without labels there is none."""
         rounded: dict[str, Any] = _rounded(asdict(self))
         return rounded
 
@@ -221,4 +221,6 @@ def _match(said: F32, truth: F32) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _rounded(v) for k, v in value.items()}
-    return round(value, 4) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return None if np.isnan(value) else round(value, 4)
+    return value
