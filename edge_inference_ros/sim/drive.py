@@ -20,7 +20,7 @@ from edge_inference_ros.sim.paint import FAMILIAR, FOREIGN
 from edge_inference_ros.sim.scenes import Plan, line_street
 from edge_inference_ros.sim.solids import vec
 from edge_inference_ros.sim.truth import Truth, truth_of
-from edge_inference_ros.sim.world import Track, World
+from edge_inference_ros.sim.world import AGAIN, STAY, Track, World
 
 VIEW_M = 60.0
 RAMP_SHARE, SLOW_SHARE = 0.12, 0.4
@@ -157,7 +157,8 @@ def _parked(plan: Plan, x: float, half_road_m: float) -> None:
 def _beside(plan: Plan, x: float, half_road_m: float) -> None:
     rng = plan.rng
     side, kind = (1 if rng.random() < 0.5 else -1), rng.random()
-    y = side * (half_road_m + float(rng.uniform(0.9, 2.6)))
+    # Beyond the parked lorries, before the houses.
+    y = side * (half_road_m + float(rng.uniform(2.4, 3.2)))
     yaw = 0.0 if rng.random() < 0.5 else math.pi
     if kind < 0.45:
         speed = float(rng.uniform(0.8, 1.6))
@@ -174,8 +175,8 @@ def _oncoming(plan: Plan, x: float) -> None:
     """A car that comes towards the robot on the other lane, far enough to pass it cleanly."""
     if plan.rng.random() < 0.5:
         speed = float(plan.rng.uniform(2.5, 6.0))
-        start = vec(x + 60.0, 1.9)
-        plan.add(VEHICLE, Track(start, math.pi, speed, 400.0, returns=False), row=0)
+        start = vec(x + 60.0, 1.8)
+        plan.add(VEHICLE, Track(start, math.pi, speed, 400.0, then=AGAIN), row=0)
 
 
 def _crosses(plan: Plan, route: Route, x: float, half_road_m: float) -> None:
@@ -187,7 +188,7 @@ def _crosses(plan: Plan, route: Route, x: float, half_road_m: float) -> None:
     # Whoever comes from the left must have passed the right lane as well.
     on_road_s = (start + (-side * route.lane_m if side > 0 else route.lane_m) + 1.8) / speed
     delay = route.when(x - 1.5) - max(0.5, on_road_s) - float(rng.uniform(0.3, 2.0))
-    track = Track(vec(x, side * start), -side * math.pi / 2, speed, width, delay)
+    track = Track(vec(x, side * start), -side * math.pi / 2, speed, width, delay, STAY)
     plan.add(PERSON, track)
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from edge_inference_ros.sim.camera import Camera, Pose, see
 from edge_inference_ros.sim.dataset import FIRST_SEED, FOREIGN, TRAIN, Split, example
-from edge_inference_ros.sim.drive import Drive
+from edge_inference_ros.sim.drive import Drive, Route, street
 from edge_inference_ros.sim.lidar import Lidar, scan
 from edge_inference_ros.sim.scenes import any_scene
 from edge_inference_ros.sim.solids import turn_z, vec
 from edge_inference_ros.sim.truth import truth_of
+from edge_inference_ros.sim.world import AGAIN, RETURN, STAY, Track
 
 SEEDS = (1, 2, 5, 9)
 POSE = Pose(0.4, -0.3, 0.2)
@@ -167,10 +168,29 @@ def test_a_drive_starts_at_rest_keeps_its_speed_limit_and_moves_as_its_twist_say
     )
 
 
-def test_nobody_is_run_over():
-    drive = Drive(seed=0, seconds=30, rate_hz=10, speed_mps=1.5, camera=Camera(32, 24),
-                  lidar=Lidar(2, 16))  # fmt: skip
+@pytest.mark.parametrize('speed_mps', [0.5, 1.5, 5.0])
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_nobody_is_run_over_and_nobody_runs_into_the_robot(seed, speed_mps):
+    route = Route(60.0, speed_mps)
+    world = street(route, seed)
 
-    nearest = min(float(frame.truth.distance_m.min()) for frame in drive)
+    for t in np.arange(0, 60, 0.1):
+        robot = route.pose(t).shift()[:2]
+        for body in world.bodies(t, robot, 6.0):
+            local = turn_z(body.yaw_rad)[:2, :2].T @ (robot - body.centre_m[:2])
+            gap = np.maximum(np.abs(local) - body.size_m[:2] / 2, 0)
+            assert np.hypot(*gap) > 0.25, (t, body)
 
-    assert nearest > 0.2
+
+def test_a_track_returns_begins_again_or_stays():
+    def at(then, t_s):
+        return Track(vec(1, 0), 0.0, speed_mps=1.0, length_m=4.0, delay_s=1.0, then=then).at(t_s)
+
+    for then in (RETURN, AGAIN, STAY):
+        assert at(then, 0.5)[0].tolist() == [1, 0]
+        assert at(then, 3.0)[0].tolist() == pytest.approx([3, 0])
+    position, heading, travelled = at(RETURN, 6.0)
+    assert (position[0], heading, travelled) == (pytest.approx(4), pytest.approx(np.pi), 5)
+    assert at(AGAIN, 6.0)[0][0] == pytest.approx(2)
+    assert at(STAY, 9.0)[0][0] == pytest.approx(5, abs=1e-4)
+    assert at(STAY, 9.0)[2] == at(STAY, 90.0)[2]
