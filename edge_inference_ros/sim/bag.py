@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from edge_inference_ros.sim.camera import Camera
 from edge_inference_ros.sim.dataset import too_hard
 from edge_inference_ros.sim.drive import Drive, Frame
 from edge_inference_ros.sim.lidar import POINT
-from edge_inference_ros.sim.solids import F32
+from edge_inference_ros.sim.solids import F32, vec
 
 CAMERA_FRAME, LIDAR_FRAME, BASE_FRAME, ODOM_FRAME = (
     'camera_optical_frame',
@@ -25,6 +25,9 @@ CAMERA_FRAME, LIDAR_FRAME, BASE_FRAME, ODOM_FRAME = (
     'base_link',
     'odom',
 )
+STRAIGHT = (0.0, 0.0, 0.0, 1.0)
+"""The quaternion that turns nothing."""
+
 TOPICS = {
     '/camera/image_raw': 'sensor_msgs/msg/Image',
     '/camera/camera_info': 'sensor_msgs/msg/CameraInfo',
@@ -43,9 +46,7 @@ VISION_MSGS = {
     'vision_msgs/msg/BoundingBox2D': (
         'vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n'
     ),
-    'vision_msgs/msg/BoundingBox3D': (
-        'geometry_msgs/Pose center\ngeometry_msgs/Vector3 size\n'
-    ),
+    'vision_msgs/msg/BoundingBox3D': ('geometry_msgs/Pose center\ngeometry_msgs/Vector3 size\n'),
     'vision_msgs/msg/ObjectHypothesis': 'string class_id\nfloat64 score\n',
     'vision_msgs/msg/ObjectHypothesisWithPose': (
         'vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n'
@@ -83,6 +84,7 @@ def write_drive(
     speed_mps: float = 1.5,
     rate_hz: float = 10.0,
     foreign: bool = False,
+    processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Drive:
     """Render a drive and write it as a bag; see `TOPICS` for what is in it.
@@ -94,6 +96,7 @@ def write_drive(
         speed_mps: the most the robot drives.
         rate_hz: frames per second.
         foreign: other textures, weather or night.
+        processes: how many render; the bag does not depend on it.
         progress: called with the number of frames done and in all.
 
     Returns:
@@ -103,7 +106,7 @@ def write_drive(
     half = path.with_name(path.name + '.part')
     shutil.rmtree(half, ignore_errors=True)
     half.parent.mkdir(parents=True, exist_ok=True)
-    write_frames(half, drive, progress=progress)
+    write_frames(half, drive, processes=processes, progress=progress)
     shutil.rmtree(path, ignore_errors=True)
     half.rename(path)
     stem = half.name
@@ -115,7 +118,11 @@ def write_drive(
 
 
 def write_frames(
-    path: Path, drive: Drive, *, progress: Callable[[int, int], None] | None = None
+    path: Path,
+    drive: Drive,
+    *,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write a drive's frames into a new bag at `path`."""
     store = typestore()
@@ -125,7 +132,7 @@ def write_frames(
             topic: writer.add_connection(topic, kind, typestore=store)
             for topic, kind in TOPICS.items()
         }
-        for done, frame in enumerate(drive, 1):
+        for done, frame in enumerate(drive.frames(processes=processes), 1):
             for topic, message in messages.of(frame, first=done == 1):
                 raw = store.serialize_cdr(message, TOPICS[topic])
                 writer.write(connections[topic], frame.stamp_ns, raw)
@@ -159,7 +166,7 @@ class Messages:
         time = self._make('builtin_interfaces/msg/Time', *divmod(stamp_ns, 1_000_000_000))
         return self._make('std_msgs/msg/Header', time, frame_id)
 
-    def _vector(self, xyz: Any, kind: str = 'Vector3') -> Any:
+    def _vector(self, xyz: Iterable[float], kind: str = 'Vector3') -> Any:
         return self._make(f'geometry_msgs/msg/{kind}', *(float(v) for v in xyz))
 
     def _pose(self, xyz: Any, quaternion: tuple[float, ...]) -> Any:
@@ -179,7 +186,7 @@ class Messages:
         return self._make('tf2_msgs/msg/TFMessage', [
             self._transform(stamp_ns, BASE_FRAME, CAMERA_FRAME, camera.mount_m,
                             quaternion_of(camera.in_base())),
-            self._transform(stamp_ns, BASE_FRAME, LIDAR_FRAME, lidar.mount_m, (0.0, 0.0, 0.0, 1.0)),
+            self._transform(stamp_ns, BASE_FRAME, LIDAR_FRAME, lidar.mount_m, STRAIGHT),
         ])  # fmt: skip
 
     def _odom_to_base(self, frame: Frame) -> Any:
@@ -205,8 +212,8 @@ class Messages:
     def _camera_info(self, stamp_ns: int) -> Any:
         camera = self._drive.camera
         k = intrinsics(camera)
-        p = np.hstack((k, np.zeros((3, 1))))
-        region = self._make('sensor_msgs/msg/RegionOfInterest', 0, 0, 0, 0, False)
+        p, do_rectify = np.hstack((k, np.zeros((3, 1)))), False
+        region = self._make('sensor_msgs/msg/RegionOfInterest', 0, 0, 0, 0, do_rectify)
         return self._make(
             'sensor_msgs/msg/CameraInfo', self._header(stamp_ns, CAMERA_FRAME), camera.height,
             camera.width, 'plumb_bob', np.zeros(5), k.ravel(), np.eye(3).ravel(), p.ravel(),
@@ -228,11 +235,11 @@ class Messages:
             fields.append(
                 self._make('sensor_msgs/msg/PointField', name, offset, number[kind.str], 1)
             )
-        cloud = frame.cloud
+        cloud, big_endian, dense = frame.cloud, False, True
         return self._make(
             'sensor_msgs/msg/PointCloud2', self._header(frame.stamp_ns, LIDAR_FRAME), 1,
-            len(cloud), fields, False, POINT.itemsize, POINT.itemsize * len(cloud),
-            np.frombuffer(cloud.tobytes(), np.uint8), True,
+            len(cloud), fields, big_endian, POINT.itemsize, POINT.itemsize * len(cloud),
+            np.frombuffer(cloud.tobytes(), np.uint8), dense,
         )  # fmt: skip
 
     def _found(self, row: int, frame: Frame, pose: Any) -> Any:
@@ -246,14 +253,14 @@ class Messages:
         truth, camera = frame.truth, self._drive.camera
         header = self._header(frame.stamp_ns, CAMERA_FRAME)
         shown = np.flatnonzero(~too_hard(truth, camera.height))
-        in_camera = (truth.centres_m - np.float32(camera.mount_m)) @ camera.in_base()
+        in_camera = (truth.centres_m - vec(*camera.mount_m)) @ camera.in_base()
         detections = []
         for row in shown.tolist():
             x1, y1, x2, y2 = truth.boxes_px[row].tolist()
             middle = self._make('vision_msgs/msg/Point2D', (x1 + x2) / 2, (y1 + y2) / 2)
             centre = self._make('vision_msgs/msg/Pose2D', middle, 0.0)
             box = self._make('vision_msgs/msg/BoundingBox2D', centre, x2 - x1, y2 - y1)
-            found = self._found(row, frame, self._pose(in_camera[row], (0.0, 0.0, 0.0, 1.0)))
+            found = self._found(row, frame, self._pose(in_camera[row], STRAIGHT))
             detections.append(self._make(
                 'vision_msgs/msg/Detection2D', header, [found], box, str(truth.actor[row])
             ))  # fmt: skip
@@ -262,7 +269,7 @@ class Messages:
     def _truth_3d(self, frame: Frame) -> Any:
         """Every body with at least one LiDAR point, in the LiDAR's frame."""
         truth, header = frame.truth, self._header(frame.stamp_ns, LIDAR_FRAME)
-        centres = truth.centres_m - np.float32(self._drive.lidar.mount_m)
+        centres = truth.centres_m - vec(*self._drive.lidar.mount_m)
         detections = []
         for row in np.flatnonzero(truth.points).tolist():
             pose = self._pose(centres[row], yaw_quaternion(float(truth.yaws_rad[row])))

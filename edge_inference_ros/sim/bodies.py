@@ -1,4 +1,4 @@
-"""The things to be found: each has a fixed look and yields its solids for any phase of its gait."""
+"""The things to be found: a fixed look each, and its solids for any phase of its gait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_inference_ros.sim.paint import STRIPES, Taste, any_colour, any_paint, plain
-from edge_inference_ros.sim.solids import BOX, ELLIPSOID, FRUSTUM, F32, Paint, Solid, vec
+from edge_inference_ros.sim.solids import BOX, ELLIPSOID, F32, FRUSTUM, Paint, Solid, vec
 
 CLASSES = ('person', 'vehicle', 'cone', 'box')
 PERSON, VEHICLE, CONE, CRATE = range(4)
@@ -196,5 +196,3 @@ def _block(
     at: tuple[float, float, float], half: tuple[float, float, float], paint: Paint
 ) -> Solid:
     return Solid(BOX, vec(*at), vec(*half), UPRIGHT, paint)
-
-

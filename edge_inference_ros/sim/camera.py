@@ -20,11 +20,11 @@ from edge_inference_ros.sim.solids import (
     turn_z,
     vec,
 )
-from edge_inference_ros.sim.world import STREET_GROUND, Body, Ground, World
+from edge_inference_ros.sim.world import STREET_GROUND, Body, Ground, Light, World
 
 FAR_M = 80.0
 NEAR_PLANE_M = 0.1
-OPTICAL = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], np.float32)
+OPTICAL: F32 = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], np.float32)
 """Columns are the optical axes (x right, y down, z ahead) in a body frame (REP 103)."""
 
 
@@ -53,8 +53,8 @@ class Camera:
 
     def in_base(self) -> F32:
         """(3, 3) rotation from the optical frame to base_link."""
-        turn: F32 = turn_y(self.pitch_rad) @ turn_x(self.roll_rad) @ OPTICAL
-        return turn
+        mount = turn_y(self.pitch_rad) @ turn_x(self.roll_rad)
+        return np.asarray(mount @ OPTICAL, np.float32)
 
     def project(self, points_m: F32) -> tuple[F32, F32]:
         """Pixels (N, 2) and depths (N,) of points (N, 3) in the optical frame."""
@@ -179,20 +179,31 @@ def _ground(ground: Ground, x: F32, y: F32) -> F32:
 
 
 def _shade(bodies: list[Body], sun: F32, x: F32, y: F32) -> F32:
+    """(N,) how much light reaches points of the ground: soft blots where bodies stand in it."""
     shade = np.ones_like(x)
+    lean = sun[:2] / sun[2]
     for body in bodies:
-        c, s = math.cos(body.yaw_rad), math.sin(body.yaw_rad)
         half = body.size_m / 2 + np.float32(0.05)
+        fall = lean * body.size_m[2]
+        reach = float(half[:2].max()) * 1.5
+        middle = body.centre_m[:2] - 0.4 * fall
+        wide = np.abs(fall) * np.float32(0.35) + np.float32(reach)
+        near = np.flatnonzero(
+            (np.abs(x - middle[0]) < wide[0]) & (np.abs(y - middle[1]) < wide[1])
+        )
+        if not len(near):
+            continue
+        east, north = x[near] - body.centre_m[0], y[near] - body.centre_m[1]
+        c, s = np.float32(math.cos(body.yaw_rad)), np.float32(math.sin(body.yaw_rad))
+        dark = np.zeros_like(east)
         for share in (0.05, 0.4, 0.75):
-            reach = float(body.size_m[2]) * share / float(sun[2])
-            dx = x - np.float32(body.centre_m[0] - float(sun[0]) * reach)
-            dy = y - np.float32(body.centre_m[1] - float(sun[1]) * reach)
-            size = float(half[:2].max()) * 1.5
-            near = np.flatnonzero((np.abs(dx) < size) & (np.abs(dy) < size))
-            ahead = (dx[near] * c + dy[near] * s) / half[0]
-            across = (dy[near] * c - dx[near] * s) / half[1]
-            dark = 1 - 0.6 * np.exp(-((ahead * ahead + across * across) ** 2))
-            shade[near] = np.minimum(shade[near], dark)
+            dx, dy = (
+                east + lean[0] * (share * body.size_m[2]),
+                north + lean[1] * (share * body.size_m[2]),
+            )
+            ahead, across = (dx * c + dy * s) / half[0], (dy * c - dx * s) / half[1]
+            dark = np.maximum(dark, np.exp(-((ahead * ahead + across * across) ** 2)))
+        shade[near] = np.minimum(shade[near], 1 - np.float32(0.6) * dark)
     return shade
 
 
@@ -213,50 +224,67 @@ def _windows(solids: Solids, view: View, camera: Camera) -> NDArray[np.int32]:
     return np.concatenate((low, high), 1).astype(np.int32)
 
 
+@dataclass(frozen=True)
+class _Patch:
+    """The pixels (n,) of a solid that are nearer than what was there, and where they lie on it."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    depth_m: F32
+    points_m: F32
+
+
 def _paint_solids(view: View, world: World, solids: Solids, camera: Camera) -> None:
-    u, v = _grid(camera.width, camera.height, camera.focal_px)
     windows = _windows(solids, view, camera)
     seen_last = np.full(view.body.shape, -1, np.int32)
     visible = np.flatnonzero((windows[:, 2] > windows[:, 0]) & (windows[:, 3] > windows[:, 1]))
     for k in visible.tolist():
         x1, y1, x2, y2 = windows[k].tolist()
-        axes = solids.axes[k]
-        mix = axes.T @ view.turn
-        rays = np.empty((3, y2 - y1, x2 - x1), np.float32)
-        for i in range(3):
-            np.add(mix[i, 0] * u[x1:x2], (mix[i, 1] * v[y1:y2] + mix[i, 2])[:, None], out=rays[i])
-        origin = axes.T @ (view.eye_m - solids.centre_m[k])
-        flat = rays.reshape(3, -1)
-        t = meet(int(solids.kind[k]), solids.size_m[k], origin, flat)
-        owner = int(solids.owner[k])
         window = np.s_[y1:y2, x1:x2]
+        origin, rays = _aimed(view, solids, k, camera, window)
+        t = meet(int(solids.kind[k]), solids.size_m[k], origin, rays)
+        owner = int(solids.owner[k])
         if owner >= 0:
-            _note_whole(view, owner, np.isfinite(t).reshape(y2 - y1, -1), seen_last[window],
-                        (x1, y1))  # fmt: skip
-        depth = view.depth_m[window]
-        near = np.flatnonzero(t < depth.ravel())
+            hit = np.isfinite(t).reshape(y2 - y1, -1)
+            _note_whole(view, owner, hit, seen_last[window], (x1, y1))
+        near = np.flatnonzero(t < view.depth_m[window].ravel())
         if len(near):
-            points = origin[:, None] + flat[:, near] * t[near]
-            _paint_one(view, world, solids, k, window, near, t[near], points)
+            rows, columns = np.divmod(near, x2 - x1)
+            points = origin[:, None] + rays[:, near] * t[near]
+            _paint_one(
+                view, world.light, solids, k, _Patch(rows + y1, columns + x1, t[near], points)
+            )
 
 
-def _paint_one(
-    view: View, world: World, solids: Solids, k: int, window: tuple[slice, slice],
-    near: NDArray[np.intp], t: F32, points: F32,
-) -> None:  # fmt: skip
-    rows, columns = np.unravel_index(near, view.depth_m[window].shape)
-    view.depth_m[window][rows, columns] = t
-    view.body[window][rows, columns] = solids.owner[k]
-    paint, light = solids.paints[k], world.light
-    normal = normals(int(solids.kind[k]), solids.size_m[k], points)
+def _aimed(
+    view: View, solids: Solids, k: int, camera: Camera, window: tuple[slice, slice]
+) -> tuple[F32, F32]:
+    """Eye (3,) and rays (3, N) of a window's pixels in a solid's own frame."""
+    u, v = _grid(camera.width, camera.height, camera.focal_px)
+    u, v = u[window[1]], v[window[0]]
+    axes = solids.axes[k]
+    mix = axes.T @ view.turn
+    rays = np.empty((3, len(v), len(u)), np.float32)
+    for i in range(3):
+        np.add(mix[i, 0] * u, (mix[i, 1] * v + mix[i, 2])[:, None], out=rays[i])
+    origin: F32 = axes.T @ (view.eye_m - solids.centre_m[k])
+    return origin, rays.reshape(3, -1)
+
+
+def _paint_one(view: View, light: Light, solids: Solids, k: int, patch: _Patch) -> None:
+    at = patch.rows, patch.columns
+    view.depth_m[at] = patch.depth_m
+    view.body[at] = solids.owner[k]
+    paint = solids.paints[k]
+    normal = normals(int(solids.kind[k]), solids.size_m[k], patch.points_m)
     facing = (solids.axes[k].T @ light.direction) @ normal
     level = light.ambient + (1 - light.ambient) * np.maximum(facing, 0)
     # Faces turned away from the light still differ from one another, as they do outdoors.
     level = level + np.float32(0.12) * (solids.axes[k][2] @ normal)
-    colour = mixed(paint, points) * level
+    colour = mixed(paint, patch.points_m) * level
     if paint.glow:
         colour = colour + paint.colour[:, None] * np.float32(paint.glow / max(light.level, 0.1))
-    view.light[window][rows, columns] = colour.T
+    view.light[at] = colour.T
 
 
 def _note_whole(

@@ -122,7 +122,8 @@ def write_split(
     images.flush()
     offsets = np.cumsum([0] + [len(rows['class_id']) for rows in labels])
     columns = {name: np.concatenate([rows[name] for rows in labels]) for name in labels[0]}
-    np.savez(folder / 'labels.npz', offsets=offsets, **columns)
+    columns['offsets'] = offsets
+    np.savez(folder / 'labels.npz', **columns)  # type: ignore[arg-type]
     facts = asdict(split) | {'classes': CLASSES, 'first_seed': FIRST_SEED[split.name]}
     (folder / 'split.json').write_text(json.dumps(facts, indent=1) + '\n')
 

@@ -69,7 +69,7 @@ def develop(light: F32, film: Film, weather: Weather, rng: np.random.Generator) 
         picture = cv2.blur(picture, (film.smear_px, 1))
     if film.noise:
         picture = picture + film.noise * _noise(picture.shape, rng)
-    return np.clip(picture * 255, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture * 255, 0, 255), np.uint8)
 
 
 def fall(light: F32, weather: Weather, rng: np.random.Generator) -> F32:

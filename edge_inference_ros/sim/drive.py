@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from edge_inference_ros.sim.paint import FAMILIAR, FOREIGN
 from edge_inference_ros.sim.scenes import Plan, line_street
 from edge_inference_ros.sim.solids import vec
 from edge_inference_ros.sim.truth import Truth, truth_of
-from edge_inference_ros.sim.world import Track, World
+from edge_inference_ros.sim.world import AGAIN, STAY, Track, World
 
 VIEW_M = 60.0
 RAMP_SHARE, SLOW_SHARE = 0.12, 0.4
@@ -135,6 +136,9 @@ def street(route: Route, seed: int, *, foreign: bool = False) -> World:
     return plan.world(ground, scenery.day_sky(rng, plan.taste))
 
 
+_street = functools.lru_cache(maxsize=2)(street)
+
+
 def _spaced(rng: np.random.Generator, start: float, end: float, gap: float) -> list[float]:
     count = max(1, int((end - start) / gap))
     even = np.linspace(start, end, count, endpoint=False)
@@ -153,7 +157,8 @@ def _parked(plan: Plan, x: float, half_road_m: float) -> None:
 def _beside(plan: Plan, x: float, half_road_m: float) -> None:
     rng = plan.rng
     side, kind = (1 if rng.random() < 0.5 else -1), rng.random()
-    y = side * (half_road_m + float(rng.uniform(0.9, 2.6)))
+    # Beyond the parked lorries, before the houses.
+    y = side * (half_road_m + float(rng.uniform(2.4, 3.2)))
     yaw = 0.0 if rng.random() < 0.5 else math.pi
     if kind < 0.45:
         speed = float(rng.uniform(0.8, 1.6))
@@ -170,8 +175,8 @@ def _oncoming(plan: Plan, x: float) -> None:
     """A car that comes towards the robot on the other lane, far enough to pass it cleanly."""
     if plan.rng.random() < 0.5:
         speed = float(plan.rng.uniform(2.5, 6.0))
-        start = vec(x + 60.0, 1.9)
-        plan.add(VEHICLE, Track(start, math.pi, speed, 400.0, returns=False), row=0)
+        start = vec(x + 60.0, 1.8)
+        plan.add(VEHICLE, Track(start, math.pi, speed, 400.0, then=AGAIN), row=0)
 
 
 def _crosses(plan: Plan, route: Route, x: float, half_road_m: float) -> None:
@@ -183,7 +188,7 @@ def _crosses(plan: Plan, route: Route, x: float, half_road_m: float) -> None:
     # Whoever comes from the left must have passed the right lane as well.
     on_road_s = (start + (-side * route.lane_m if side > 0 else route.lane_m) + 1.8) / speed
     delay = route.when(x - 1.5) - max(0.5, on_road_s) - float(rng.uniform(0.3, 2.0))
-    track = Track(vec(x, side * start), -side * math.pi / 2, speed, width, delay)
+    track = Track(vec(x, side * start), -side * math.pi / 2, speed, width, delay, STAY)
     plan.add(PERSON, track)
 
 
@@ -202,9 +207,9 @@ class Drive:
     seconds: float = 60.0
     rate_hz: float = 10.0
     speed_mps: float = 1.5
-    camera: Camera = Camera()
-    lidar: Lidar = Lidar()
-    film: Film = Film()
+    camera: Camera = field(default_factory=Camera)
+    lidar: Lidar = field(default_factory=Lidar)
+    film: Film = field(default_factory=Film)
     first_ns: int = EPOCH_NS
     foreign: bool = False
     route: Route = field(init=False)
@@ -221,9 +226,20 @@ class Drive:
         return int(self.seconds * self.rate_hz + 1e-6)
 
     def __iter__(self) -> Iterator[Frame]:
-        world = street(self.route, self.seed, foreign=self.foreign)
-        for index in range(len(self)):
-            yield self._frame(world, index)
+        return self.frames()
+
+    def frames(self, *, processes: int = 1) -> Iterator[Frame]:
+        """The frames in order; they do not depend on how many processes render them."""
+        if processes <= 1:
+            yield from map(self.frame, range(len(self)))
+            return
+        # Not fork: whoever calls this may run threads, and a fork copies their locks as held.
+        with get_context('spawn').Pool(processes) as pool:
+            yield from pool.imap(self.frame, range(len(self)), chunksize=4)
+
+    def frame(self, index: int) -> Frame:
+        """The frame of that number."""
+        return self._frame(_street(self.route, self.seed, foreign=self.foreign), index)
 
     def _frame(self, world: World, index: int) -> Frame:
         since_ns = round(index * 1e9 / self.rate_hz)

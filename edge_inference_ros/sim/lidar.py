@@ -78,8 +78,9 @@ def scan(
     seen = solids.moved(turn.T, -(turn.T @ eye))
     rays = _rays(lidar)
     echo = _ground(lidar, rays, float(eye[2]))
-    for k in np.flatnonzero(_reachable(seen, lidar)).tolist():
-        _cast(seen, k, lidar, rays, echo)
+    beams = _reach(seen, lidar)
+    for k in np.flatnonzero(beams.some()).tolist():
+        _cast(seen, k, beams, rays, echo)
     return _points(echo, lidar, rays, rng)
 
 
@@ -101,51 +102,56 @@ def _ground(lidar: Lidar, rays: F32, height_m: float) -> _Echo:
     return _Echo(distance, strength, np.full(distance.shape, -1, np.int32))
 
 
-def _reachable(solids: Solids, lidar: Lidar) -> NDArray[np.bool_]:
-    radius = np.linalg.norm(solids.size_m, axis=1)
-    return np.asarray(np.hypot(*solids.centre_m[:, :2].T) - radius < lidar.reach_m)
+@dataclass(frozen=True)
+class _Reach:
+    """Which beams can meet each solid: firings first to last (unwrapped) and rings, inclusive."""
+
+    first_column: NDArray[np.int64]
+    last_column: NDArray[np.int64]
+    first_row: NDArray[np.int64]
+    last_row: NDArray[np.int64]
+
+    def some(self) -> NDArray[np.bool_]:
+        """(K,) whether any beam can."""
+        return (self.last_column >= self.first_column) & (self.last_row >= self.first_row)
 
 
-def _columns(corners: F32, centre: F32, lidar: Lidar) -> NDArray[np.intp]:
-    """Firings that can meet a solid, by the azimuths of its corners."""
-    middle = math.atan2(float(centre[1]), float(centre[0]))
-    away = np.arctan2(corners[:, 1], corners[:, 0]) - middle
+def _reach(solids: Solids, lidar: Lidar) -> _Reach:
+    """By the azimuths of the corners, and by the elevations the sphere around allows."""
+    corners = solids.corners()
+    x, y = solids.centre_m[:, 0], solids.centre_m[:, 1]
+    far = np.hypot(x, y)
+    radius = np.linalg.norm(corners[:, 0] - solids.centre_m, axis=1)
+    near = np.maximum(far - radius, 0.1)
+    middle = np.arctan2(y, x)
+    away = np.arctan2(corners[..., 1], corners[..., 0]) - middle[:, None]
     away = np.remainder(away + math.pi, 2 * math.pi) - math.pi
-    if float(np.ptp(away)) > math.pi / 2:
-        return np.arange(lidar.columns)
     step = 2 * math.pi / lidar.columns
-    first = math.floor((middle + float(away.min()) + math.pi) / step) - 1
-    last = math.ceil((middle + float(away.max()) + math.pi) / step) + 1
-    return np.arange(first, last + 1) % lidar.columns
+    first = np.ceil((middle + away.min(1) + math.pi) / step - 1e-3).astype(np.int64)
+    last = np.floor((middle + away.max(1) + math.pi) / step + 1e-3).astype(np.int64)
+    around = np.ptp(away, axis=1) > math.pi / 2
+    first[around], last[around] = 0, lidar.columns - 1
+    low, high = corners[..., 2].min(1), corners[..., 2].max(1)
+    lowest = np.arctan2(low, np.where(low < 0, near, far + radius))
+    highest = np.arctan2(high, np.where(high > 0, near, far + radius))
+    rise = (lidar.highest_rad - lidar.lowest_rad) / max(1, lidar.beams - 1)
+    bottom = np.ceil((lowest - lidar.lowest_rad) / rise - 1e-3).astype(np.int64)
+    top = np.floor((highest - lidar.lowest_rad) / rise + 1e-3).astype(np.int64)
+    bottom, top = np.maximum(bottom, 0), np.minimum(top, lidar.beams - 1)
+    top[far - radius > lidar.reach_m] = -1
+    return _Reach(first, last, bottom, top)
 
 
-def _rows(corners: F32, centre: F32, lidar: Lidar) -> slice:
-    """Rings that can meet a solid, by the sphere around it."""
-    radius = float(np.linalg.norm(corners[0] - centre))
-    far = float(np.hypot(centre[0], centre[1]))
-    near = far - radius
-    if near <= 0.1:
-        return slice(0, lidar.beams)
-    low, high = float(corners[:, 2].min()), float(corners[:, 2].max())
-    lowest = math.atan2(low, near if low < 0 else far + radius)
-    highest = math.atan2(high, near if high > 0 else far + radius)
-    step = (lidar.highest_rad - lidar.lowest_rad) / max(1, lidar.beams - 1)
-    first = max(0, math.floor((lowest - lidar.lowest_rad) / step))
-    last = min(lidar.beams - 1, math.ceil((highest - lidar.lowest_rad) / step))
-    return slice(first, last + 1)
-
-
-def _cast(solids: Solids, k: int, lidar: Lidar, rays: F32, echo: _Echo) -> None:
-    corners = _corners(solids, k)
-    rows = _rows(corners, solids.centre_m[k], lidar)
-    columns = _columns(corners, solids.centre_m[k], lidar)
+def _cast(solids: Solids, k: int, beams: _Reach, rays: F32, echo: _Echo) -> None:
+    rows = slice(int(beams.first_row[k]), int(beams.last_row[k]) + 1)
+    columns = np.arange(beams.first_column[k], beams.last_column[k] + 1) % rays.shape[2]
     axes = solids.axes[k]
     aimed = axes.T @ rays[:, rows, columns].reshape(3, -1)
     origin = axes.T @ -solids.centre_m[k]
     kind, size = int(solids.kind[k]), solids.size_m[k]
     t = meet(kind, size, origin, aimed)
     there = echo.range_m[rows, columns]
-    near = np.flatnonzero(t < np.minimum(there, lidar.reach_m).ravel())
+    near = np.flatnonzero(t < there.ravel())
     if not len(near):
         return
     i, j = np.unravel_index(near, there.shape)
@@ -159,21 +165,14 @@ def _cast(solids: Solids, k: int, lidar: Lidar, rays: F32, echo: _Echo) -> None:
     echo.body[i, j] = solids.owner[k]
 
 
-def _corners(solids: Solids, k: int) -> F32:
-    one = np.s_[k : k + 1]
-    return Solids(
-        solids.kind[one], solids.centre_m[one], solids.size_m[one], solids.axes[one],
-        solids.owner[one], (),
-    ).corners()[0]  # fmt: skip
-
-
 def _points(echo: _Echo, lidar: Lidar, rays: F32, rng: np.random.Generator) -> Scan:
     shape = echo.range_m.shape
-    there = np.isfinite(echo.range_m) & (rng.random(shape, np.float32) >= lidar.lost)
-    distance = echo.range_m[there]
-    distance = distance + np.float32(lidar.sigma_m) * rng.standard_normal(len(distance), np.float32)
-    jitter = np.float32(0.03) * rng.standard_normal(len(distance), np.float32)
-    points = np.zeros(len(distance), POINT)
+    there = (echo.range_m < lidar.reach_m) & (rng.random(shape, np.float32) >= lidar.lost)
+    count = int(np.count_nonzero(there))
+    error = np.float32(lidar.sigma_m) * rng.standard_normal(count, np.float32)
+    jitter = np.float32(0.03) * rng.standard_normal(count, np.float32)
+    distance = echo.range_m[there] + error
+    points = np.zeros(count, POINT)
     for axis, name in enumerate('xyz'):
         points[name] = rays[axis][there] * distance
     points['intensity'] = np.clip(echo.strength[there] + jitter, 0, 1)

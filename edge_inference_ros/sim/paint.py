@@ -37,7 +37,7 @@ FAMILIAR = Taste((PLAIN, STRIPES, CHECKER, NOISE), (0.45, 0.17, 0.1, 0.28), WIND
 FOREIGN = Taste((PLAIN, SPOTS, BRICKS, SLANTED), (0.25, 0.3, 0.2, 0.25), BRICKS, SHEETS, (0, 180))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def sheet(index: int) -> F32:
     """(256, 256) noise in 0 to 1 that tiles; foreign sheets are ridged where familiar are soft."""
     rng = np.random.default_rng(1000 + index)
@@ -79,24 +79,27 @@ def plain(colour: F32, *, reflectivity: float = 0.5, glow: float = 0.0) -> Paint
 def mixed(paint: Paint, points_m: F32) -> F32:
     """(3, N) colours of a paint at points (3, N) in the solid's frame."""
     if paint.pattern == PLAIN:
-        return np.broadcast_to(paint.colour[:, None], points_m.shape)
+        return np.array(np.broadcast_to(paint.colour[:, None], points_m.shape))
     share = _PATTERNS[paint.pattern](paint, points_m)
-    return paint.colour[:, None] + (paint.second - paint.colour)[:, None] * share
+    spread = (paint.second - paint.colour)[:, None]
+    return np.asarray(paint.colour[:, None] + spread * share, np.float32)
 
 
 def noise_at(index: int, u: F32, v: F32) -> F32:
     """Noise of a sheet at sheet coordinates (any real numbers, one cell apart), nearest cell."""
     mask = SHEET - 1
-    return sheet(index)[v.astype(np.int32) & mask, u.astype(np.int32) & mask]
+    return np.asarray(
+        sheet(index)[v.astype(np.int32) & mask, u.astype(np.int32) & mask], np.float32
+    )
 
 
 def _stripes(paint: Paint, p: F32) -> F32:
-    return (np.sin(p[2] * paint.frequency * 2) > 0).astype(np.float32)
+    return np.asarray(np.sin(p[2] * paint.frequency * 2) > 0, np.float32)
 
 
 def _slanted(paint: Paint, p: F32) -> F32:
     wave = np.sin((p[0] + p[1] + p[2]) * np.float32(paint.frequency * 1.5))
-    return (wave > 0.2).astype(np.float32)
+    return np.asarray(wave > 0.2, np.float32)
 
 
 def _checker(paint: Paint, p: F32) -> F32:
@@ -112,20 +115,21 @@ def _noise(paint: Paint, p: F32) -> F32:
 def _spots(paint: Paint, p: F32) -> F32:
     scale = np.float32(paint.frequency * 8)
     share = noise_at(paint.grain, (p[0] - p[1]) * scale, (p[2] + 0.41 * p[1]) * scale)
-    return (share > 0.45).astype(np.float32)
+    return np.asarray(share > 0.45, np.float32)
 
 
 def _windows(paint: Paint, p: F32) -> F32:
     step = np.float32(12.0 / paint.frequency)
     column = np.mod((p[0] + p[1]) / step, 1)
     row = np.mod(p[2] / (step * 1.2), 1)
-    return ((column > 0.3) & (column < 0.75) & (row > 0.3) & (row < 0.8)).astype(np.float32)
+    inside = (column > 0.3) & (column < 0.75) & (row > 0.3) & (row < 0.8)
+    return np.asarray(inside, np.float32)
 
 
 def _bricks(paint: Paint, p: F32) -> F32:
     row = p[2] * np.float32(paint.frequency)
     column = (p[0] + p[1]) * np.float32(paint.frequency * 0.45) + 0.5 * np.floor(row)
-    return ((np.mod(row, 1) < 0.15) | (np.mod(column, 1) < 0.08)).astype(np.float32)
+    return np.asarray((np.mod(row, 1) < 0.15) | (np.mod(column, 1) < 0.08), np.float32)
 
 
 _PATTERNS = {

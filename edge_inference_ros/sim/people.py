@@ -95,8 +95,10 @@ class PersonLook:
         offset, bend = (float(a) for a in self.arms_rad[(side + 1) // 2])
         upper, lower = swing + offset, swing + offset + bend
         shoulder = hips + torso @ vec(0, 0.215 * w * side, 0.52) * np.float32(k)
-        elbow = shoulder + torso @ vec(math.sin(upper), 0.08 * side, -math.cos(upper)) * 0.29 * k
-        hand = elbow + torso @ vec(math.sin(lower), 0, -math.cos(lower)) * 0.27 * k
+        elbow = shoulder + torso @ vec(
+            math.sin(upper), 0.08 * side, -math.cos(upper)
+        ) * np.float32(0.29 * k)
+        hand = elbow + torso @ vec(math.sin(lower), 0, -math.cos(lower)) * np.float32(0.27 * k)
         return [
             _limb(shoulder, elbow, 0.05 * k * w, upper + self.lean_rad * -1, self.shirt),
             _limb(elbow, hand, 0.04 * k, lower - self.lean_rad, self.sleeves),
@@ -158,4 +160,5 @@ def _extras(rng: np.random.Generator, taste: Taste, scale: float) -> tuple[Solid
 def _limb(start: F32, end: F32, radius_m: float, angle_rad: float, paint: Paint) -> Solid:
     half = 0.57 * float(np.linalg.norm(end - start))
     size = vec(radius_m, radius_m, half)
-    return Solid(ELLIPSOID, (start + end) / 2, size, turn_y(-angle_rad), paint)
+    middle = np.asarray((start + end) / 2, np.float32)
+    return Solid(ELLIPSOID, middle, size, turn_y(-angle_rad), paint)

@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_inference_ros.sim.bodies import UPRIGHT
 from edge_inference_ros.sim.paint import NOISE, SPOTS, Taste, any_colour, any_paint, plain
-from edge_inference_ros.sim.solids import BOX, ELLIPSOID, FRUSTUM, F32, Paint, Solid, turn_z, vec
+from edge_inference_ros.sim.solids import BOX, ELLIPSOID, F32, FRUSTUM, Paint, Solid, turn_z, vec
 from edge_inference_ros.sim.world import Ground, Light, Sky, Weather
 
 Spot = tuple[float, float]

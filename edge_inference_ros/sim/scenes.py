@@ -12,7 +12,7 @@ from edge_inference_ros.sim.bodies import CONE, PERSON, SPACE_M, VEHICLE, cone, 
 from edge_inference_ros.sim.paint import FAMILIAR, FOREIGN, Taste
 from edge_inference_ros.sim.people import person
 from edge_inference_ros.sim.solids import Solid, stack, vec
-from edge_inference_ros.sim.world import Actor, Light, Track, Weather, World
+from edge_inference_ros.sim.world import Actor, Ground, Light, Sky, Track, Weather, World
 
 CLASS_ODDS = (0.45, 0.17, 0.18, 0.20)
 
@@ -52,12 +52,12 @@ class Plan:
             shape = (cone if class_id == CONE else crate)(self.rng, self.taste)
         self.actors.append(Actor(class_id, shape, track))
 
-    def world(self, ground: scenery.Ground, sky: scenery.Sky) -> World:
+    def world(self, ground: Ground, sky: Sky) -> World:
         """Finish: light and weather are drawn last."""
         light, weather = lighting(self.rng, self.taste)
         if light.level < 0.4:
             dim = np.float32(0.25 * light.level)
-            sky = scenery.Sky(sky.horizon * dim, sky.zenith * dim, sky.grain, sky.clouds)
+            sky = Sky(sky.horizon * dim, sky.zenith * dim, sky.grain, sky.clouds)
         scenery_ = stack(self.solids)
         return World(self.taste, tuple(self.actors), scenery_, ground, sky, light, weather)
 
@@ -140,9 +140,7 @@ def _scattered(plan: Plan, radius_m: float, *, nearest_m: float) -> tuple[float,
     return None
 
 
-def _place(
-    plan: Plan, class_id: int, spot: tuple[float, float], *, along_x: bool = False
-) -> None:
+def _place(plan: Plan, class_id: int, spot: tuple[float, float], *, along_x: bool = False) -> None:
     rng = plan.rng
     yaw = float(rng.uniform(-math.pi, math.pi))
     if along_x and class_id == VEHICLE and rng.random() < 0.8:

@@ -171,7 +171,7 @@ def meet(kind: int, size_m: F32, origin_m: F32, rays: F32) -> F32:
     Returns:
         (N,) `t` of entry, infinite where the ray misses or the entry is behind.
     """
-    with np.errstate(divide='ignore', invalid='ignore'):
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
         return _MEET[kind](size_m, origin_m, rays)
 
 
@@ -183,18 +183,14 @@ def normals(kind: int, size_m: F32, points_m: F32) -> F32:
 
 
 def _meet_box(size: F32, origin: F32, rays: F32) -> F32:
-    enter: F32 | None = None
-    leave: F32 | None = None
+    enter, leave = np.float32(-np.inf), np.float32(np.inf)
     for axis in range(3):
         inverse = 1 / rays[axis]
         near = (-size[axis] - origin[axis]) * inverse
         far = (size[axis] - origin[axis]) * inverse
         low, high = np.minimum(near, far), np.maximum(near, far)
-        enter = low if enter is None else np.fmax(enter, low)
-        leave = high if leave is None else np.fmin(leave, high)
-    assert enter is not None  # noqa: S101 - three axes were visited
-    assert leave is not None  # noqa: S101
-    return np.where((enter <= leave) & (enter > NEAR_M), enter, np.float32(np.inf))
+        enter, leave = np.fmax(enter, low), np.fmin(leave, high)
+    return np.asarray(np.where((enter <= leave) & (enter > NEAR_M), enter, np.inf), np.float32)
 
 
 def _meet_ellipsoid(size: F32, origin: F32, rays: F32) -> F32:
@@ -205,7 +201,7 @@ def _meet_ellipsoid(size: F32, origin: F32, rays: F32) -> F32:
     c = np.float32(start @ start - 1)
     inside = b * b - a * c
     t = (-b - np.sqrt(inside)) / a
-    return np.where((inside > 0) & (t > NEAR_M), t, np.float32(np.inf))
+    return np.asarray(np.where((inside > 0) & (t > NEAR_M), t, np.float32(np.inf)), np.float32)
 
 
 def _meet_frustum(size: F32, origin: F32, rays: F32) -> F32:
@@ -237,7 +233,7 @@ def _normal_box(size: F32, points: F32) -> F32:
 
 
 def _normal_ellipsoid(size: F32, points: F32) -> F32:
-    return points / (size * size)[:, None]
+    return np.asarray(points / (size * size)[:, None], np.float32)
 
 
 def _normal_frustum(size: F32, points: F32) -> F32:
@@ -247,7 +243,7 @@ def _normal_frustum(size: F32, points: F32) -> F32:
     normal[2] = -slope * ((bottom + top) / 2 + slope * points[2])
     lid = points[2] > half - 1e-3
     normal[:, lid] = vec(0, 0, 1)[:, None]
-    return normal
+    return np.asarray(normal, np.float32)
 
 
 _Meet = Callable[[F32, F32, F32], F32]

@@ -13,19 +13,20 @@ from edge_inference_ros.sim.people import STRIDE_M
 from edge_inference_ros.sim.solids import F32, Paint, Solids, join, stack, turn_z, vec
 
 PLAIN_GROUND, STREET_GROUND = range(2)
+RETURN, AGAIN, STAY = range(3)
 
 
 @dataclass(frozen=True)
 class Track:
-    """A straight to-and-fro or one-way track on the ground.
+    """A straight track on the ground.
 
     Attributes:
         start_m: (2,) where it begins.
         heading_rad: its direction in the world.
         speed_mps: along it; 0 stands still.
-        length_m: where it turns back, or begins again.
+        length_m: where it ends.
         delay_s: waits at the start until then.
-        returns: walks back instead of beginning again.
+        then: `RETURN` walks back from the end, `AGAIN` begins again, `STAY` stands there.
     """
 
     start_m: F32
@@ -33,14 +34,19 @@ class Track:
     speed_mps: float = 0.0
     length_m: float = 1.0
     delay_s: float = 0.0
-    returns: bool = True
+    then: int = RETURN
+
+    @property
+    def last_m(self) -> float:
+        """Distance after which it stands still for good."""
+        return self.length_m * (1 - 1e-6) if self.then == STAY else math.inf
 
     def at(self, t_s: float) -> tuple[F32, float, float]:
         """Position (2,), heading in rad, and distance travelled in m at an instant."""
-        travelled = max(0.0, t_s - self.delay_s) * self.speed_mps
+        travelled = min(max(0.0, t_s - self.delay_s) * self.speed_mps, self.last_m)
         laps, along = divmod(travelled, self.length_m)
         heading = self.heading_rad
-        if self.returns and int(laps) % 2:
+        if self.then == RETURN and int(laps) % 2:
             along, heading = self.length_m - along, heading + math.pi
         step = along * vec(math.cos(self.heading_rad), math.sin(self.heading_rad))
         return self.start_m + step, heading, travelled
@@ -157,7 +163,7 @@ def _body(index: int, actor: Actor, position: F32, heading: float, travelled: fl
         parts, centre, size = standing(actor.shape(float(index)))
     turn = turn_z(heading)
     shift = vec(float(position[0]), float(position[1]), 0)
-    speed = actor.track.speed_mps if travelled > 0 else 0.0
+    speed = actor.track.speed_mps if 0 < travelled < actor.track.last_m else 0.0
     return Body(
         actor=index,
         class_id=actor.class_id,

@@ -1,0 +1,222 @@
+"""Labelled pictures from disk, and how training varies them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.optimize.train.targets import Labels
+
+F32 = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+PAD = 114
+KEEP_SHARE, KEEP_HEIGHT_PX = 0.3, 6
+"""A label cut by the crop to less than this is ignored instead."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """The labels of one picture; row k is the same thing in every array.
+
+    Attributes:
+        class_id: (K,).
+        boxes_px: (K, 4) x1 y1 x2 y2.
+        ignored: (K,) too small or too hidden to be asked for.
+        distance_m: (K,).
+    """
+
+    class_id: NDArray[np.int32]
+    boxes_px: F32
+    ignored: NDArray[np.bool_]
+    distance_m: F32
+
+
+class Split:
+    """A folder of labelled pictures (`images.npy`, `labels.npz`, `split.json`), read lazily.
+
+    With `only`, the classes named there are all there is: others are not even ignored.
+    """
+
+    def __init__(self, folder: Path, *, only: Sequence[str] = ()) -> None:
+        try:
+            self.images: Picture = np.load(folder / 'images.npy', mmap_mode='r')
+            with np.load(folder / 'labels.npz') as stored:
+                self._columns = {name: stored[name] for name in stored.files}
+            facts = json.loads((folder / 'split.json').read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f'{folder} is not a labelled split: {error}') from error
+        there = tuple(facts['classes'])
+        if unknown := set(only) - set(there):
+            raise ConfigError(f'{folder} has no class {sorted(unknown)}; it has {there}')
+        self.classes: tuple[str, ...] = tuple(only) or there
+        self.name: str = facts['name']
+        self._number = np.array(
+            [self.classes.index(c) if c in self.classes else -1 for c in there], np.int32
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def known(self, index: int) -> Known:
+        """The labels of a picture."""
+        first, end = self._columns['offsets'][index : index + 2]
+        c, class_id = self._columns, self._number[self._columns['class_id'][first:end]]
+        kept = class_id >= 0
+        return Known(
+            class_id[kept], c['boxes_px'][first:end][kept],
+            c['ignored'][first:end][kept], c['distance_m'][first:end][kept],
+        )  # fmt: skip
+
+
+class Joined:
+    """Several splits of the same classes as one."""
+
+    def __init__(self, splits: Sequence[Split]) -> None:
+        self.splits = tuple(splits)
+        self.classes = self.splits[0].classes
+        self._ends = np.cumsum([len(s) for s in self.splits])
+        if any(s.classes != self.classes for s in self.splits):
+            raise ConfigError(f'splits with different classes: {[s.classes for s in splits]}')
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def at(self, index: int) -> tuple[Picture, Known]:
+        """Picture (borrowed) and labels of an index over all splits."""
+        which = int(np.searchsorted(self._ends, index, side='right'))
+        inner = index - (int(self._ends[which - 1]) if which else 0)
+        return self.splits[which].images[inner], self.splits[which].known(inner)
+
+
+def batch_of(data: Joined, step: int, size: int, seed: int) -> tuple[Picture, Labels]:
+    """The varied pictures (B, H, W, 3) and labels of a step; a function of its arguments alone."""
+    rng = np.random.default_rng((seed, 2, step))
+    per_epoch = max(1, len(data) // size)
+    epoch, place = divmod(step, per_epoch)
+    order = np.random.default_rng((seed, 1, epoch)).permutation(len(data))
+    chosen = order[place * size : (place + 1) * size]
+    made = [varied(*data.at(int(i)), rng) for i in chosen]
+    return np.stack([picture for picture, _ in made]), padded([known for _, known in made])
+
+
+def padded(known: Sequence[Known]) -> Labels:
+    """Labels of several pictures as tensors."""
+    asked = [~k.ignored for k in known]
+    most = max(1, *(int(a.sum()) for a in asked))
+    hidden = max(int(k.ignored.sum()) for k in known)
+    class_id = torch.zeros(len(known), most, dtype=torch.int64)
+    boxes = torch.zeros(len(known), most, 4)
+    real = torch.zeros(len(known), most, dtype=torch.bool)
+    ignored = torch.zeros(len(known), hidden, 4)
+    for i, (k, a) in enumerate(zip(known, asked, strict=True)):
+        n = int(a.sum())
+        class_id[i, :n] = torch.from_numpy(k.class_id[a].astype(np.int64))
+        boxes[i, :n], real[i, :n] = _tensor(k.boxes_px[a]), True
+        ignored[i, : len(a) - n] = _tensor(k.boxes_px[k.ignored])
+    return Labels(class_id, boxes, real, ignored)
+
+
+def _tensor(values: F32) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def varied(picture: Picture, known: Known, rng: np.random.Generator) -> tuple[Picture, Known]:
+    """A picture moved, mirrored, recoloured, spoiled and partly covered, with its labels."""
+    picture, known = moved(picture, known, rng)
+    picture = recoloured(picture, rng)
+    if rng.random() < 0.35:
+        picture = spoiled(picture, rng)
+    if rng.random() < 0.25:
+        high, wide = picture.shape[:2]
+        h, w = int(rng.integers(10, high // 4)), int(rng.integers(10, wide // 5))
+        y, x = int(rng.integers(high - h)), int(rng.integers(wide - w))
+        picture[y : y + h, x : x + w] = rng.integers(0, 255, 3)
+    return picture, known
+
+
+def moved(picture: Picture, known: Known, rng: np.random.Generator) -> tuple[Picture, Known]:
+    """Zoom, shift and mirror; labels follow, and those mostly cut away become ignored."""
+    high, wide = picture.shape[:2]
+    zoom = math.exp(rng.uniform(math.log(0.65), math.log(1.6)))
+    shift_x = (wide - wide * zoom) / 2 + rng.uniform(-0.5, 0.5) * abs(wide * zoom - wide)
+    shift_y = (high - high * zoom) / 2 + rng.uniform(-0.5, 0.5) * abs(high * zoom - high)
+    across = zoom
+    if rng.random() < 0.5:
+        across, shift_x = -zoom, wide - shift_x
+    matrix = np.array([[across, 0, shift_x], [0, zoom, shift_y]], np.float32)
+    made = cv2.warpAffine(
+        picture, matrix, (wide, high), flags=cv2.INTER_LINEAR, borderValue=(PAD, PAD, PAD)
+    )
+    return np.asarray(made, np.uint8), _moved_labels(known, matrix, (wide, high))
+
+
+def _moved_labels(known: Known, matrix: F32, size: tuple[int, int]) -> Known:
+    x = known.boxes_px[:, [0, 2]] * matrix[0, 0] + matrix[0, 2]
+    y = known.boxes_px[:, [1, 3]] * matrix[1, 1] + matrix[1, 2]
+    whole = np.ptp(x, axis=1) * np.ptp(y, axis=1)
+    x, y = np.clip(x, 0, size[0]), np.clip(y, 0, size[1])
+    boxes = np.stack((x.min(1), y.min(1), x.max(1), y.max(1)), 1).astype(np.float32)
+    share = np.ptp(x, axis=1) * np.ptp(y, axis=1) / np.maximum(whole, 1e-6)
+    ignored = known.ignored | (share < KEEP_SHARE) | (np.ptp(y, axis=1) < KEEP_HEIGHT_PX)
+    there = share > 0.02
+    return Known(known.class_id[there], boxes[there], ignored[there], known.distance_m[there])
+
+
+def recoloured(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Another exposure, contrast, gamma and tint; sometimes grey or with channels exchanged."""
+    gain = rng.uniform(0.55, 1.45) * rng.uniform(0.88, 1.12, 3)
+    curve = (np.arange(256) / 255.0)[:, None] ** rng.uniform(0.6, 1.6)
+    table = np.clip(curve * gain * 255 + rng.uniform(-25, 25), 0, 255).astype(np.uint8)
+    made = np.asarray(cv2.LUT(picture, np.ascontiguousarray(table[None])), np.uint8)
+    chance = rng.random()
+    if chance < 0.1:
+        grey = cv2.cvtColor(made, cv2.COLOR_BGR2GRAY)
+        return np.repeat(grey[..., None], 3, 2).astype(np.uint8)
+    if chance < 0.2:
+        return np.ascontiguousarray(made[..., rng.permutation(3)])
+    return made
+
+
+def spoiled(picture: Picture, rng: np.random.Generator) -> Picture:
+    """One of: a patch of light in the dark, haze, blur, noise, blotches, JPEG."""
+    kind = int(rng.integers(6))
+    high, wide = picture.shape[:2]
+    if kind == 0:
+        return _scaled(picture, _spot(high, wide, rng))
+    if kind == 1:
+        share, grey = rng.uniform(0.2, 0.7), rng.uniform(60, 220, 3)
+        return np.asarray(picture * (1 - share) + grey * share, np.uint8)
+    if kind == 2:
+        return np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 1.8)), np.uint8)
+    if kind == 3:
+        noise = rng.standard_normal(picture.shape, np.float32) * rng.uniform(5, 28)
+        return np.clip(picture + noise, 0, 255).astype(np.uint8)
+    if kind == 4:
+        coarse = rng.uniform(0.4, 1.6, (int(rng.integers(4, 40)), int(rng.integers(4, 40))))
+        blotches = cv2.resize(coarse.astype(np.float32), (wide, high))
+        return _scaled(picture, np.asarray(blotches, np.float32))
+    packed = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))])
+    return np.asarray(cv2.imdecode(packed[1], cv2.IMREAD_COLOR), np.uint8)
+
+
+def _spot(high: int, wide: int, rng: np.random.Generator) -> F32:
+    x = np.linspace(-1, 1, wide, dtype=np.float32) - np.float32(rng.uniform(-0.4, 0.4))
+    y = np.linspace(-1, 1, high, dtype=np.float32) - np.float32(rng.uniform(-0.2, 0.5))
+    reach = np.float32(rng.uniform(1, 5))
+    beam = np.exp(-reach * (x * x)[None] - reach * (y * y)[:, None])
+    return np.asarray(rng.uniform(0.05, 0.5) + rng.uniform(0.6, 2.0) * beam, np.float32)
+
+
+def _scaled(picture: Picture, factor: F32) -> Picture:
+    return np.asarray(np.clip(picture * factor[..., None], 0, 255), np.uint8)
