@@ -27,6 +27,9 @@ class Verdict(Enum):
     MALFORMED = 'MALFORMED'
     NONEWDATA = 'NONEWDATA'
 
+    # Members are compared by identity, so they may hash by it; Enum's own hash runs in Python.
+    __hash__ = object.__hash__
+
 
 FORWARDED = (Verdict.OK, Verdict.NO_ODOM)
 """Fit for use; NO_ODOM was judged at the caps and deserves a warning."""
