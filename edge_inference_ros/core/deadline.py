@@ -35,7 +35,7 @@ import math
 from enum import Enum
 from typing import NamedTuple
 
-from edge_inference_ros.core.robot import GRAVITY_MPS2, RobotProfile
+from edge_inference_ros.core.robot import RobotProfile
 
 NS_PER_S = 1_000_000_000
 SLACK = 1e-9
@@ -78,12 +78,12 @@ NO_DEADLINE = Deadline(
 )
 
 
-def reach(v: float, t_s: float, *, a: float, cap: float) -> float:
+def reach(v: float, t_s: float, a: float, cap: float) -> float:
     """How far one can get in ``t_s`` from rate ``v``, gaining ``a`` up to ``cap``.
 
     The integral of min(v + a t, max(cap, v)); metres for m/s, radians for rad/s.
     """
-    top = max(cap, v)
+    top = max(v, cap)
     if v + a * t_s <= top:
         return t_s * (v + 0.5 * a * t_s)
     t1_s = (top - v) / a
@@ -118,7 +118,8 @@ def displacement_s(
     """
     d = robot.d_max_m if d_m is None else d_m
     a, v = robot.a_acc_mps2, abs(v)
-    drift = _v_other(robot, v_other) + abs(w) * (robot.lever_m if lever_m is None else lever_m)
+    drift = robot.v_other_mps if v_other is None else v_other
+    drift += abs(w) * (robot.lever_m if lever_m is None else lever_m)
     s = v + drift
     if not d > 0.0:
         return 0.0
@@ -148,15 +149,15 @@ def stopping_s(
     arXiv 1708.06374), whose root in the form of τ_A is ρ = 2 (room/k)/(s + sqrt(s² + 2 g room/k)).
     The plain law is g = 0.
     """
-    v, v_o = abs(v), _v_other(robot, v_other)
-    s, b = v + v_o, robot.brake_mps2
-    room = _clear_m(robot, range_m) - v * (0.5 * v + v_o) / b
+    v, v_o, b = abs(v), robot.v_other_mps if v_other is None else v_other, robot.brake_mps2
+    s = v + v_o
+    room = (robot.range_m if range_m is None else range_m) - robot.lost_m - v * (0.5 * v + v_o) / b
     gain = robot.a_acc_mps2 if robot.strict else 0.0
     room /= 1.0 + gain / b
     pace = s + math.sqrt(max(0.0, s * s + 2.0 * gain * room))
     if pace == 0.0:
         return math.inf if room >= 0.0 else -math.inf
-    return 2.0 * room / pace - robot.confirm_s - _after_s(robot)
+    return 2.0 * room / pace - robot.react_s
 
 
 def deadline(
@@ -198,7 +199,8 @@ def speed_for_displacement(
     late, and the robot would obey and go blind.
     """
     cap, a = robot.v_cap_mps, robot.a_acc_mps2
-    left_m = robot.d_max_m - (_v_other(robot, v_other) + abs(w) * robot.lever_m) * tau_s
+    v_o = robot.v_other_mps if v_other is None else v_other
+    left_m = robot.d_max_m - (v_o + abs(w) * robot.lever_m) * tau_s
     if not left_m > 0.0:
         return 0.0
     if cap * tau_s <= left_m * (1.0 + SLACK):
@@ -222,10 +224,11 @@ def speed_for_stopping(
     u ρ - g ρ²/2 + u²/(2b) + v_o (ρ + u/b) = L - m, that is u²/(2b) + q u = Q with q = ρ + v_o/b
     and Q = L - m + g ρ²/2 - v_o ρ, and u = 2 Q/(q + sqrt(q² + 2 Q/b)).
     """
-    b, v_o = robot.brake_mps2, _v_other(robot, v_other)
+    b, v_o = robot.brake_mps2, robot.v_other_mps if v_other is None else v_other
     gain = robot.a_acc_mps2 if robot.strict else 0.0
-    rho_s = robot.confirm_s + tau_s + _after_s(robot)
-    room = _clear_m(robot, range_m) + rho_s * (0.5 * gain * rho_s - v_o)
+    rho_s = tau_s + robot.react_s
+    clear_m = (robot.range_m if range_m is None else range_m) - robot.lost_m
+    room = clear_m + rho_s * (0.5 * gain * rho_s - v_o)
     if not room > 0.0:
         return 0.0
     q = rho_s + v_o / b
@@ -273,10 +276,11 @@ def stopping_left_s(
     b, v_o = robot.brake_mps2, robot.v_other_mps
     gain = a if robot.strict else 0.0
     k, s = 1.0 + gain / b, v + v_o
-    rho_s = robot.confirm_s + age_s + _after_s(robot)
+    rho_s = age_s + robot.react_s
+    clear_m = (robot.range_m if range_m is None else range_m) - robot.lost_m
     c2 = a * (k + 0.5 * a / b) + 0.5 * k * gain
     c1 = k * (s + (a + gain) * rho_s) + a * s / b
-    c0 = k * rho_s * (s + 0.5 * gain * rho_s) + v * (0.5 * v + v_o) / b - _clear_m(robot, range_m)
+    c0 = k * rho_s * (s + 0.5 * gain * rho_s) + v * (0.5 * v + v_o) / b - clear_m
     if c0 >= 0.0:
         return 0.0
     return -2.0 * c0 / (c1 + math.sqrt(c1 * c1 - 4.0 * c2 * c0))
@@ -311,35 +315,3 @@ def stopping_distance_m(v: float, b: float, j: float = 0.0) -> float:
     if v < b * b / (2.0 * j):
         return v * math.sqrt(2.0 * v / j) * 2.0 / 3.0
     return v * v / (2.0 * b) + v * b / (2.0 * j) - b**3 / (24.0 * j * j)
-
-
-def _v_other(robot: RobotProfile, v_other: float | None) -> float:
-    return robot.v_other_mps if v_other is None else v_other
-
-
-def _after_s(robot: RobotProfile) -> float:
-    """τ_x with the time that brakes lose while they build up.
-
-    On a descent x = g sin(slope) a net deceleration of j t - x until b/j, and b - x afterwards,
-    loses b²/(2j) of speed against b - x at once, which is b²/(2j (b - x)) of time.
-    """
-    if robot.jerk_mps3 == 0.0:
-        return robot.after_s
-    return robot.after_s + robot.b_mps2**2 / (2.0 * robot.jerk_mps3 * robot.brake_mps2)
-
-
-def _clear_m(robot: RobotProfile, range_m: float | None) -> float:
-    """L - m, less what a build-up of the brakes on a descent costs beyond ``_after_s``.
-
-    The stopping distance minus v²/(2(b - x)) minus v times that loss of time falls with v down to
-    a constant, (b³/j²)(b/(8(b - x)) - 1/6), from 2x³/(3j²) at v = 0, where the robot first rolls.
-    If x > b/2 it rolls beyond the build-up from any v and the constant is the greatest. On the
-    level nothing is added.
-    """
-    clear_m = (robot.range_m if range_m is None else range_m) - robot.margin_m
-    if robot.jerk_mps3 == 0.0 or robot.slope_rad == 0.0:
-        return clear_m
-    x, b = GRAVITY_MPS2 * math.sin(robot.slope_rad), robot.b_mps2
-    if x <= 0.5 * b:
-        return clear_m - 2.0 * x**3 / (3.0 * robot.jerk_mps3**2)
-    return clear_m - b**3 * (b / (8.0 * (b - x)) - 1.0 / 6.0) / robot.jerk_mps3**2

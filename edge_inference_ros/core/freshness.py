@@ -37,6 +37,7 @@ from edge_inference_ros.errors import ParameterError
 
 _STRAYS_WINDOW = (1 << 10) - 1
 _STRAYS_MANY = 3
+_NEVER = RosNs(0)
 
 
 @dataclass(eq=False, slots=True)
@@ -110,6 +111,7 @@ class Guard:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ParameterError(f'sources named twice: {", ".join(twice)}')
         self._rules = rules or Rules()
+        self._skew_ns = int(self._rules.skew_tol_s * NS_PER_S)
         self._robot = robot
         self.resume_mps: float | None = None
         self.odometry = Odometry(robot, skew_ns=self._skew_ns)
@@ -119,10 +121,6 @@ class Guard:
         self._watches = {
             s.name: _Watch(s, s.robot or robot, Standing(self._rules), s.frame_id) for s in sources
         }
-
-    @property
-    def _skew_ns(self) -> int:
-        return int(self._rules.skew_tol_s * NS_PER_S)
 
     def reconfigure(self, robot: RobotProfile) -> None:
         """Judge by another profile from the next call on; sources with their own keep it."""
@@ -162,10 +160,10 @@ class Guard:
         here = self._here(now)
         limit = _limit(watch.robot, here.motion)
         self._lapse(watch, limit, here)
-        place_ns = self._timeline.place(RosNs(stamp_ns + watch.source.stamp_offset_ns))
+        place_ns = self._timeline.place(stamp_ns + watch.source.stamp_offset_ns)
         age_ns = here.axis_ns - place_ns
         if refusal := payload or self._refusal(watch, stamp_ns, frame_id, age_ns):
-            judgement = Judgement(refusal, age_ns, 0, 0.0, RosNs(0), here.motion.v_mps)
+            judgement = Judgement(refusal, age_ns, 0, 0.0, _NEVER, here.motion.v_mps)
         else:
             place_ns = min(place_ns, here.axis_ns)
             judgement = self._measure(watch.robot, limit, place_ns, here)
@@ -234,7 +232,7 @@ class Guard:
         age_ns = here.axis_ns - place_ns
         off_m = self._off(robot, place_ns, here.axis_ns)
         if stale := _stale(robot, age_ns, limit_ns, off_m):
-            return Judgement(stale, age_ns, limit_ns, off_m, RosNs(0), v)
+            return Judgement(stale, age_ns, limit_ns, off_m, _NEVER, v)
         age_s = age_ns * S_PER_NS
         left_s = min(
             limit.limit_s - age_s,
@@ -281,6 +279,7 @@ class Guard:
             self._level(watch, state, here),
             watch.last,
             self._held(watch, limit, here),
+            watch.stamp_ns,
             watch.counts,
             watch.two_senders,
         )
@@ -292,7 +291,7 @@ class Guard:
             return None
         held = self._measure(watch.robot, limit, watch.place_ns, here)
         if watch.lapsed:
-            return held._replace(verdict=watch.lapsed, expires_at_ns=RosNs(0))
+            return held._replace(verdict=watch.lapsed, expires_at_ns=_NEVER)
         return held if watch.news else held._replace(verdict=Verdict.NONEWDATA)
 
     def _level(self, watch: _Watch, state: State, here: _Here) -> Level:

@@ -69,9 +69,6 @@ class _Bound(NamedTuple):
     gain: float
     top: float
 
-    def over(self, t_s: float) -> float:
-        return reach(self.start, t_s, a=self.gain, cap=self.top)
-
 
 class _Leg(NamedTuple):
     """What the odometer read at a sample, and the bounds from there to the next."""
@@ -81,8 +78,14 @@ class _Leg(NamedTuple):
     v: _Bound
     w: _Bound
 
-    def after(self, t_s: float) -> tuple[float, float]:
-        return self.path_m + self.v.over(t_s), self.turn_rad + self.w.over(t_s)
+    def after(self, t_s: float) -> Travel:
+        path_m, turn_rad, (v, v_gain, v_top), (w, w_gain, w_top) = self
+        return Travel(
+            path_m + reach(v, t_s, v_gain, v_top), turn_rad + reach(w, t_s, w_gain, w_top)
+        )
+
+
+_NOWHERE = _Leg(0.0, 0.0, _Bound(0.0, 0.0, 0.0), _Bound(0.0, 0.0, 0.0))
 
 
 class Odometry:
@@ -103,7 +106,10 @@ class Odometry:
         '_floor',
         '_last',
         '_legs',
+        '_shown',
+        '_shown_ns',
         '_skew_ns',
+        '_tail',
         '_times',
         'late',
         'robot',
@@ -125,6 +131,7 @@ class Odometry:
         self._floor = (0.0, 0.0)
         self._command = (0.0, 0.0, 0)
         self._command_ns: int | None = None
+        self._shown_ns = -1
 
     def command(self, vx: float, vy: float, wz: float, *, now_ns: int) -> None:
         """Take note of a velocity command, m/s and rad/s in the base frame.
@@ -160,7 +167,7 @@ class Odometry:
         self._append(place_ns, v, w)
         self._last = (v, w, self.robot.toward(vx, vy))
         self._fault = None
-        self._floor = self._commanded(now_ns)[:2]
+        self._set_floor(*self._commanded(now_ns)[:2])
         return True
 
     def motion(self, now_ns: int) -> Motion:
@@ -168,12 +175,9 @@ class Odometry:
         robot = self.robot
         command_v, command_w, toward = self._commanded(now_ns)
         if fault := self.fault(now_ns):
-            return Motion(
-                max(robot.v_cap_mps, command_v, self._legs[-1].v.start if self._legs else 0.0),
-                max(robot.w_cap_radps, command_w, self._legs[-1].w.start if self._legs else 0.0),
-                toward,
-                fault,
-            )
+            _, _, sure_v, sure_w = self._legs[-1] if self._legs else _NOWHERE
+            v = max(robot.v_cap_mps, command_v, sure_v.start)
+            return Motion(v, max(robot.w_cap_radps, command_w, sure_w.start), toward, fault)
         v, w, moving = self._last
         v = max(v, command_v)
         age_s = max(0, now_ns - self._times[-1]) * S_PER_NS
@@ -184,7 +188,7 @@ class Odometry:
         """Why the caps hold at ``now_ns``; None when odometry is sound."""
         if self._fault:
             return self._fault
-        if now_ns - self._times[-1] > self.robot.odom_timeout_s / S_PER_NS:
+        if (now_ns - self._times[-1]) * S_PER_NS > self.robot.odom_timeout_s:
             return OdometryFault.STALE
         return None
 
@@ -192,13 +196,15 @@ class Odometry:
         """How far the robot may have moved from ``place_ns`` to ``now_ns``."""
         if place_ns >= now_ns:
             return Travel(0.0, 0.0)
-        robot = self.robot
         if not self._times:
             age_s = (now_ns - place_ns) * S_PER_NS
-            return Travel(robot.v_cap_mps * age_s, robot.w_cap_radps * age_s)
-        tail = self._tail(now_ns)
-        path_m, turn_rad = self._read(now_ns, tail)
-        from_m, from_rad = self._read(place_ns, tail)
+            return Travel(self.robot.v_cap_mps * age_s, self.robot.w_cap_radps * age_s)
+        if now_ns != self._shown_ns:
+            if self.fault(now_ns):
+                self._tail = self._open_leg(lost=True)
+            self._shown_ns, self._shown = now_ns, self._read(now_ns)
+        path_m, turn_rad = self._shown
+        from_m, from_rad = self._read(place_ns)
         return Travel(path_m - from_m, turn_rad - from_rad)
 
     def _doubt(self, fault: OdometryFault) -> bool:
@@ -207,11 +213,17 @@ class Odometry:
         return False
 
     def _raise_floor(self, v: float, w: float) -> None:
-        self._floor = (max(self._floor[0], v), max(self._floor[1], w))
+        self._set_floor(max(self._floor[0], v), max(self._floor[1], w))
+
+    def _set_floor(self, v: float, w: float) -> None:
+        """No less than ``v`` and ``w`` since the newest sample."""
+        self._floor, self._shown_ns = (v, w), -1
+        if self._legs:
+            self._tail = self._open_leg()
 
     def _commanded(self, now_ns: int) -> tuple[float, float, int]:
-        alive_ns = self.robot.command_timeout_s / S_PER_NS
-        if self._command_ns is None or now_ns - self._command_ns > alive_ns:
+        since_ns = self._command_ns
+        if since_ns is None or (now_ns - since_ns) * S_PER_NS > self.robot.command_timeout_s:
             return (0.0, 0.0, 0)
         return self._command
 
@@ -247,24 +259,25 @@ class Odometry:
             w=_between(leg.w, w, floor=floor_w, span_s=span_s, gap=gap),
         )
 
-    def _tail(self, now_ns: int) -> _Leg:
-        """The leg from the newest sample on, whose end is not known."""
-        leg, (floor_v, floor_w) = self._legs[-1], self._floor
-        lost = self.fault(now_ns) is not None
-        return leg._replace(
-            v=_open(leg.v, floor=floor_v, lost=lost), w=_open(leg.w, floor=floor_w, lost=lost)
+    def _open_leg(self, *, lost: bool = False) -> _Leg:
+        """The leg from the newest sample on, whose end is not known; at the caps if ``lost``."""
+        path_m, turn_rad, v, w = self._legs[-1]
+        return _Leg(
+            path_m,
+            turn_rad,
+            _open(v, floor=self._floor[0], lost=lost),
+            _open(w, floor=self._floor[1], lost=lost),
         )
 
-    def _read(self, at_ns: int, tail: _Leg) -> tuple[float, float]:
+    def _read(self, at_ns: int) -> Travel:
         """What the odometer shows at ``at_ns``; before the oldest sample it ran at the caps."""
         times = self._times
         if at_ns >= times[-1]:
-            return tail.after((at_ns - times[-1]) * S_PER_NS)
+            return self._tail.after((at_ns - times[-1]) * S_PER_NS)
         if at_ns < times[0]:
             first, before_s = self._legs[0], (times[0] - at_ns) * S_PER_NS
-            return (
-                first.path_m - first.v.top * before_s,
-                first.turn_rad - first.w.top * before_s,
+            return Travel(
+                first.path_m - first.v.top * before_s, first.turn_rad - first.w.top * before_s
             )
         i = bisect_right(times, at_ns) - 1
         return self._legs[i].after((at_ns - times[i]) * S_PER_NS)

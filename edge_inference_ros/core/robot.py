@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from edge_inference_ros.core.params import check, param
 
@@ -227,10 +228,38 @@ class RobotProfile:
             )
         return found
 
-    @property
+    @cached_property
     def brake_mps2(self) -> float:
         """Deceleration left on the steepest descent: b - g sin(slope)."""
         return self.b_mps2 - GRAVITY_MPS2 * math.sin(self.slope_rad)
+
+    @cached_property
+    def react_s(self) -> float:
+        """[T + tau_x] reaction besides the age, with the time that brakes lose as they build up.
+
+        On a descent x = g sin(slope) a net deceleration of j t - x until b/j, and b - x after it,
+        loses b²/(2j) of speed against b - x at once, which is b²/(2j (b - x)) of time.
+        """
+        react_s = self.confirm_s + self.after_s
+        if self.jerk_mps3 == 0.0:
+            return react_s
+        return react_s + self.b_mps2**2 / (2.0 * self.jerk_mps3 * self.brake_mps2)
+
+    @cached_property
+    def lost_m(self) -> float:
+        """[m] the margin, with what brakes that build up on a descent cost beyond ``react_s``.
+
+        The stopping distance, less v²/(2(b - x)), less v times that loss of time, falls with v
+        from 2x³/(3j²) at v = 0, where the robot first rolls, to (b³/j²)(b/(8(b - x)) - 1/6). If
+        x > b/2 it rolls beyond the build-up from any v, and it is that constant throughout. On
+        the level nothing is added.
+        """
+        if self.jerk_mps3 == 0.0 or self.slope_rad == 0.0:
+            return self.margin_m
+        x, b, square = self.b_mps2 - self.brake_mps2, self.b_mps2, self.jerk_mps3**2
+        if x <= 0.5 * b:
+            return self.margin_m + 2.0 * x**3 / (3.0 * square)
+        return self.margin_m + b**3 * (b / (8.0 * (b - x)) - 1.0 / 6.0) / square
 
     def range_toward(self, toward: int) -> float:
         """Guaranteed range of the sensors that cover every direction in ``toward``, m.

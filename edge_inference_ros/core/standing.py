@@ -95,7 +95,8 @@ class Standing:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self._enter(State.NODATA)
+        self.state = State.NODATA
+        self._good = self._bad = 0
 
     @property
     def errors(self) -> int:
@@ -104,6 +105,9 @@ class Standing:
 
     def good(self, *, resumable: bool = True) -> None:
         """An acceptable message; ``resumable`` if it would also be at the speed to be resumed."""
+        if self.state is State.VALID:
+            self._good, self._bad = self._good << 1 & _REGISTER | 1, self._bad << 1 & _REGISTER
+            return
         if self.state is State.NODATA:
             self._enter(State.INIT)
         self._note(good=resumable or self.state is not State.STALE)

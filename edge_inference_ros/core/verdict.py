@@ -27,6 +27,9 @@ class Verdict(Enum):
     MALFORMED = 'MALFORMED'
     NONEWDATA = 'NONEWDATA'
 
+    # Members are compared by identity, so they may hash by it; Enum's own hash runs in Python.
+    __hash__ = object.__hash__
+
 
 FORWARDED = (Verdict.OK, Verdict.NO_ODOM)
 """Fit for use; NO_ODOM was judged at the caps and deserves a warning."""
@@ -88,6 +91,7 @@ class SourceStatus(NamedTuple):
         last: the verdict on the newest message, NONEWDATA before the first.
         held: the newest acceptable message judged again now, with NONEWDATA if none came since
             the tick before; None when nothing acceptable has come yet.
+        stamp_ns: capture time of what is held, as its header says; 0 when nothing is.
         counts: messages by verdict since the start; live, do not change it.
         two_senders: so many are out of order that two nodes seem to publish on one topic.
     """
@@ -98,6 +102,7 @@ class SourceStatus(NamedTuple):
     level: Level
     last: Verdict
     held: Judgement | None
+    stamp_ns: int
     counts: dict[Verdict, int]
     two_senders: bool
 

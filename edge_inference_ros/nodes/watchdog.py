@@ -15,12 +15,16 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
+from nav2_msgs.msg import SpeedLimit
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
+from rclpy.time import Time
+from std_msgs.msg import Bool
 
 from edge_inference_ros.core.cdr import Reader, peek_header
 from edge_inference_ros.core.freshness import Guard
 from edge_inference_ros.core.latency import monotonic_ns
+from edge_inference_ros.core.speed_limit import SpeedLimiter
 from edge_inference_ros.core.timeline import Instant
 from edge_inference_ros.core.types import RosNs
 from edge_inference_ros.core.verdict import Source, SourceStatus, Status, Verdict
@@ -32,6 +36,9 @@ from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 
 _COMMANDS = {'Twist': Twist, 'TwistStamped': TwistStamped}
 MS = 1e-6
+
+LIMIT_PERIOD_NS = 500_000_000
+"""Between two repetitions of an unchanged speed limit: a restarted controller has forgotten it."""
 
 ODOMETRY_DEPTH = 20
 """Of odometry every sample counts: one that is superseded unread leaves a gap at full speed."""
@@ -57,10 +64,18 @@ class Watchdog(EdgeNode[WatchdogParams]):
             priority=params.priority, cpus=[params.cpu] if params.cpu >= 0 else []
         ):
             self.get_logger().warning(refusal)
-        self._freshness = self.create_publisher(DiagnosticArray, 'freshness', qos.heartbeat())
-        keep.callback(self.destroy_publisher, self._freshness)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos.output())
-        keep.callback(self.destroy_publisher, self._diagnostics)
+        self._limiter = SpeedLimiter(params, rules=params)
+        self._limit_until_ns = 0
+
+        def publisher(kind: Any, topic: str, profile: Any) -> Any:
+            made = self.create_publisher(kind, topic, profile)
+            keep.callback(self.destroy_publisher, made)
+            return made
+
+        self._freshness = publisher(DiagnosticArray, 'freshness', qos.heartbeat())
+        self._lock = publisher(Bool, 'lock', qos.output())
+        self._speed_limit = publisher(SpeedLimit, 'speed_limit', qos.output())
+        self._diagnostics = publisher(DiagnosticArray, '/diagnostics', qos.output())
 
     def activate(self, keep: ExitStack) -> None:
         """Subscribe to everything as bytes, and start to tick."""
@@ -85,6 +100,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         """Judge by the new profile from the next tick on."""
         if self.is_configured:
             self._guard.reconfigure(params)
+            self._limiter.robot = params
 
     def _listen(
         self,
@@ -119,8 +135,11 @@ class Watchdog(EdgeNode[WatchdogParams]):
         except BadStamp:
             self._guard.judge(topic, RosNs(0), '', now, payload=Verdict.MALFORMED)
             return
-        if self._guard.judge(topic, stamp_ns, frame_id, now).forwarded:
+        judgement = self._guard.judge(topic, stamp_ns, frame_id, now)
+        if judgement.forwarded:
             forward(data)
+        if topic not in self.parameters.current.optional:
+            self._limiter.observe(judgement.age_ns)
 
     def _moved(self, data: bytes) -> None:
         stamp_ns, (vx, vy, _, _, _, wz) = read_odometry(data)
@@ -139,6 +158,23 @@ class Watchdog(EdgeNode[WatchdogParams]):
         status = self._guard.tick(now)
         rows = [_row(source) for source in status.sources]
         self._freshness.publish(diagnostics(now.ros_ns, '', [_summary(status), *rows]))
+        self._lock.publish(Bool(data=not status.fresh))
+        self._limit(status, now)
+
+    def _limit(self, status: Status, now: Instant) -> None:
+        """Say how fast one may go, at once when it changes and often enough for who comes late.
+
+        Nothing is said when the answer is to stop: that is the lock's to say.
+        """
+        before = self._limiter.published
+        limit_mps = self._limiter.limit(status.age_ns, status.motion.w_radps, now.mono_ns)
+        if limit_mps is None or (limit_mps == before and now.mono_ns < self._limit_until_ns):
+            return
+        self._limit_until_ns = now.mono_ns + LIMIT_PERIOD_NS
+        self._guard.resume_mps = limit_mps
+        msg = SpeedLimit(speed_limit=limit_mps, percentage=False)
+        msg.header.stamp = Time(nanoseconds=now.ros_ns).to_msg()
+        self._speed_limit.publish(msg)
 
     def _report(self) -> None:
         now = self._now()
@@ -187,6 +223,7 @@ def _row(source: SourceStatus) -> tuple[int, str, str, str, dict[str, str]]:
             'age_ms': f'{held.age_ns * MS:.3f}',
             'deadline_ms': f'{held.deadline_ns * MS:.3f}',
             'travelled_m': f'{held.travelled_m:.4f}',
+            'stamp_ns': str(source.stamp_ns),
             'expires_at_ns': str(held.expires_at_ns),
             'v_assumed_mps': f'{held.v_assumed_mps:.3f}',
         }

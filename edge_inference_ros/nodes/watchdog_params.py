@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.robot import RobotProfile
+from edge_inference_ros.core.speed_limit import LimitRules
 from edge_inference_ros.core.standing import Rules
 
 
 @dataclass(frozen=True)
-class WatchdogParams(RobotProfile, Rules):
-    """The robot's profile, the rules of judgement, and what to guard.
+class WatchdogParams(RobotProfile, Rules, LimitRules):
+    """The robot's profile, the rules of judgement and of the speed limit, and what to guard.
 
     The names in ``topics`` are relative and can be remapped; config/robots has profiles.
     """

@@ -1,0 +1,82 @@
+"""What one judgement of the watchdog costs: ``python -m bench.judgement``.
+
+Times ``Guard.judge`` and ``Guard.tick`` with odometry at 50 Hz and a source at 30 Hz, and an
+empty call of the same shape, interleaved in one run, so that the ratio means something on any
+machine. Garbage collection is off, as in the node after warm-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from edge_inference_ros.core.freshness import Guard
+from edge_inference_ros.core.robot import RobotProfile
+from edge_inference_ros.core.timeline import Instant
+from edge_inference_ros.core.types import MonoNs, RosNs
+from edge_inference_ros.core.verdict import Source
+
+EPOCH_NS = 1_700_000_000 * 10**9
+STEP_NS = 10_000_000
+
+
+def _instants(count: int) -> Iterator[Instant]:
+    for k in range(count):
+        yield Instant(RosNs(EPOCH_NS + k * STEP_NS), MonoNs(k * STEP_NS))
+
+
+def _empty(_name: str, _stamp_ns: int, _frame: str, _now: Instant) -> None:
+    return None
+
+
+def _took(call: Callable[[], object]) -> float:
+    start_ns = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - start_ns) / 1e3
+
+
+def _p99(values: list[float]) -> float:
+    return statistics.quantiles(values, n=100)[-1]
+
+
+def measure(count: int) -> dict[str, list[float]]:
+    """Microseconds of each call, warm-up left out."""
+    guard = Guard(RobotProfile(), [Source('detections')])
+    took: dict[str, list[float]] = {'empty': [], 'judge': [], 'tick': [], 'odometry': []}
+    for k, now in enumerate(_instants(count)):
+        stamp_ns = RosNs(now.ros_ns - 70_000_000)
+        if k % 2 == 0:
+            odom_ns = RosNs(now.ros_ns - 4_000_000)
+            took['odometry'].append(_took(lambda: guard.moved(odom_ns, 1.0, 0.0, 0.2, now)))  # noqa: B023
+            took['tick'].append(_took(lambda: guard.tick(now)))  # noqa: B023
+        if k % 3 == 0:
+            took['empty'].append(_took(lambda: _empty('detections', stamp_ns, 'camera', now)))  # noqa: B023
+            took['judge'].append(
+                _took(lambda: guard.judge('detections', stamp_ns, 'camera', now))  # noqa: B023
+            )
+    return {name: values[len(values) // 10 :] for name, values in took.items()}
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--count', type=int, default=120_000, help='steps of 10 ms')
+    count: int = parser.parse_args().count
+    gc.disable()
+    took = measure(count)
+    base = statistics.median(took['empty'])
+    lines = [f'{"call":<10} {"median µs":>10} {"p99 µs":>8} {"x empty":>8}']
+    lines += [
+        f'{name:<10} {(median := statistics.median(values)):>10.2f} {_p99(values):>8.2f}'
+        f' {median / base:>8.1f}'
+        for name, values in took.items()
+    ]
+    sys.stdout.write('\n'.join(lines) + '\n')
+
+
+if __name__ == '__main__':
+    main()
