@@ -51,7 +51,6 @@ _SOF = Struct('>BHHB')
 # C4, C8 and CC in the range of the frame headers are tables and reserved (T.81, table B.1).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE = frozenset(range(0xD0, 0xD8)) | {0x01}
-_TOO_LATE = (0xD9, 0xDA)
 
 
 class Claim(NamedTuple):
@@ -123,7 +122,7 @@ def _jpeg_claim(payload: memoryview) -> Claim:
         if marker in _BARE:
             continue
         size = int.from_bytes(payload[at : at + 2], 'big')
-        if marker in _TOO_LATE or size < 2 or at + size > len(payload):
+        if size < 2 or at + size > len(payload):
             break
         if marker in _FRAMES and size >= 2 + _SOF.size:
             _, height, width, channels = _SOF.unpack_from(payload, at + 2)

@@ -133,6 +133,13 @@ def test_coordinates_keep_what_is_not_a_number():
     assert np.array_equal(got, [[0, np.nan, 0], [0, np.inf, 0]], equal_nan=True)
 
 
+def test_a_point_with_a_coordinate_missing_is_nowhere():
+    points_m = np.zeros((5, 3), np.float32)
+    points_m[[0, 2, 3], [0, 1, 2]] = np.nan, np.inf, -np.inf
+
+    assert sensor.finite(points_m).tolist() == [False, True, False, False, True]
+
+
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
