@@ -18,8 +18,9 @@ import numpy as np
 from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
+from edge_inference_ros.core import cdr
 from edge_inference_ros.core.types import MonoNs, Origin, RosNs
-from edge_inference_ros.sensors import _cdr, cloud, compressed, image
+from edge_inference_ros.sensors import cloud, compressed, image
 
 WIDTH, HEIGHT = 1920, 1080
 POINTS = 130_000
@@ -82,7 +83,8 @@ def _picture(encoding: str, pixel_bytes: int) -> SimpleNamespace:
 
 
 def _array(msg: Any, channels: int, dtype: Any = np.uint8) -> NDArray[Any]:
-    return np.ndarray((msg.height, msg.width, channels), dtype, msg.data)
+    seen: NDArray[Any] = np.ndarray((msg.height, msg.width, channels), dtype, msg.data)
+    return seen
 
 
 def _image_rows() -> Iterator[Row]:
@@ -153,7 +155,7 @@ def _read_points(msg: Any, wanted: list[str], *, skip_nans: bool) -> NDArray[Any
             'itemsize': msg.point_step,
         }
     )
-    points = np.ndarray(msg.width * msg.height, layout, msg.data)[wanted]
+    points: NDArray[Any] = np.ndarray(msg.width * msg.height, layout, msg.data)[wanted]
     if skip_nans:
         keep = np.ones(len(points), bool)
         for name in wanted:
@@ -209,8 +211,8 @@ def _raw_rows() -> Iterator[Row]:
         return store.deserialize_cdr(raw, kind)
 
     yield Row('Image, view_raw', 'rosbags', usual, lambda: image.view_raw(raw, ORIGIN))
-    yield Row('Image, peek_header', 'rosbags', usual, lambda: _cdr.peek_header(raw))
-    yield Row('Image, stamp_ns', 'rosbags', usual, lambda: _cdr.stamp_ns(raw))
+    yield Row('Image, peek_header', 'rosbags', usual, lambda: cdr.peek_header(raw))
+    yield Row('Image, stamp_ns', 'rosbags', usual, lambda: cdr.stamp_ns(raw))
 
 
 if __name__ == '__main__':

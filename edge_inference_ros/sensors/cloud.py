@@ -91,8 +91,9 @@ def finite(points_m: NDArray[np.float32]) -> NDArray[np.bool_]:
     ``compress(mask, axis=0)`` picks them in a quarter of the time that indexing takes.
     """
     # Column by column: numpy is twenty times slower along an axis of three.
-    x, y, z = points_m.T
-    return np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
+    x, y, z = (np.isfinite(axis) for axis in points_m.T)
+    mask: NDArray[np.bool_] = x & y & z
+    return mask
 
 
 # A driver sends the same layout every time, and numpy takes longer to build a structure than to

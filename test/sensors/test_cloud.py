@@ -8,7 +8,16 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from sensor_messages import ORIGIN, XYZ, cloud, cloud_of, field, lies_within, noise, serialised
+from support.sensor_messages import (
+    ORIGIN,
+    XYZ,
+    cloud,
+    cloud_of,
+    field,
+    lies_within,
+    noise,
+    serialised,
+)
 
 from edge_inference_ros.errors import BadCloud
 from edge_inference_ros.sensors import cloud as sensor

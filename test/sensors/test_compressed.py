@@ -9,7 +9,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from sensor_messages import ORIGIN, compressed, noise, serialised
+from support.sensor_messages import ORIGIN, compressed, noise, serialised
 
 from edge_inference_ros.errors import BadImage
 from edge_inference_ros.sensors import compressed as sensor

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sensor_messages import (
+from support.sensor_messages import (
     ORIGIN,
     STORE,
     cloud,
@@ -26,8 +26,8 @@ from sensor_messages import (
     serialised,
 )
 
+from edge_inference_ros.core import cdr
 from edge_inference_ros.errors import SampleError
-from edge_inference_ros.sensors import _cdr
 from edge_inference_ros.sensors import cloud as cloud_sensor
 from edge_inference_ros.sensors import compressed as compressed_sensor
 from edge_inference_ros.sensors import image as image_sensor
@@ -163,11 +163,11 @@ def test_damaged_files_are_decoded_or_refused(script):
 def test_damaged_headers_are_read_or_refused(script):
     raw = damaged(HEADERS, script)
 
-    survive(_cdr.stamp_ns, raw)
-    peeked = survive(_cdr.peek_header, raw)
+    survive(cdr.stamp_ns, raw)
+    peeked = survive(cdr.peek_header, raw)
 
     if peeked is not None:
-        assert peeked[0] == _cdr.stamp_ns(raw) >= 0
+        assert peeked[0] == cdr.stamp_ns(raw) >= 0
 
 
 @cases(1500)
@@ -175,7 +175,7 @@ def test_damaged_headers_are_read_or_refused(script):
 def test_bytes_that_never_were_a_message_are_refused(tail, front):
     raw = front + tail
 
-    survive(_cdr.peek_header, raw)
+    survive(cdr.peek_header, raw)
     survive(lambda raw: image_sensor.view_raw(raw, ORIGIN), raw)
     survive(lambda raw: cloud_sensor.view_raw(raw, ORIGIN), raw)
     survive(lambda raw: compressed_sensor.view_raw(raw, ORIGIN), raw)

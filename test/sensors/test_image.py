@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from sensor_messages import ORIGIN, image, lies_within, noise, serialised
+from support.sensor_messages import ORIGIN, image, lies_within, noise, serialised
 
 from edge_inference_ros.errors import BadImage
 from edge_inference_ros.sensors import image as sensor

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sensor_messages import ORIGIN, XYZ, cloud, compressed, field, serialised
+from support.sensor_messages import ORIGIN, XYZ, cloud, compressed, field, serialised
 
 from edge_inference_ros.sensors import cloud as cloud_sensor
 from edge_inference_ros.sensors import compressed as compressed_sensor

@@ -1,13 +1,13 @@
-"""The reader of serialised bytes against another library's writer."""
+"""Serialised sensor messages against another library's writer."""
 
 from __future__ import annotations
 
 import struct
 
 import pytest
-from sensor_messages import STORE, cloud, compressed, header, image, serialised
+from support.sensor_messages import cloud, compressed, image, serialised
 
-from edge_inference_ros.errors import BadCloud, BadImage, BadStamp, SampleError
+from edge_inference_ros.errors import BadCloud, BadImage, SampleError
 from edge_inference_ros.sensors import _cdr
 
 FRAMES = ['', 'c', 'ab', 'cam', 'lens', 'front/camera_optical', 'kamera_größe']
@@ -53,48 +53,6 @@ def test_the_payload_shares_the_memory_of_the_message(kind):
     assert bytes(got.data) == bytes(255 - b for b in before)
 
 
-@pytest.mark.parametrize('is_little', [True, False], ids=['little', 'big'])
-@pytest.mark.parametrize('frame_id', FRAMES)
-def test_the_header_of_any_stamped_message_is_peeked_at(frame_id, is_little):
-    name = 'std_msgs/msg/Header'
-    raw = bytes(STORE.serialize_cdr(header(frame_id), name, little_endian=is_little))
-
-    assert _cdr.stamp_ns(raw) == 12_000_000_034
-    assert _cdr.peek_header(raw) == (12_000_000_034, frame_id)
-
-
-@pytest.mark.parametrize('hold', [bytes, bytearray, memoryview])
-def test_a_stamp_is_read_from_any_holder_of_bytes(hold):
-    raw = hold(b'\0\1\0\0' + struct.pack('<iI', 5, 999_999_999))
-
-    assert _cdr.stamp_ns(raw) == 5_999_999_999
-
-
-def test_a_zero_stamp_is_zero_and_not_an_error():
-    assert _cdr.stamp_ns(b'\0\1\0\0' + bytes(8)) == 0
-
-
-@pytest.mark.parametrize(
-    ('raw', 'words'),
-    [
-        (b'', '0 bytes cannot hold a stamp'),
-        (b'\0\1\0\0' + bytes(7), '11 bytes cannot hold a stamp, which ends at byte 12'),
-        (b'\0\2\0\0' + bytes(8), 'encapsulation 0x00 0x02'),
-        (b'\1\1\0\0' + bytes(8), 'encapsulation 0x01 0x01'),
-        (b'\0\1\0\0' + struct.pack('<iI', -1, 0), 'stamp of -1 s'),
-        (b'\0\1\0\0' + struct.pack('<iI', 1, 10**9), '1000000000 ns at byte 4'),
-    ],
-)
-def test_what_is_not_a_stamp_is_refused(raw, words):
-    for read in (_cdr.stamp_ns, _cdr.peek_header):
-        with pytest.raises(BadStamp) as refused:
-            read(raw)
-        if len(raw) >= 12:
-            assert words in str(refused.value)
-    with pytest.raises(BadStamp, match=words):
-        _cdr.stamp_ns(raw)
-
-
 @pytest.mark.parametrize('kind', MESSAGES)
 def test_every_prefix_of_a_message_is_refused_with_the_offset(kind):
     msg, read = MESSAGES[kind]
@@ -137,7 +95,6 @@ RGB8 = struct.pack('<I', 5) + b'rgb8\0'
         (_cdr.read_compressed, start(struct.pack('<I', 1), bytes(4), HUGE), BadImage, 'data at'),
         (_cdr.read_cloud, start(SIZE, HUGE), BadCloud, '4294967295 fields to a point'),
         (_cdr.read_cloud, start(SIZE, struct.pack('<I', 128)), BadCloud, 'field name at byte 32'),
-        (_cdr.peek_header, b'\0\1\0\0' + bytes(8) + HUGE, BadStamp, 'frame_id of 4294967295'),
     ],
 )  # fmt: skip
 def test_a_claimed_length_is_held_against_the_buffer(read, raw, error, words):
@@ -145,9 +102,3 @@ def test_a_claimed_length_is_held_against_the_buffer(read, raw, error, words):
         read(raw)
 
     assert words in str(refused.value)
-
-
-def test_an_empty_string_may_come_without_its_zero():
-    raw = b'\0\1\0\0' + struct.pack('<iII', 1, 2, 0)
-
-    assert _cdr.peek_header(raw) == (1_000_000_002, '')
