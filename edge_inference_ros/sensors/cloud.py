@@ -2,8 +2,9 @@
 
 The fields of the message become the fields of a numpy structure that lies over its bytes, so
 reading a column costs one strided pass and reading none costs nothing. ``sensor_msgs_py`` is not
-used: ``read_points`` copies the cloud, once more to drop NaNs and once more for every change of
-layout, and it is not installed everywhere rclpy is.
+used: it takes padded rows for points, turns big-endian clouds round in the message's own memory,
+copies every point to drop NaNs, wants a real ``PointCloud2`` object, and is not installed
+everywhere rclpy is.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def view(msg: Any, origin: Origin) -> Cloud:
         return Cloud(origin, np.empty(0, point))
     strides = (msg.row_step, msg.point_step)
     points = np.ndarray((msg.height, msg.width), point, payload, 0, strides)
-    return Cloud(origin, points[0] if msg.height == 1 else points.reshape(-1))
+    return Cloud(origin, points.reshape(-1))
 
 
 def view_raw(buffer: Any, origin: Origin) -> Cloud:
@@ -82,6 +83,17 @@ def xyz(cloud: Cloud) -> NDArray[np.float32]:
     for column, name in enumerate('xyz'):
         gathered[:, column] = points[name]
     return gathered
+
+
+def finite(points_m: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which of (N, 3) points are somewhere, NaN and infinity being nowhere: an (N,) mask.
+
+    ``compress(mask, axis=0)`` picks them in a quarter of the time that indexing takes.
+    """
+    # Column by column: numpy is twenty times slower along an axis of three.
+    x, y, z = (np.isfinite(axis) for axis in points_m.T)
+    mask: NDArray[np.bool_] = x & y & z
+    return mask
 
 
 # A driver sends the same layout every time, and numpy takes longer to build a structure than to

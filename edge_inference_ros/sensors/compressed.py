@@ -51,7 +51,6 @@ _SOF = Struct('>BHHB')
 # C4, C8 and CC in the range of the frame headers are tables and reserved (T.81, table B.1).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE = frozenset(range(0xD0, 0xD8)) | {0x01}
-_TOO_LATE = (0xD9, 0xDA)
 
 
 class Claim(NamedTuple):
@@ -60,6 +59,7 @@ class Claim(NamedTuple):
     Attributes:
         is_grey: no colours in it.
         least_bytes: the shortest file that could hold it.
+        start: where its own bytes begin, behind any thumbnail.
         end: the bytes a whole file ends with.
     """
 
@@ -67,6 +67,7 @@ class Claim(NamedTuple):
     height: int
     is_grey: bool
     least_bytes: int
+    start: int
     end: bytes
 
 
@@ -121,12 +122,12 @@ def _jpeg_claim(payload: memoryview) -> Claim:
         if marker in _BARE:
             continue
         size = int.from_bytes(payload[at : at + 2], 'big')
-        if marker in _TOO_LATE or size < 2 or at + size > len(payload):
+        if size < 2 or at + size > len(payload):
             break
         if marker in _FRAMES and size >= 2 + _SOF.size:
             _, height, width, channels = _SOF.unpack_from(payload, at + 2)
             least = width * height // JPEG_PIXELS_PER_BYTE
-            return Claim(width, height, channels == 1, least, _JPEG_END)
+            return Claim(width, height, channels == 1, least, at, _JPEG_END)
         at += size
     raise BadImage(
         f'a JPEG of {len(payload)} bytes without a frame header by byte {at}; '
@@ -159,7 +160,7 @@ def _png_claim(payload: memoryview) -> Claim:
             f'type {colours}; it is damaged'
         )
     least = width * height * depth * _PNG_CHANNELS[colours] // 8 // DEFLATE_RATIO
-    return Claim(width, height, colours in _PNG_GREY, least, _PNG_END)
+    return Claim(width, height, colours in _PNG_GREY, least, 8, _PNG_END)
 
 
 def _check(claim: Claim, payload: memoryview) -> None:
@@ -174,7 +175,7 @@ def _check(claim: Claim, payload: memoryview) -> None:
             f'{len(payload)} bytes cannot hold the {claim.width}x{claim.height} pixels they '
             f'claim, which take {claim.least_bytes} at the least; it is truncated or a bomb'
         )
-    if not _ends(payload, claim.end):
+    if not _ends(payload[claim.start :], claim.end):
         raise BadImage(
             f'{len(payload)} bytes without the end {claim.end.hex(" ")!r}; the file is truncated'
         )
@@ -182,7 +183,7 @@ def _check(claim: Claim, payload: memoryview) -> None:
 
 def _ends(payload: memoryview, end: bytes) -> bool:
     # Nearly always the very last bytes; some cameras pad behind them, which costs the copy.
-    return payload[-len(end) :] == end or bytes(payload).rfind(end) > 0
+    return payload[-len(end) :] == end or end in bytes(payload)
 
 
 def _decode(payload: memoryview, claim: Claim) -> NDArray[np.uint8]:
