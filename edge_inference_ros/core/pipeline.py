@@ -55,10 +55,15 @@ class Pipeline(Generic[SampleT, FitT, FoundT]):
     tracker: Tracker[FoundT]
     now: Callable[[], MonoNs] = monotonic_ns
 
-    def __call__(self, sample: SampleT) -> Prediction[FoundT]:
-        """Prepare, infer, decode, track."""
-        watch = Stopwatch(sample.origin.received_ns, self.now)
-        watch.lap('wait')
+    def __call__(self, sample: SampleT, watch: Stopwatch | None = None) -> Prediction[FoundT]:
+        """Prepare, infer, decode, track.
+
+        Args:
+            watch: what has timed the sample so far; without one, all of it was waiting.
+        """
+        if watch is None:
+            watch = Stopwatch(sample.origin.received_ns, self.now)
+            watch.lap('wait')
         fit = self.head.prepare(sample, self.engine.inputs)
         watch.lap('prepare')
         self.engine.run()

@@ -12,7 +12,7 @@ from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Float64
 
 from edge_inference_ros.core.lane import Job, Lane, Tally
-from edge_inference_ros.core.latency import monotonic_ns
+from edge_inference_ros.core.latency import Stopwatch, monotonic_ns
 from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
 from edge_inference_ros.core.share import locate
@@ -134,15 +134,15 @@ class Detector(EdgeNode[CameraDetectorParams]):
         return [Job(self.get_name(), self._see, on_loss=self._lost)]
 
     def _receive(self, msg: Any) -> None:
-        """On the executor's thread: microseconds."""
+        """On the executor's thread: microseconds, whatever the message holds."""
         received_ns = monotonic_ns()
         try:
-            sample = self.view(msg, self._origin(msg.header, received_ns))
+            origin = self._origin(msg.header, received_ns)
         except SampleError as error:
             self._lane.reject(self._job)
             self._lost(error)
         else:
-            self._lane.post(self._job, sample)
+            self._lane.post(self._job, (msg, origin))
 
     def _origin(self, header: Any, received_ns: MonoNs) -> Origin:
         taken_ns = stamp_ns(header)
@@ -151,9 +151,18 @@ class Detector(EdgeNode[CameraDetectorParams]):
         transport_ns = self.get_clock().now().nanoseconds - taken_ns
         return Origin(header.frame_id, RosNs(taken_ns), received_ns, transport_ns)
 
-    def _see(self, sample: Any) -> None:
-        """On the lane's thread: everything between a sample and its message."""
-        prediction = self._pipeline(sample)
+    def _see(self, posted: tuple[Any, Origin]) -> None:
+        """On the lane's thread: everything between a message that came and the one that goes.
+
+        The view is taken here because some encodings must be converted: what is superseded
+        then costs nothing, and the executor stays free.
+        """
+        msg, origin = posted
+        watch = Stopwatch(origin.received_ns)
+        watch.lap('wait')
+        sample = self.view(msg, origin)
+        watch.lap('view')
+        prediction = self._pipeline(sample, watch)
         self._detections.publish(self._write(prediction.tracked))
         prediction.watch.lap('publish')
         self._tell(prediction)

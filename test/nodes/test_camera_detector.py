@@ -8,7 +8,7 @@ from support.models import BOX, HEIGHT_PX, WIDTH_PX, scripted_model
 
 pytestmark = pytest.mark.ros
 
-STAGES = ('transport', 'wait', 'prepare', 'infer', 'decode', 'track', 'publish')
+STAGES = ('transport', 'wait', 'view', 'prepare', 'infer', 'decode', 'track', 'publish')
 
 
 def picture(stamp_ns, *, frame_id='front_camera', **changes):
