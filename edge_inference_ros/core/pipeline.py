@@ -58,8 +58,7 @@ class Pipeline(Generic[SampleT, FitT, FoundT]):
     def __call__(self, sample: SampleT, watch: Stopwatch | None = None) -> Prediction[FoundT]:
         """Prepare, infer, decode, track.
 
-        Args:
-            watch: what has timed the sample so far; without one, all of it was waiting.
+        ``watch`` has timed the sample so far; without one, all of that was waiting.
         """
         if watch is None:
             watch = Stopwatch(sample.origin.received_ns, self.now)
