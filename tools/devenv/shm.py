@@ -25,6 +25,7 @@ def sweep(folder: Path = FOLDER) -> int:
     removed = 0
     for suffix in LOCKS:
         for lock in folder.glob(f'fastrtps_*{suffix}'):
+            # Held by its owner, or gone since it was listed: not ours to remove.
             with suppress(OSError):
                 removed += _remove_if_dead(lock, lock.name.removesuffix(suffix))
     return removed
@@ -34,10 +35,7 @@ def _remove_if_dead(lock: Path, name: str) -> int:
     if lock.stat().st_uid != os.geteuid():
         return 0
     with lock.open('rb') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return 0
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # The lock goes last: what is interrupted here is found again.
         for path in (lock.parent / name, lock.parent / f'sem.{name}_mutex', lock):
             path.unlink(missing_ok=True)
