@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 WIDTH_PX, HEIGHT_PX = 640, 480
+READY_S = 30.0
 SERVICE = ('prepare', 'infer', 'decode', 'track', 'publish')
 
 
@@ -40,7 +41,7 @@ class Watch:
         self.node.create_subscription(DiagnosticArray, 'latency', self._hear, qos.output())
         self.rows: list[dict[str, float]] = []
         self._spin = lambda s: rclpy.spin_once(self.node, timeout_sec=s)
-        args = ['model:=' + model, 'autostart:=true', 'tracker:=sort']
+        args = ['model:=' + model, 'autostart:=true', 'tracker:=none']
         command = [sys.executable, '-m', 'edge_inference_ros.nodes.camera_detector', '--ros-args']
         self.detector = subprocess.Popen([*command, *(w for a in args for w in ('-p', a))])
         pixels = np.random.default_rng(0).integers(0, 255, (HEIGHT_PX, WIDTH_PX, 3), np.uint8)
@@ -52,9 +53,10 @@ class Watch:
         self.rows.append({k: float(v) for k, v in known.items() if _is_number(v)})
 
     def wait(self) -> None:
+        end = time.monotonic() + READY_S
         while not self.camera.get_subscription_count():
-            if self.detector.poll() is not None:
-                sys.exit('the detector ended; see its log above')
+            if self.detector.poll() is not None or time.monotonic() > end:
+                sys.exit('the detector did not start; see its log above')
             self._spin(0.1)
 
     def publish(self, rate_hz: float, seconds: float) -> None:
