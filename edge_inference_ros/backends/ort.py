@@ -63,19 +63,22 @@ class Engine:
     looked up again afterwards.
     """
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, manifest: Manifest) -> None:
         self._session = session
         self._binding = session.io_binding()
-        self._inputs = {node.name: _array(node) for node in session.get_inputs()}
-        self._outputs: dict[str, NDArray[Any]] = {}
-        self._loose: list[tuple[int, str]] = []
+        self._inputs = {node.name: _input(node, manifest) for node in session.get_inputs()}
         for name, array in self._inputs.items():
             self._binding.bind_input(
                 name, 'cpu', 0, array.dtype.type, array.shape, array.ctypes.data
             )
-        for index, node in enumerate(session.get_outputs()):
-            self._bind_output(index, node)
-        self.run()  # the first run sizes the arena and finds out the sizes data decides
+        self._names = [node.name for node in session.get_outputs()]
+        self._loose = list(self._names)
+        self._outputs: dict[str, NDArray[Any]] = {}
+        self.run()  # sizes the arena, and shows the sizes of outputs that do not say theirs
+        promised = {spec.tensor: spec.shape for spec in manifest.outputs}
+        for node in session.get_outputs():
+            if _is_fixed(node.shape) or self._outputs[node.name].shape == promised.get(node.name):
+                self._hold(node.name)
 
     @property
     def inputs(self) -> Tensors:
@@ -95,13 +98,13 @@ class Engine:
             InferenceFailed: the runtime abandoned the run for another reason.
         """
         try:
-            for _, name in self._loose:
+            for name in self._loose:
                 self._binding.bind_output(name, 'cpu')  # else it must fit the last run's array
             self._session.run_with_iobinding(self._binding)
             if self._loose:
                 values = self._binding.get_outputs()
-                for index, name in self._loose:
-                    self._outputs[name] = values[index].numpy()
+                for name in self._loose:
+                    self._outputs[name] = values[self._names.index(name)].numpy()
         except _FAULTS as error:
             raise _failed(error) from error
 
@@ -111,27 +114,24 @@ class Engine:
         self._binding.clear_binding_outputs()
         del self._binding, self._session
 
-    def _bind_output(self, index: int, node: Any) -> None:
-        if _is_fixed(node.shape):
-            array = self._outputs[node.name] = _array(node)
-            self._binding.bind_output(
-                node.name, 'cpu', 0, array.dtype.type, array.shape, array.ctypes.data
-            )
-        else:
-            self._loose.append((index, node.name))
+    def _hold(self, name: str) -> None:
+        """From now on, this output is written into the array it has."""
+        array = self._outputs[name] = np.array(self._outputs[name], order='C')
+        self._binding.bind_output(name, 'cpu', 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._loose.remove(name)
 
 
-def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa: A001, ARG001
+def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa: A001
     """Load ``path`` and run it once.
 
     Args:
-        manifest: not needed; the file describes its own tensors.
+        manifest: settles the sizes that the file leaves open.
         path: an ONNX file that holds its own weights.
         threads: how many work on one frame; 0 for as many as the module's docstring says.
 
     Raises:
         ModelError: no network, or one this runtime cannot run.
-        SpecMismatch: an input whose size or type is not fixed.
+        SpecMismatch: an input of a type we do not run, or of no settled size.
         OutOfMemory: it does not fit.
     """
     network = _onnx.read(path)
@@ -148,7 +148,7 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
             f'{path}: ONNX Runtime {onnxruntime.__version__} cannot load it: {error};'
             ' export the network again, with an opset this version knows'
         ) from error
-    return Engine(session)
+    return Engine(session, manifest)
 
 
 def default_threads() -> int:
@@ -168,18 +168,25 @@ def _settings(threads: int) -> Any:
     return settings
 
 
-def _array(node: Any) -> NDArray[Any]:
+def _input(node: Any, manifest: Manifest) -> NDArray[Any]:
+    """Zeros of the size the network wants; where it leaves that open, of the manifest's size."""
     if node.type not in _DTYPES:
         raise SpecMismatch(
-            f'tensor {node.name!r} is {node.type}; we run {", ".join(_DTYPES)}:'
+            f'input {node.name!r} is {node.type}; we run {", ".join(_DTYPES)}:'
             ' export the network with one of these'
         )
-    if not _is_fixed(node.shape):
+    shape, promised = node.shape, manifest.input.shape
+    if node.name == manifest.input.tensor and len(shape) == len(promised):
+        shape = [
+            size if isinstance(size, int) else ours
+            for size, ours in zip(shape, promised, strict=True)
+        ]
+    if not _is_fixed(shape):
         raise SpecMismatch(
-            f'input {node.name!r} has shape {node.shape}: its size is not fixed;'
-            ' export the network with a fixed input shape and batch 1'
+            f'input {node.name!r} has shape {node.shape}, which the manifest does not settle;'
+            ' export the network with a fixed input shape'
         )
-    return np.zeros(node.shape, _DTYPES[node.type])
+    return np.zeros(shape, _DTYPES[node.type])
 
 
 def _is_fixed(shape: list[Any]) -> bool:

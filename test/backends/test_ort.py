@@ -75,12 +75,50 @@ def test_weights_in_another_file_are_refused(tmp_path):
         opened(path)
 
 
-def test_an_input_without_a_fixed_size_is_refused(tmp_path):
+def test_outputs_that_do_and_do_not_say_their_size_are_told_apart(tmp_path):
+    proto, node = nets.onnx.TensorProto, nets.onnx.helper.make_node
+    path = nets.save(
+        tmp_path / 'net.onnx',
+        [node('NonZero', ['a'], ['where']), node('Neg', ['a'], ['minus'])],
+        {'a': (proto.FLOAT, [3])},
+        {'where': (proto.INT64, [1, 'n']), 'minus': (proto.FLOAT, [3])},
+    )
+    engine = opened(path)
+    minus = engine.outputs['minus']
+
+    for seen, where in (([0, 7, 0], [[1]]), ([1, 2, 3], [[0, 1, 2]])):
+        engine.inputs['a'][:] = seen
+        engine.run()
+        assert engine.outputs['where'].tolist() == where
+        assert minus.tolist() == [-value for value in seen]
+
+    assert engine.outputs['minus'] is minus
+
+
+def test_the_manifest_settles_a_batch_that_the_file_leaves_open(tmp_path):
+    kind = nets.onnx.TensorProto.UINT8
+    node = nets.onnx.helper.make_node('Identity', ['images'], ['same'])
+    shape = ['batch', 4, 6, 3]
+    path = nets.save(
+        tmp_path / 'net.onnx', [node], {'images': (kind, shape)}, {'same': (kind, shape)}
+    )
+    engine = ort.open(nets.manifest(path, (('same', (1, 4, 6, 3), 'uint8'),)), path)
+    answer = engine.outputs['same']
+
+    engine.inputs['images'][:] = 5
+    engine.run()
+
+    assert engine.inputs['images'].shape == (1, 4, 6, 3)
+    assert engine.outputs['same'] is answer
+    assert (answer == 5).all()
+
+
+def test_an_input_of_unsettled_size_is_refused(tmp_path):
     kind = nets.onnx.TensorProto.FLOAT
     node = nets.onnx.helper.make_node('Relu', ['a'], ['b'])
     path = nets.save(tmp_path / 'net.onnx', [node], {'a': (kind, ['n'])}, {'b': (kind, ['n'])})
 
-    with pytest.raises(SpecMismatch, match=r"'a'.*fixed"):
+    with pytest.raises(SpecMismatch, match=r"'a'.*settle"):
         opened(path)
 
 

@@ -1,0 +1,158 @@
+"""Runs ONNX files on the CPU with OpenVINO, an optional second runtime for x86 robots.
+
+It runs int8 networks in both dialects of quantisation at full speed, where ONNX Runtime is slow on
+the symmetric one that TensorRT wants; ``python -m bench.backends`` compares the two. As many
+threads as ``ort`` takes, for the same reason. OpenVINO would compute in bfloat16 where the
+processor can, twice as fast and not what was validated: we keep float32 unless the manifest says
+``precision: bf16`` of the file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from edge_inference_ros.backends import _onnx
+from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.types import Tensors
+from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+
+MOST_THREADS = 4
+_FAULTS = (RuntimeError, MemoryError, ValueError, TypeError)
+
+
+class Engine:
+    """A compiled network whose tensors are numpy arrays it reads and writes in place.
+
+    An output whose size the data decides is looked up again after every run.
+    """
+
+    def __init__(self, network: Any, manifest: Manifest) -> None:
+        self._request = network.create_infer_request()
+        self._inputs = {
+            _name(port, (manifest.input.tensor,)): _zeros(port) for port in network.inputs
+        }
+        wanted = tuple(spec.tensor for spec in manifest.outputs)
+        ports = {_name(port, wanted): port for port in network.outputs}
+        self._outputs: dict[str, NDArray[Any]] = {}
+        self._loose: dict[str, Any] = {}
+        for port, array in zip(network.inputs, self._inputs.values(), strict=True):
+            self._request.set_tensor(port, openvino.Tensor(array, shared_memory=True))
+        for name, port in ports.items():
+            if port.partial_shape.is_static:
+                array = self._outputs[name] = _zeros(port)
+                self._request.set_tensor(port, openvino.Tensor(array, shared_memory=True))
+            else:
+                self._loose[name] = port
+        self.run()  # the first run is slow, and shows the sizes that data decide
+
+    @property
+    def inputs(self) -> Tensors:
+        """Arrays to fill, by tensor name."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> Tensors:
+        """Arrays to read, by tensor name."""
+        return self._outputs
+
+    def run(self) -> None:
+        """Infer.
+
+        Raises:
+            OutOfMemory: the runtime could not allocate.
+            InferenceFailed: the runtime abandoned the run for another reason.
+        """
+        try:
+            self._request.infer()
+            for name, port in self._loose.items():
+                self._outputs[name] = self._request.get_tensor(port).data
+        except _FAULTS as error:
+            if _is_memory(error):
+                raise _out_of_memory(error) from error
+            raise InferenceFailed(f'OpenVINO abandoned the run: {_line(error)}') from error
+
+    def close(self) -> None:
+        """Let the network go."""
+        del self._request
+        self._loose.clear()
+
+
+def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa: A001
+    """Load ``path`` and run it once.
+
+    Args:
+        manifest: settles the sizes that the file leaves open.
+        path: an ONNX file that holds its own weights.
+        threads: how many work on one frame; 0 for every core but one, at most four.
+
+    Raises:
+        ModelError: no network, or one this runtime cannot run.
+        SpecMismatch: an input of no settled size.
+        OutOfMemory: it does not fit.
+    """
+    source = _onnx.read(path)
+    try:
+        core = openvino.Core()
+        model = core.read_model(source)
+        _settle(model, manifest)
+        network = core.compile_model(model, 'CPU', _settings(manifest, path, threads))
+    except _FAULTS as error:
+        if _is_memory(error):
+            raise _out_of_memory(error) from error
+        raise ModelError(
+            f'{path}: OpenVINO {openvino.__version__} cannot load it:'
+            f' {_line(error)};'
+            ' export the network again, or take backend ort'
+        ) from error
+    return Engine(network, manifest)
+
+
+def _settings(manifest: Manifest, path: Path, threads: int) -> dict[str, Any]:
+    every_core_but_one = min(len(os.sched_getaffinity(0)) - 1, MOST_THREADS)
+    bf16 = any(file.precision == 'bf16' for file in manifest.files if file.path == path)
+    return {
+        'PERFORMANCE_HINT': 'LATENCY',
+        'NUM_STREAMS': 1,
+        'INFERENCE_NUM_THREADS': threads or max(1, every_core_but_one),
+        'INFERENCE_PRECISION_HINT': 'bf16' if bf16 else 'f32',
+    }
+
+
+def _settle(model: Any, manifest: Manifest) -> None:
+    for port in model.inputs:
+        if port.partial_shape.is_static:
+            continue
+        if manifest.input.tensor not in port.names:
+            raise SpecMismatch(
+                f'input {sorted(port.names)} has shape {port.partial_shape}, which the manifest'
+                ' does not settle; export the network with a fixed input shape'
+            )
+        model.reshape({manifest.input.tensor: manifest.input.shape})
+
+
+def _name(port: Any, wanted: tuple[str, ...]) -> str:
+    """What the manifest calls a tensor that may have several names."""
+    names = sorted(port.names)
+    return next((name for name in names if name in wanted), names[0] if names else '')
+
+
+def _zeros(port: Any) -> NDArray[Any]:
+    return np.zeros(list(port.shape), port.element_type.to_dtype())
+
+
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or 'alloc' in str(error)
+
+
+def _line(error: Exception) -> str:
+    return ' '.join(str(error).split())
+
+
+def _out_of_memory(error: Exception) -> OutOfMemory:
+    return OutOfMemory(f'OpenVINO: {_line(error)}; close other programs or take a smaller model')
