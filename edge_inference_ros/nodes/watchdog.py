@@ -25,6 +25,7 @@ from edge_inference_ros.core.cdr import Reader, peek_header
 from edge_inference_ros.core.freshness import Guard
 from edge_inference_ros.core.latency import monotonic_ns
 from edge_inference_ros.core.speed_limit import SpeedLimiter
+from edge_inference_ros.core.standing import State
 from edge_inference_ros.core.timeline import Instant
 from edge_inference_ros.core.types import RosNs
 from edge_inference_ros.core.verdict import Source, SourceStatus, Status, Verdict
@@ -65,7 +66,8 @@ class Watchdog(EdgeNode[WatchdogParams]):
         ):
             self.get_logger().warning(refusal)
         self._limiter = SpeedLimiter(params, rules=params)
-        self._limit_until_ns = 0
+        self._limit_until_ns = self._beat_ns = 0
+        self._states: list[State] = []
 
         def publisher(kind: Any, topic: str, profile: Any) -> Any:
             made = self.create_publisher(kind, topic, profile)
@@ -153,13 +155,20 @@ class Watchdog(EdgeNode[WatchdogParams]):
         self._guard.commanded(vx, vy, wz, self._now())
 
     def _tick(self) -> None:
-        """Judge what is held and beat: silence must be noticed too."""
+        """Judge what is held: silence must be noticed too. Say so when it changes, or is due."""
         now = self._now()
         status = self._guard.tick(now)
+        states = [source.state for source in status.sources]
+        if states != self._states or now.mono_ns >= self._beat_ns:
+            self._states = states
+            self._beat_ns = now.mono_ns + int(self.parameters.current.heartbeat_s * 1e9)
+            self._beat(status, now)
+        self._limit(status, now)
+
+    def _beat(self, status: Status, now: Instant) -> None:
         rows = [_row(source) for source in status.sources]
         self._freshness.publish(diagnostics(now.ros_ns, '', [_summary(status), *rows]))
         self._lock.publish(Bool(data=not status.fresh))
-        self._limit(status, now)
 
     def _limit(self, status: Status, now: Instant) -> None:
         """Say how fast one may go, at once when it changes and often enough for who comes late.

@@ -28,6 +28,9 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
         choices=('none', 'Twist', 'TwistStamped'),
     )
     tick_s: float = param(0.02, 'between two looks at what is held', low=0.001, high=0.1)
+    heartbeat_s: float = param(
+        0.04, 'between two heartbeats while nothing changes', low=0.001, high=0.09
+    )
     diagnostics_period_s: float = param(1.0, 'between two reports', low=0.1, high=60.0)
     priority: int = param(0, 'SCHED_FIFO priority; 0 leaves the scheduler alone', low=0, high=99)
     cpu: int = param(-1, 'processor to stay on; -1 for any', low=-1, high=1023)
