@@ -5,7 +5,7 @@ One line for a consumer in Python::
     FreshSubscription(node, Detection2DArray, 'detections', self.on_detections)
 
 The rule, for consumers in any language. Subscribe to ``fresh/<topic>`` and to ``freshness``. The
-heartbeat's row of that topic says which message the watchdog holds (``stamp_ns``) and until when it
+heartbeat's row of that topic says which message is held (``stamp_ns``) and until when it
 may be used whatever the robot does within its limits (``expires_at_ns``, ROS clock). A message may
 be used while all of this holds:
 
