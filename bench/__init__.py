@@ -1,1 +1,4 @@
-"""Measurements: ratios of two things done in turn, in one process run."""
+"""Measurements: ratios of two things done in turn, in one process run.
+
+``python -m bench`` runs them all, ``python -m bench.<name>`` one of them.
+"""

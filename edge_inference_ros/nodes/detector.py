@@ -32,6 +32,7 @@ from edge_inference_ros.nodes.messages import (
     rollup,
     stamp_ns,
 )
+from edge_inference_ros.nodes.reader import Reader
 
 _RELIABILITY = {
     'auto': None,
@@ -74,7 +75,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._write = self.writer(self.manifest)
         self._stats: dict[str, Window] = {}
         self._loss: Exception | None = None
-        self._deaf = ''
+        self._reader: Reader | None = None
         self._reported = Tally()
         self._make_publishers(keep)
         self._failure = self.create_guard_condition(self._stop)
@@ -89,15 +90,19 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def activate(self, keep: ExitStack) -> None:
         """Subscribe."""
         kind, topic = self.input()
-        subscription = qos.subscribe(
-            self,
-            kind,
-            topic,
-            self._receive,
-            qos=_RELIABILITY[self.parameters.current.reliability],
-            on_mismatch=self._mismatched,
+        params = self.parameters.current
+        keep.callback(setattr, self, '_reader', None)
+        self._reader = keep.enter_context(
+            Reader(
+                self,
+                kind,
+                topic,
+                self._receive,
+                profile=_RELIABILITY[params.reliability],
+                expected_hz=params.expected_rate_hz,
+                on_mismatch=lambda mismatch: self.get_logger().error(str(mismatch)),
+            )
         )
-        keep.callback(self.destroy_subscription, subscription)
 
     def adapt(self, params: CameraDetectorParams) -> None:
         """Take over a new score threshold with the next frame."""
@@ -143,6 +148,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
             self._lost(error)
         else:
             self._lane.post(self._job, (msg, origin))
+            if self._reader is not None:
+                self._reader.seen(origin.stamp_ns, origin.transport_ns, len(msg.data))
 
     def _origin(self, header: Any, received_ns: MonoNs) -> Origin:
         taken_ns = stamp_ns(header)
@@ -183,10 +190,6 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._pipeline_ms.publish(Float64(data=total_ns * MS))
         self._processing_ms.publish(Float64(data=timing.total_ns * MS))
 
-    def _mismatched(self, mismatch: qos.Mismatch) -> None:
-        self._deaf = str(mismatch)
-        self.get_logger().error(self._deaf)
-
     def _lost(self, error: Exception) -> None:
         self._loss = error
 
@@ -209,16 +212,18 @@ class Detector(EdgeNode[CameraDetectorParams]):
             **rollup({stage: _spread(window) for stage, window in list(self._stats.items())}),
             **self._engine,
         }
-        row = (level, f'{self.get_fully_qualified_name()}: latency', message, '', values)
+        name = self.get_fully_qualified_name()
+        rows = [(level, f'{name}: latency', message, '', values)]
+        if self._reader is not None:
+            verdict, facts = self._reader.look()
+            rows.append((verdict.level, f'{name}: input', str(verdict), '', facts.values()))
         now_ns = RosNs(self.get_clock().now().nanoseconds)
-        self._diagnostics.publish(diagnostics(now_ns, '', [row]))
+        self._diagnostics.publish(diagnostics(now_ns, '', rows))
         self._reported = dataclasses.replace(tally)
 
     def _judge(self) -> tuple[int, str]:
         if self.broken is not None:
             return ERROR, f'{type(self.broken).__name__}: {self.broken}'
-        if self._deaf:
-            return ERROR, self._deaf
         tally, before = self._job.tally, self._reported
         if not (lost := tally.rejected + tally.failed - before.rejected - before.failed):
             return OK, ''

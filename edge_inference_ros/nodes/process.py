@@ -17,11 +17,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_inference_ros.core.share import share
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.nodes import segments
 
 TRANSPORT = 'EDGE_INFERENCE_TRANSPORT'
 """Environment: the name of a profile in ``config/transport``, or ``default`` for none of ours."""
+
+EXECUTOR = 'EDGE_INFERENCE_EXECUTOR'
+"""Environment: ``single`` for rclpy's ordinary executor."""
 
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 """Fast DDS before 3.0 reads only the first; later ones either."""
@@ -80,22 +84,12 @@ def set_transport() -> Path | None:
 
 def transport_profile(name: str = 'shm') -> Path:
     """Where the transport profile called ``name`` lies."""
-    folder = _config() / 'transport'
+    folder = share('config/transport')
     profile = folder / f'{name}.xml'
     if not profile.is_file():
         known = ', '.join(['default', *sorted(path.stem for path in folder.glob('*.xml'))])
         raise ConfigError(f'{TRANSPORT}={name}: no such profile in {folder}; there are {known}')
     return profile
-
-
-def _config() -> Path:
-    """The installed ``config`` folder, or the repository's when we run from a checkout."""
-    checkout = Path(__file__).parents[2] / 'config'
-    if checkout.is_dir():
-        return checkout
-    from ament_index_python.packages import get_package_share_directory
-
-    return Path(get_package_share_directory('edge_inference_ros')) / 'config'
 
 
 def settle() -> None:
@@ -178,11 +172,12 @@ def _live(make_node: Callable[[], Any]) -> int:
     import rclpy
 
     node = make_node()
-    with _undone(node), executor() as spinner:
+    spinner, turn_s = executor()
+    with _undone(node), spinner:
         spinner.add_node(node)
         autostart(node)
         while rclpy.ok():
-            spinner.spin_once(timeout_sec=1.0)
+            spinner.spin_once(turn_s)
     return 0
 
 
@@ -200,11 +195,23 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def executor() -> Any:
-    """The executor our processes use."""
+def executor() -> tuple[Any, float | None]:
+    """The executor our processes use, and the time limit of each of its turns.
+
+    rclpy's events executor where it exists: it keeps no wait set to rebuild in Python and halves
+    the processor time of a small message (``python -m bench relay``). It is still called
+    experimental and dispatches nothing unless each turn has a time limit. The single-threaded
+    executor is for Humble, which has no other, and for ``EDGE_INFERENCE_EXECUTOR=single``; a limit
+    would cost that one a timer each turn. Never the multi-threaded one: it loses messages.
+    """
     from rclpy.executors import SingleThreadedExecutor
 
-    return SingleThreadedExecutor()
+    if os.environ.get(EXECUTOR) != 'single':
+        with contextlib.suppress(ImportError):
+            from rclpy.experimental.events_executor import EventsExecutor
+
+            return EventsExecutor(), 1.0
+    return SingleThreadedExecutor(), None
 
 
 def autostart(node: Any) -> bool:

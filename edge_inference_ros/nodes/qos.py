@@ -19,11 +19,9 @@ from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
     LivelinessPolicy,
-    QoSCompatibility,
     QoSPolicyKind,
     QoSProfile,
     ReliabilityPolicy,
-    qos_check_compatible,
 )
 
 try:
@@ -109,20 +107,97 @@ class Mismatch:
     Attributes:
         topic: its full name.
         policy: 'reliability', 'durability', 'deadline', 'liveliness', …
-        others: full names of the nodes at the other end, as far as discovery knows them.
+        other: full name of the node at the other end; empty when discovery does not know it.
         reading: whether we are the reader.
     """
 
     topic: str
     policy: str
-    others: tuple[str, ...]
+    other: str
     reading: bool
 
     def __str__(self) -> str:
-        who = ', '.join(self.others) or 'another node'
+        who = self.other or 'another node'
         lost = f'nothing arrives from {who}' if self.reading else f'nothing reaches {who}'
         remedy = REMEDIES.get(self.policy, 'compare both with `ros2 topic info --verbose`')
         return f'{self.topic}: {lost}, incompatible {self.policy}: {remedy}'
+
+
+def clashes(offered: QoSProfile, requested: QoSProfile) -> list[str]:
+    """Every policy in which a writer offers less than a reader requests.
+
+    By the rules of DDS (OMG DDS 1.4, section 2.2.3, "RxO"). rmw's own check names them in one
+    sentence for people, and its event names only the last.
+    """
+    found = []
+    if requested.reliability == RELIABLE and offered.reliability == BEST_EFFORT:
+        found.append('reliability')
+    if (
+        requested.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        and offered.durability == DurabilityPolicy.VOLATILE
+    ):
+        found.append('durability')
+    if _longer(offered.deadline, requested.deadline):
+        found.append('deadline')
+    weaker = (
+        requested.liveliness == LivelinessPolicy.MANUAL_BY_TOPIC
+        and offered.liveliness == LivelinessPolicy.AUTOMATIC
+    )
+    lease, wanted = offered.liveliness_lease_duration, requested.liveliness_lease_duration
+    if weaker or _longer(lease, wanted):
+        found.append('liveliness')
+    return found
+
+
+def _longer(offered: Duration, requested: Duration) -> bool:
+    """Whether a promise is longer than the demand; zero says 'not set', which is forever."""
+    return bool(
+        requested.nanoseconds
+        and (not offered.nanoseconds or offered.nanoseconds > requested.nanoseconds)
+    )
+
+
+class Watch:
+    """Finds the ends of one topic that cannot talk to ours, and reports each of them once.
+
+    The middleware's event alone does not do: it is lost when the other end was there before ours,
+    as it is when a node is activated again (seen in two of three activations, Fast DDS 2.14).
+    """
+
+    def __init__(
+        self, node: Any, topic: str, ours: QoSProfile, report: Callable[[Mismatch], None],
+        *, reading: bool,
+    ) -> None:  # fmt: skip
+        self._topic = node.resolve_topic_name(topic)
+        self._ours = ours
+        self._report = report
+        self._reading = reading
+        sides = 'publishers' if reading else 'subscriptions'
+        self._others = getattr(node, f'get_{sides}_info_by_topic')
+        self._known: set[Mismatch] = set()
+
+    def look(self) -> list[Mismatch]:
+        """Compare with every other end that discovery knows now; returns all that cannot talk."""
+        standing = []
+        for info in self._others(self._topic):
+            other = info.qos_profile
+            pair = (other, self._ours) if self._reading else (self._ours, other)
+            standing += [self._found(policy, _full_name(info)) for policy in clashes(*pair)]
+        return standing
+
+    def on_event(self, event: Any) -> None:
+        """What the middleware calls; it knows one policy and no names."""
+        self.look()
+        policy = QoSPolicyKind(event.last_policy_kind).name.lower()
+        if not any(known.policy == policy for known in self._known):
+            self._found(policy, '')
+
+    def _found(self, policy: str, other: str) -> Mismatch:
+        mismatch = Mismatch(self._topic, policy, other, self._reading)
+        if mismatch not in self._known:
+            self._known.add(mismatch)
+            self._report(mismatch)
+        return mismatch
 
 
 def subscribe(  # noqa: D417 - node, kind, topic, callback as in rclpy
@@ -140,65 +215,52 @@ def subscribe(  # noqa: D417 - node, kind, topic, callback as in rclpy
 
     Args:
         qos: what the writers offer (``follow``) unless said.
-        on_mismatch: called while the executor spins, for each incompatible writer that appears.
+        on_mismatch: called at once or while the executor spins, once for each incompatible writer.
         on_lost: called with how many messages are known lost since the last call, where the
             middleware counts them.
         raw: hand ``callback`` the serialised bytes.
     """
     profile = follow(node, topic) if qos is None else qos
-
-    def mismatch(event: Any) -> None:
-        others = node.get_publishers_info_by_topic(topic)
-        on_mismatch(_mismatch(subscription.topic_name, event, others, reads=profile))
-
-    calls: dict[str, Any] = {'incompatible_qos': mismatch}
+    watch = Watch(node, topic, profile, on_mismatch, reading=True)
+    calls: dict[str, Any] = {'incompatible_qos': watch.on_event}
     if on_lost is not None:
         calls['message_lost'] = lambda event: on_lost(event.total_count_change)
-    options = {'qos_profile': profile, 'raw': raw}
-    try:
-        subscription = node.create_subscription(
-            kind, topic, callback, event_callbacks=_reader_events(calls), **options
+
+    def create() -> Any:
+        heard = events.SubscriptionEventCallbacks(**calls)
+        return node.create_subscription(
+            kind, topic, callback, profile, event_callbacks=heard, raw=raw
         )
+
+    try:
+        subscription = create()
     except events.UnsupportedEventTypeError:  # this middleware does not count losses
         calls.pop('message_lost', None)
-        subscription = node.create_subscription(
-            kind, topic, callback, event_callbacks=_reader_events(calls), **options
-        )
+        subscription = create()
+    watch.look()
     return subscription
 
 
-def publisher_events(
-    node: Any, topic: str, profile: QoSProfile, on_mismatch: Callable[[Mismatch], None]
-) -> Any:
-    """``event_callbacks`` for a publisher: hear of readers we cannot reach."""
-
-    def mismatch(event: Any) -> None:
-        others = node.get_subscriptions_info_by_topic(topic)
-        name = node.resolve_topic_name(topic)
-        on_mismatch(_mismatch(name, event, others, writes=profile))
-
-    return events.PublisherEventCallbacks(incompatible_qos=mismatch)
-
-
-def _reader_events(calls: dict[str, Any]) -> Any:
-    return events.SubscriptionEventCallbacks(**calls)
-
-
-def _mismatch(
+def advertise(  # noqa: D417 - node, kind, topic as in rclpy
+    node: Any,
+    kind: Any,
     topic: str,
-    event: Any,
-    others: list[Any],
+    qos: QoSProfile,
     *,
-    reads: QoSProfile | None = None,
-    writes: QoSProfile | None = None,
-) -> Mismatch:
-    def cannot(other: QoSProfile) -> bool:
-        ours = (other, reads) if reads is not None else (writes, other)
-        return bool(qos_check_compatible(*ours)[0] == QoSCompatibility.ERROR)
+    on_mismatch: Callable[[Mismatch], None],
+    create: Callable[..., Any] | None = None,
+) -> Any:
+    """Create a publisher, and hear of readers it cannot reach.
 
-    deaf = {_full_name(info) for info in others if cannot(info.qos_profile)}
-    policy = QoSPolicyKind(event.last_policy_kind).name.lower()
-    return Mismatch(topic, policy, tuple(sorted(deaf)), reads is not None)
+    Args:
+        on_mismatch: called at once or while the executor spins, once for each incompatible reader.
+        create: what makes it: ``node.create_publisher`` unless said.
+    """
+    watch = Watch(node, topic, qos, on_mismatch, reading=False)
+    heard = events.PublisherEventCallbacks(incompatible_qos=watch.on_event)
+    publisher = (create or node.create_publisher)(kind, topic, qos, event_callbacks=heard)
+    watch.look()
+    return publisher
 
 
 def _full_name(info: Any) -> str:

@@ -69,6 +69,11 @@ class Rig:
         self.ros.until(lambda: len(self.detections) >= len(self.latency), what='detections')
         return self.detections[-1], values(self.latency[-1])
 
+    def reports(self, ending):
+        """What the diagnostics whose names end so have said."""
+        rows = (status for array in self.diagnostics for status in array.status)
+        return [status.message for status in rows if status.name.endswith(ending)]
+
     @property
     def tally(self):
         return self.node._job.tally
@@ -177,7 +182,7 @@ def test_a_malformed_picture_is_counted_and_the_next_one_is_seen(ros, model, cha
         lambda: any('BadImage' in s.message for d in rig.diagnostics for s in d.status),
         what='a diagnostic that names the fault',
     )
-    (message,) = {s.message for d in rig.diagnostics for s in d.status if s.message}
+    (message,) = {text for text in rig.reports(': latency') if text}
     assert words in message
 
 
@@ -345,6 +350,27 @@ def test_a_subscriber_with_other_demands_is_named(ros, model):
         lambda: any('reliability' in s.message for d in rig.diagnostics for s in d.status),
         what='a diagnostic that names the policy',
     )
+
+
+def test_an_input_with_gaps_is_reported_with_its_remedy(ros, model):
+    rig = Rig(ros, model, expected_rate_hz=10.0, diagnostics_period_s=0.1).start()
+
+    for i in (1, 2, 9, 10):  # tenths of a second
+        rig.exchange(i * 10**8)
+    ros.until(
+        lambda: any(
+            text.startswith('60 % of /image is missing') for text in rig.reports(': input')
+        ),
+        what='a diagnostic that names the gaps',
+    )
+    assert 'overloaded' in rig.reports(': input')[-1]
+
+
+def test_an_input_nobody_publishes_is_reported(ros, model):
+    rig = Rig(ros, model, diagnostics_period_s=0.1).start()
+    ros.helper.destroy_publisher(rig.camera)
+
+    ros.until(lambda: any('nobody publishes' in text for text in rig.reports(': input')))
 
 
 def test_compressed_pictures_are_seen_too(ros, model):

@@ -3,7 +3,10 @@
 import ctypes
 import gc
 import os
+import re
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -109,9 +112,11 @@ def test_what_the_kernel_grants_needs_no_words(monkeypatch):
 @pytest.mark.ros
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('stage', ['spinning', 'configuring', 'active'])
-def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage):
+@pytest.mark.parametrize('executor', ['events', 'single'])
+def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage, executor):
     start = f'autostart:={stage != "spinning"}'.lower()
-    child = ros.child('-c', NODE, '--ros-args', '-p', start, env={'STAGE': stage})
+    env = {'STAGE': stage, process.EXECUTOR: executor}
+    child = ros.child('-c', NODE, '--ros-args', '-p', start, env=env)
     child.wait_for(f'now {stage}')
 
     child.signal(number)
@@ -133,6 +138,21 @@ def test_a_second_interrupt_does_not_cut_the_release_short(ros):
 
     assert child.code() == 0, child.said
     assert child.lines[-1] == 'released'
+
+
+@pytest.mark.ros
+def test_humble_has_no_events_executor_and_gets_the_single_threaded_one(ros_env, monkeypatch):
+    monkeypatch.delenv(process.EXECUTOR, raising=False)
+    monkeypatch.setitem(sys.modules, 'rclpy.experimental.events_executor', None)
+    import rclpy
+
+    rclpy.init()
+    try:
+        spinner, turn_s = process.executor()
+        assert type(spinner).__name__ == 'SingleThreadedExecutor'
+        assert turn_s is None
+    finally:
+        rclpy.shutdown()
 
 
 @pytest.mark.ros
@@ -192,10 +212,38 @@ def test_an_unknown_transport_is_a_sentence_too(ros):
 
 @pytest.mark.ros
 def test_the_process_is_tuned_before_the_node_is_made(ros):
-    child = ros.child('-c', TUNED, env=dict.fromkeys([process.TRANSPORT, *VARIABLES], ''))
+    child = ros.child('-c', TUNED, env=dict.fromkeys([process.TRANSPORT, *VARIABLES]))
 
     assert child.code() == 0, child.said
     assert 'shm.xml 0.0005' in child.said
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ('profile', 'low_mib', 'high_mib'), [('shm', 32, 40), ('shm_4k', 64, 75), ('default', 0, 1)]
+)
+def test_the_middleware_takes_the_profile_and_reserves_its_segment(
+    ros, profile, low_mib, high_mib
+):
+    env = dict.fromkeys(VARIABLES) | {process.TRANSPORT: profile}
+    child = ros.child('-c', NODE, env=env)
+    child.wait_for('now spinning')
+
+    reserved_mib = biggest_segment_bytes(child.process.pid) / 2**20
+
+    assert low_mib <= reserved_mib < high_mib
+    assert 'XML' not in child.said
+
+
+def biggest_segment_bytes(pid):
+    """The biggest piece of the middleware's shared memory mapped by ``pid``."""
+    sizes = []
+    for line in Path(f'/proc/{pid}/maps').read_text().splitlines():
+        span, *_, name = line.split(maxsplit=5)
+        if re.search(r'/fast(rtps|dds)_[0-9a-f]{16}', name):
+            low, high = (int(end, 16) for end in span.split('-'))
+            sizes.append(high - low)
+    return max(sizes, default=0)
 
 
 VARIABLES = process.PROFILE_VARIABLES

@@ -1,6 +1,10 @@
 """Both ends of a topic agree, or somebody says which policy stands between them."""
 
+from types import SimpleNamespace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytestmark = pytest.mark.ros
 
@@ -49,33 +53,105 @@ def test_every_profile_keeps_the_newest_only(qos):
 
 
 @pytest.mark.parametrize('named', ['reliability', 'durability', 'deadline', 'liveliness'])
-def test_a_reader_learns_which_policy_keeps_it_deaf(ros, qos, named):
+@pytest.mark.parametrize('writer', ['was there before', 'comes later'])
+def test_a_reader_learns_which_policy_keeps_it_deaf(ros, qos, named, writer):
     ask, offer = CLASHES[named](qos)
-    ros.node('camera').create_publisher(image(), 'front/image', offer)
-    found = []
+    camera, found = ros.node('camera'), []
 
-    qos.subscribe(
-        ros.helper, image(), 'front/image', found.append, qos=ask, on_mismatch=found.append
-    )
-    ros.until(lambda: found)
+    def read():
+        qos.subscribe(ros.helper, image(), 'front/image', print, qos=ask, on_mismatch=found.append)
+
+    if writer == 'was there before':
+        camera.create_publisher(image(), 'front/image', offer)
+        ros.until(lambda: ros.helper.count_publishers('front/image'))
+        read()
+        assert found
+    else:
+        read()
+        camera.create_publisher(image(), 'front/image', offer)
+        ros.until(lambda: found)
 
     assert (found[0].topic, found[0].policy) == ('/front/image', named)
-    assert found[0].others == ('/camera',)
     assert f'nothing arrives from /camera, incompatible {named}' in str(found[0])
 
 
-def test_a_writer_learns_which_policy_keeps_its_reader_deaf(ros, qos):
+def test_a_deaf_pair_is_reported_once(ros, qos):
+    ask, offer = CLASHES['reliability'](qos)
+    ros.node('camera').create_publisher(image(), 'image', offer)
+    ros.until(lambda: ros.helper.count_publishers('image'))
     found = []
-    offer = qos.output()
-    node = ros.node('detector')
-    events = qos.publisher_events(node, 'detections', offer, found.append)
-    node.create_publisher(image(), 'detections', offer, event_callbacks=events)
 
-    ros.helper.create_subscription(image(), 'detections', found.append, qos.latched())
+    qos.subscribe(ros.helper, image(), 'image', print, qos=ask, on_mismatch=found.append)
+    ros.node('lidar').create_publisher(image(), 'image', offer)
+    ros.until(lambda: len(found) > 1)
+
+    assert [mismatch.other for mismatch in found] == ['/camera', '/lidar']
+
+
+def test_an_event_discovery_knows_nothing_of_still_names_its_policy(ros, qos):
+    found = []
+    watch = qos.Watch(ros.helper, 'image', qos.output(), found.append, reading=True)
+
+    watch.on_event(SimpleNamespace(last_policy_kind=qos.QoSPolicyKind.DEADLINE))
+
+    assert str(found[0]).startswith('/image: nothing arrives from another node, incompatible dead')
+
+
+@pytest.mark.parametrize('reader', ['was there before', 'comes later'])
+def test_a_writer_learns_which_policy_keeps_its_reader_deaf(ros, qos, reader):
+    detector, found = ros.node('detector'), []
+
+    def write():
+        qos.advertise(detector, image(), 'detections', qos.output(), on_mismatch=found.append)
+
+    def read():
+        ros.helper.create_subscription(image(), 'detections', print, qos.latched())
+        ros.until(lambda: detector.count_subscribers('detections'))
+
+    for step in (read, write) if reader == 'was there before' else (write, read):
+        step()
     ros.until(lambda: found)
 
     assert (found[0].topic, found[0].policy) == ('/detections', 'durability')
     assert 'nothing reaches /test_helper' in str(found[0])
+
+
+def profiles():
+    from edge_inference_ros.nodes import qos
+
+    seconds = st.sampled_from([None, 0.1, 1.0])
+    return st.builds(
+        lambda reliability, durability, liveliness, deadline, lease: profile(
+            reliability=qos.ReliabilityPolicy[reliability],
+            durability=qos.DurabilityPolicy[durability],
+            liveliness=qos.LivelinessPolicy[liveliness],
+            **({} if deadline is None else {'deadline': _seconds(deadline)}),
+            **({} if lease is None else {'liveliness_lease_duration': _seconds(lease)}),
+        ),
+        st.sampled_from(['RELIABLE', 'BEST_EFFORT']),
+        st.sampled_from(['VOLATILE', 'TRANSIENT_LOCAL']),
+        st.sampled_from(['AUTOMATIC', 'MANUAL_BY_TOPIC']),
+        seconds,
+        seconds,
+    )
+
+
+@given(data=st.data())
+def test_the_policies_that_clash_are_those_rmw_names(data):
+    from rclpy.qos import QoSCompatibility, qos_check_compatible
+
+    from edge_inference_ros.nodes import qos
+
+    offered, requested = data.draw(profiles()), data.draw(profiles())
+    compatibility, words = qos_check_compatible(offered, requested)
+
+    found = qos.clashes(offered, requested)
+
+    assert bool(found) is (compatibility == QoSCompatibility.ERROR)
+    for policy in ('deadline', 'liveliness'):
+        assert (policy in found) is (policy in words.lower())
+    assert ('reliability' in found) is ('eliable subscription' in words)
+    assert ('durability' in found) is ('olatile publisher' in words)
 
 
 def test_the_sensor_profile_hears_both_kinds_of_writer(ros, qos):

@@ -122,8 +122,13 @@ class Ros:
         wait_until(condition, self.executor, deadline_s=deadline_s, what=what)
 
     def child(self, *argv, env=None):
-        """Start ``python argv…`` in this domain; ended (SIGKILL at last) with the test."""
-        child = Child([sys.executable, *map(str, argv)], {**self.env, **(env or {})})
+        """Start ``python argv…`` in this domain, with changes to its environment (None removes).
+
+        It is ended with the test.
+        """
+        changed = {**self.env, **(env or {})}
+        changed = {name: value for name, value in changed.items() if value is not None}
+        child = Child([sys.executable, *map(str, argv)], changed)
         self.children.append(child)
         return child
 

@@ -1,0 +1,73 @@
+"""Runs every benchmark in turn, or those named: ``python -m bench [--quick] [name …]``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import platform
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+FOLDER = Path(__file__).parent
+
+
+def benchmarks() -> dict[str, ModuleType]:
+    """Every module beside this one that measures something."""
+    found = {}
+    for info in pkgutil.iter_modules([str(FOLDER)]):
+        if info.name[0] != '_':
+            found[info.name] = importlib.import_module(f'bench.{info.name}')
+    return {name: module for name, module in found.items() if hasattr(module, 'main')}
+
+
+def machine() -> str:
+    """Where the figures below come from."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path('/proc/cpuinfo')
+    if cpuinfo.is_file():
+        names = [line.split(':')[1].strip() for line in cpuinfo.read_text().splitlines()
+                 if line.startswith('model name')]  # fmt: skip
+        model = names[0] if names else model
+    load = os.getloadavg()[0]
+    return (
+        f'{model}, {os.cpu_count()} processors, {platform.system()} {platform.release()},'
+        f' Python {platform.python_version()}, load {load:.1f} at start'
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run them; one that fails does not keep the others from running."""
+    known = benchmarks()
+    parser = argparse.ArgumentParser(prog='python -m bench', description=__doc__)
+    parser.add_argument('names', nargs='*', metavar='name', help=', '.join(known))
+    parser.add_argument('--quick', action='store_true', help='fewer repetitions')
+    chosen = parser.parse_args(argv)
+    if unknown := set(chosen.names) - set(known):
+        parser.error(f'no benchmark {", ".join(sorted(unknown))}; there are {", ".join(known)}')
+    print(machine())
+    failed = [name for name in chosen.names or known if not ran(known[name], quick=chosen.quick)]
+    if failed:
+        print(f'failed: {", ".join(failed)}')
+    return len(failed)
+
+
+def ran(benchmark: ModuleType, *, quick: bool) -> bool:
+    """Run one under its title; say so if it fails."""
+    title = (benchmark.__doc__ or '').splitlines()[0]
+    print(f'\n== {benchmark.__name__}: {title}', flush=True)
+    begin = time.monotonic()
+    try:
+        benchmark.main(['--quick'] if quick else [])
+    except Exception as error:  # noqa: BLE001 - reported, and the next one runs
+        print(f'{type(error).__name__}: {error}')
+        return False
+    print(f'-- {time.monotonic() - begin:.0f} s', flush=True)
+    return True
+
+
+if __name__ == '__main__':
+    sys.exit(main())
