@@ -12,15 +12,17 @@ _BLOCK = 128
 
 def from_centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn (N, 4) centre x, centre y, width, height into x1 y1 x2 y2. A new array."""
+    corners = np.empty((len(boxes), 4), np.float32)
     half = boxes[:, 2:] * np.float32(0.5)
-    corners: NDArray[np.float32] = np.hstack((boxes[:, :2] - half, boxes[:, :2] + half))
+    np.subtract(boxes[:, :2], half, out=corners[:, :2])
+    np.add(boxes[:, :2], half, out=corners[:, 2:])
     return corners
 
 
 def clip(boxes: NDArray[np.float32], *, width: float, height: float) -> NDArray[np.float32]:
     """Cut (N, 4) x1 y1 x2 y2 to the rectangle from (0, 0) to (width, height), in place."""
-    np.clip(boxes, 0, np.array((width, height, width, height), boxes.dtype), out=boxes)
-    return boxes
+    np.maximum(boxes, 0, out=boxes)
+    return np.minimum(boxes, np.array((width, height) * 2, boxes.dtype), out=boxes)
 
 
 def areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
