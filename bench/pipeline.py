@@ -42,14 +42,19 @@ LARGE_BYTES = 64 * 1024
 
 
 class Engine:
-    """Answers the same whatever it is shown."""
+    """Writes the same answer whatever it is shown, so that it lies in the cache as a real one."""
 
     def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self.spent_ms = 0.0, 0.0
         self.inputs = {'images': np.zeros((1, SIDE, SIDE, 3), np.uint8)}
-        self.outputs = {'output0': answer}
+        self.outputs = {'output0': np.empty_like(answer)}
 
     def run(self) -> None:
-        """Nothing: the engine is not what is measured."""
+        """Write, and note how long it took: nobody is charged for it."""
+        begin, cpu = time.perf_counter_ns(), time.thread_time_ns()
+        np.copyto(self.outputs['output0'], self._answer)
+        self.spent_ms = (time.perf_counter_ns() - begin) * MS, (time.thread_time_ns() - cpu) * MS
 
     def close(self) -> None:
         """Nothing."""
@@ -130,9 +135,9 @@ class Ours:
 
     def __init__(self, out: Any, publish: Callable[[Any], None] | None, keep: ExitStack) -> None:
         said = manifest()
-        engine = Engine(out)
+        self.engine = Engine(out)
         self._pipeline: Pipeline[Any, Any, Any] = Pipeline(
-            Head(said, engine.outputs), engine, Tracker()
+            Head(said, self.engine.outputs), self.engine, Tracker()
         )
         self._write = Detections2DWriter(said.classes)
         self._publish = publish or (lambda _: None)
@@ -162,14 +167,15 @@ class Common:
     """The recipe."""
 
     def __init__(self, out: Any, publish: Callable[[Any], None] | None) -> None:
-        self._out = out
+        self.engine = Engine(out)
         self._publish = publish
         self._names = list(manifest().classes)
         self.kept: list[Any] = []
 
     def __call__(self, msg: Any) -> None:
         _, scale, left, top = _recipe.prepare(_recipe.convert(msg))
-        found = _recipe.decode(self._out, scale, left, top, score=SCORE)
+        self.engine.run()
+        found = _recipe.decode(self.engine.outputs['output0'], scale, left, top, score=SCORE)
         self.kept = _recipe.suppress(found, iou=IOU)
         if self._publish:
             from std_msgs.msg import Header
@@ -190,8 +196,18 @@ def allocated(ours: Ours, msg: Any) -> int:
     return peak - before
 
 
-def quantiles(samples: Any) -> str:
-    return '  '.join(f'{value:8.3f}' for value in np.quantile(samples, (0.5, 0.95)))
+def timed(way: Ours | Common, msg: Any) -> tuple[float, float]:
+    """Milliseconds on the clock, and of processor time, all threads together."""
+    begin, cpu = time.perf_counter_ns(), time.process_time_ns()
+    way(msg)
+    clock_ms = (time.perf_counter_ns() - begin) * MS
+    cpu_ms = (time.process_time_ns() - cpu) * MS
+    return clock_ms - way.engine.spent_ms[0], cpu_ms - way.engine.spent_ms[1]
+
+
+def row(title: str, samples: Any) -> None:
+    p50, p95 = np.quantile(samples, (0.5, 0.95))
+    print(f'{title:24} {p50:8.3f} {p95:8.3f}')
 
 
 def compare(frames: int, publish: Callable[[Any], None] | None, keep: ExitStack) -> None:
@@ -202,26 +218,25 @@ def compare(frames: int, publish: Callable[[Any], None] | None, keep: ExitStack)
         common(msg)
     assert ours.prediction is not None
     laps: list[dict[str, int]] = []
-    recipe_ms = []
+    ours_ms, recipe_ms = [], []
     for frame in range(frames):
         msg = msgs[frame % len(msgs)]
-        ours(msg)
-        laps.append(dict(ours.prediction.timing.laps_ns))
-        begin = time.perf_counter_ns()
-        common(msg)
-        recipe_ms.append((time.perf_counter_ns() - begin) * MS)
+        _, cpu_ms = timed(ours, msg)
+        laps.append({k: v for k, v in ours.prediction.timing.laps_ns if k != 'infer'})
+        ours_ms.append((sum(laps[-1].values()) * MS, cpu_ms))
+        recipe_ms.append(timed(common, msg))
     count = len(ours.prediction.tracked.found)
     assert count == len(common.kept), (count, len(common.kept))
     print(f'{frames} frames, {count} detections each, the same both ways')
-    print(f'{"ms":16}{"p50":>8}{"p95":>10}')
+    print(f'{"ms":24} {"p50":>8} {"p95":>8}')
     for stage in laps[0]:
-        print(f'  {stage:12}  {quantiles([lap[stage] * MS for lap in laps])}')
-    total_ms = [sum(lap.values()) * MS for lap in laps]
-    print(f'{"ours":14}  {quantiles(total_ms)}')
-    print(f'{"recipe":14}  {quantiles(recipe_ms)}')
-    print(
-        f'ours / recipe   {np.median(total_ms) / np.median(recipe_ms):8.1%}   (goal: 15 %, 3 ms)'
-    )
+        row(f'  {stage}', [lap[stage] * MS for lap in laps])
+    for at, kind in enumerate(('on the clock', 'of processor time')):
+        pair = [[sample[at] for sample in way] for way in (ours_ms, recipe_ms)]
+        row(f'ours, {kind}', pair[0])
+        row(f'recipe, {kind}', pair[1])
+        print(f'ours / recipe {np.median(pair[0]) / np.median(pair[1]):19.1%}')
+    print('goals: 15 % and 3 ms; on a busy machine, the clock also counts waiting for a processor')
     peak = allocated(ours, msgs[0])
     print(f'a warm frame allocates at most {peak / 1024:.0f} KiB, all arrays and objects together')
     print(f'no array above 64 KiB: {"yes" if peak < LARGE_BYTES else "not shown by this peak"}')

@@ -1,10 +1,9 @@
 """Runs ONNX files on the CPU with OpenVINO, an optional second runtime for x86 robots.
 
-It runs int8 networks in both dialects of quantisation at full speed, where ONNX Runtime is slow on
-the symmetric one that TensorRT wants; ``python -m bench.backends`` compares the two. As many
-threads as ``ort`` takes, for the same reason. OpenVINO would compute in bfloat16 where the
-processor can, twice as fast and not what was validated: we keep float32 unless the manifest says
-``precision: bf16`` of the file.
+A float32 network costs the same CPU time as in ``ort``, an int8 one two thirds of it
+(``python -m bench.backends``). As many threads as ``ort`` takes, for the same reason. Left alone,
+OpenVINO computes in bfloat16 where the processor can: faster, and not what was validated, so we
+keep float32 unless the manifest says ``precision: bf16`` of the file.
 """
 
 from __future__ import annotations

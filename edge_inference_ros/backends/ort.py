@@ -1,13 +1,16 @@
 """Runs ONNX files on the CPU with ONNX Runtime.
 
-Settings, chosen for the latency of one frame beside a busy ROS process. Measured on two cores with
-a frame every 33 ms, a convolutional network of 25 ms and one of 4 ms (``python -m bench.ort``):
+Settings, chosen for the latency of one frame beside a busy ROS process, and measured with a frame
+every 33 ms (``python -m bench.backends``; the figures are from two otherwise idle cores and
+convolutional networks of 25 and 4 ms):
 
 * As many threads as there are cores but one, at most four: the last core receives the next image
-  and publishes the last answer. A second thread halves a large network's time and gives a small
-  one nothing, so a machine that does little else may ask for more.
-* No spinning. Waiting threads that spin shorten a small network's run by a third, but burn a whole
-  core between frames (37 ms of CPU per 33 ms frame instead of 5), the one the executor needs.
+  and publishes the last answer. A second thread halves the large network's time and gives the
+  small one nothing; beside other work it makes both worse. A machine that does little else may
+  ask for more.
+* No spinning. Threads that spin while they wait shorten the small network's run by a third, but
+  burn a whole core between frames: 37 ms of CPU a frame instead of 5, on the core that the
+  executor needs.
 * The memory arena stays on: without it the large network's p95 grows by a fifth.
 * All graph optimisations; operators run one after the other, for there is only one frame.
 """

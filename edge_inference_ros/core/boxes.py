@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,15 +12,17 @@ _BLOCK = 128
 
 def from_centres(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn (N, 4) centre x, centre y, width, height into x1 y1 x2 y2. A new array."""
+    corners = np.empty((len(boxes), 4), np.float32)
     half = boxes[:, 2:] * np.float32(0.5)
-    corners: NDArray[np.float32] = np.hstack((boxes[:, :2] - half, boxes[:, :2] + half))
+    np.subtract(boxes[:, :2], half, out=corners[:, :2])
+    np.add(boxes[:, :2], half, out=corners[:, 2:])
     return corners
 
 
 def clip(boxes: NDArray[np.float32], *, width: float, height: float) -> NDArray[np.float32]:
     """Cut (N, 4) x1 y1 x2 y2 to the rectangle from (0, 0) to (width, height), in place."""
-    np.clip(boxes, 0, np.array((width, height, width, height), boxes.dtype), out=boxes)
-    return boxes
+    np.maximum(boxes, 0, out=boxes)
+    return np.minimum(boxes, np.array((width, height) * 2, boxes.dtype), out=boxes)
 
 
 def areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -45,10 +44,10 @@ def iou(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.fl
 class Suppression:
     """Greedy non-maximum suppression: of two boxes that overlap too much, the first one stays.
 
-    The overlaps of all pairs are computed at once in memory kept between calls; the greedy pass
-    itself then is one integer operation a box, rows of the overlap matrix being long integers.
-    For 300 boxes that beats a numpy pass over rows and OpenCV's NMSBoxes, and it is exact.
-    More than ``_BLOCK`` boxes go block by block, so memory and time stay bounded.
+    Works down the boxes in blocks. The overlaps of a block with itself, and with what stayed of
+    the blocks before, are computed at once in memory kept between calls; the greedy pass itself is
+    then one integer operation a box, rows of the overlap matrix being long integers. The answer
+    is exact, and time and memory are bounded for any number of boxes.
     """
 
     def __init__(self) -> None:
@@ -74,42 +73,44 @@ class Suppression:
         Returns:
             (K,) ascending indices of what stays, K <= limit.
         """
-        kept = np.empty(0, np.intp)
+        table = np.empty((6, len(boxes)), np.float32)  # x1, y1, x2, y2, area, class
+        table[:4] = boxes.T
+        table[4] = areas(boxes)
+        table[5] = 0 if class_ids is None else class_ids
+        kept: list[int] = []
         for start in range(0, len(boxes), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(boxes)))
-            if len(kept):
-                hit = self._overlaps(boxes, class_ids, kept, rows, iou_threshold)
-                rows = rows[~hit.any(axis=0)]
-            hit = self._overlaps(boxes, class_ids, rows, rows, iou_threshold)
-            kept = np.concatenate((kept, rows[_first_come(hit)]))
+            block = range(start, min(start + _BLOCK, len(boxes)))
+            rivals = table[:, [*kept, *block]]
+            hit = self._hits(rivals, table[:, block.start : block.stop], iou_threshold)
+            kept += [start + row for row in _first_come(hit, standing=len(kept))]
             if len(kept) >= limit:
                 break
-        return kept[:limit]
+        return np.array(kept[:limit], np.intp)
 
-    def _overlaps(
-        self,
-        boxes: NDArray[np.float32],
-        class_ids: NDArray[np.integer] | None,
-        some: NDArray[np.intp],
-        others: NDArray[np.intp],
-        iou_threshold: float,
+    def _hits(
+        self, some: NDArray[np.float32], others: NDArray[np.float32], iou_threshold: float
     ) -> NDArray[np.bool_]:
-        """(S, O) whether ``some`` overlap ``others`` too much. Borrowed until the next call."""
-        one, other = boxes[some], boxes[others]
-        shared, union, *spare = self._floats(4, len(some), len(others))
-        _shared_length(one[:, 0], one[:, 2], other[:, 0], other[:, 2], out=shared, spare=spare)
-        _shared_length(one[:, 1], one[:, 3], other[:, 1], other[:, 3], out=union, spare=spare)
-        shared *= union
-        _every_pair(areas(one), areas(other), out=spare)
-        np.add(spare[0], spare[1], out=union)
+        """(S, O) whether each of ``some`` would suppress each of ``others``. Borrowed."""
+        sides, spread, across = self._floats(3, 2, some.shape[1], others.shape[1])
+        # Spread first: numpy's own broadcasting is no faster and allocates 64 kB a time.
+        np.copyto(sides, some[2:4, :, None])
+        np.copyto(across, others[2:4, None])
+        np.minimum(sides, across, out=sides)
+        np.copyto(spread, some[0:2, :, None])
+        np.copyto(across, others[0:2, None])
+        sides -= np.maximum(spread, across, out=spread)
+        np.maximum(sides, 0, out=sides)
+        shared, union = sides
+        shared *= sides[1]
+        np.copyto(spread, some[4:6, :, None])
+        np.copyto(across, others[4:6, None])
+        np.add(spread[0], across[0], out=union)
         union -= shared
         union *= np.float32(iou_threshold)
         hit: NDArray[np.bool_]
-        hit, same = self._bits(2, len(some), len(others))
+        hit, alike = self._bits(2, some.shape[1], others.shape[1])
         np.greater(shared, union, out=hit)
-        if class_ids is not None:
-            _every_pair(class_ids[some], class_ids[others], out=spare)
-            hit &= np.equal(spare[0], spare[1], out=same)
+        hit &= np.equal(spread[1], across[1], out=alike)
         return hit
 
 
@@ -127,38 +128,18 @@ def nms(
     return order[Suppression()(boxes[order], ids, iou_threshold=iou_threshold, limit=limit)]
 
 
-def _every_pair(some: NDArray[Any], others: NDArray[Any], *, out: Sequence[NDArray[Any]]) -> None:
-    """Spread both over a matrix. Numpy's own broadcasting is no faster and allocates 64 kB."""
-    np.copyto(out[0], some[:, None])
-    np.copyto(out[1], others)
+def _first_come(hit: NDArray[np.bool_], *, standing: int) -> list[int]:
+    """Which columns of ``hit`` stay standing, each striking those it hits when its row comes.
 
-
-def _shared_length(
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    others_low: NDArray[np.float32],
-    others_high: NDArray[np.float32],
-    *,
-    out: NDArray[np.float32],
-    spare: Sequence[NDArray[np.float32]],
-) -> None:
-    """Write into ``out`` the length every interval shares with every other."""
-    one, other = spare
-    _every_pair(high, others_high, out=spare)
-    np.minimum(one, other, out=out)
-    _every_pair(low, others_low, out=spare)
-    out -= np.maximum(one, other, out=one)
-    np.maximum(out, 0, out=out)
-
-
-def _first_come(hit: NDArray[np.bool_]) -> list[int]:
-    """Go down the rows of the square ``hit``: one that still stands strikes out those it hits."""
+    The first ``standing`` rows are boxes that stayed before; then comes a row for every column.
+    """
     packed = np.packbits(hit, axis=1, bitorder='little')
     width, raw = packed.shape[1], packed.tobytes()
-    standing: list[int] = []
-    struck = 0
-    for row in range(len(hit)):
-        if not struck >> row & 1:
-            standing.append(row)
-            struck |= int.from_bytes(raw[row * width : (row + 1) * width], 'little')
-    return standing
+    stay: list[int] = []
+    struck = int.from_bytes(np.bitwise_or.reduce(packed[:standing], axis=0).tobytes(), 'little')
+    for column in range(hit.shape[1]):
+        if not struck >> column & 1:
+            stay.append(column)
+            at = (standing + column) * width
+            struck |= int.from_bytes(raw[at : at + width], 'little')
+    return stay

@@ -95,6 +95,7 @@ class Canvas:
     Pictures are resized bilinearly. INTER_AREA, which would smooth more when shrinking, costs
     five times as much; networks trained on bilinear pictures lose nothing.
     The grey around a letterboxed picture is written when the geometry changes, not every frame.
+    An odd whole factor, such as 1080p to 640 wide, takes single pixels: the same bytes, faster.
     Only the small picture's colours are converted. Nothing is allocated while sizes stay.
     """
 
@@ -157,7 +158,12 @@ class Canvas:
         if pixels.shape[:2] == (high, wide):
             return pixels
         small = self._resized(high, wide, *pixels.shape[2:]) if into is None else into
-        cv2.resize(pixels, (wide, high), dst=small, interpolation=cv2.INTER_LINEAR)
+        if every := _odd_factor(self._fit):
+            middle = pixels[every // 2 :, every // 2 :]
+            part = 1 / every
+            cv2.resize(middle, None, dst=small, fx=part, fy=part, interpolation=cv2.INTER_NEAREST)
+        else:
+            cv2.resize(pixels, (wide, high), dst=small, interpolation=cv2.INTER_LINEAR)
         return small
 
     def _paint_colours(self, pixels: NDArray[Any], order: str, into: NDArray[Any]) -> None:
@@ -177,6 +183,17 @@ class Canvas:
                 cv2.LUT(plane, self._planes[channel], dst=window)
             elif order == 'mono':
                 np.copyto(window, plane)
+
+
+def _odd_factor(fit_: Fit) -> int:
+    """By how much the picture shrinks if that is the same odd number both ways, otherwise 0.
+
+    The middle of such a block of pixels is a pixel, to which bilinear interpolation gives all the
+    weight: taking it gives the same bytes. 1080p for an input 640 wide is such a case.
+    """
+    factor, rest = divmod(fit_.width_px, fit_.seen_width_px)
+    same = fit_.height_px == factor * fit_.seen_height_px
+    return factor if same and not rest and factor % 2 else 0
 
 
 def _tables(spec: InputSpec) -> NDArray[Any]:

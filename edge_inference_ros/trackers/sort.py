@@ -70,11 +70,15 @@ class _Tracks:
 
     def keep(self, which: NDArray[np.bool_]) -> None:
         """Forget the others."""
+        if which.all():
+            return
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name)[which])
 
     def add(self, others: _Tracks) -> None:
         """Follow these too."""
+        if not len(others.ids):
+            return
         for field in fields(self):
             both = getattr(self, field.name), getattr(others, field.name)
             setattr(self, field.name, np.concatenate(both))

@@ -44,7 +44,9 @@ def slowly(image, spec, where):
 @pytest.mark.parametrize('how', ['letterbox', 'stretch'])
 @pytest.mark.parametrize('order', CHANNELS)
 @pytest.mark.parametrize('wanted', ['rgb', 'bgr'])
-@pytest.mark.parametrize('size', [(200, 100), (30, 90), (WIDTH, HEIGHT)])
+@pytest.mark.parametrize(
+    'size', [(200, 100), (30, 90), (WIDTH, HEIGHT), (3 * WIDTH, 3 * HEIGHT), (5 * WIDTH, 180)]
+)
 def test_painting_equals_the_slow_way(*, layout, dtype, how, order, wanted, size):
     seen = spec(layout, dtype, fit=how, order=wanted)
     inputs = {'images': np.zeros(seen.shape, dtype)}
