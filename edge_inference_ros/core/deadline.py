@@ -42,6 +42,9 @@ SLACK = 1e-9
 """Relative room for the last bits of binary fractions: without it 1.5 * 0.2 > 0.3."""
 
 
+_PICOSECOND = 1e-3
+
+
 class Binding(Enum):
     """Which budget the deadline comes from."""
 
@@ -69,8 +72,8 @@ class Deadline(NamedTuple):
 
     @property
     def limit_ns(self) -> int:
-        """D in whole nanoseconds, rounded towards the safe side."""
-        return int(self.limit_s * NS_PER_S)
+        """D in whole nanoseconds, rounded down; 0.3/1.5 is 200 ms although binary says less."""
+        return int(self.limit_s * NS_PER_S + _PICOSECOND)
 
 
 NO_DEADLINE = Deadline(

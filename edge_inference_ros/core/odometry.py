@@ -276,9 +276,9 @@ class Odometry:
             return self._tail.after((at_ns - times[-1]) * S_PER_NS)
         if at_ns < times[0]:
             first, before_s = self._legs[0], (times[0] - at_ns) * S_PER_NS
-            return Travel(
-                first.path_m - first.v.top * before_s, first.turn_rad - first.w.top * before_s
-            )
+            v = max(self.robot.v_cap_mps, first.v.start)
+            w = max(self.robot.w_cap_radps, first.w.start)
+            return Travel(first.path_m - v * before_s, first.turn_rad - w * before_s)
         i = bisect_right(times, at_ns) - 1
         return self._legs[i].after((at_ns - times[i]) * S_PER_NS)
 

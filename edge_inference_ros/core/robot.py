@@ -58,8 +58,8 @@ class RobotProfile:
         live=True,
     )
     alpha_acc_radps2: float = param(
-        2.0,
-        'the same for yaw; bounds what happens between two odometry samples',
+        0.0,
+        'the same for yaw, between odometry samples; 0: the rate stays between the two',
         low=0.0,
         high=500.0,
         live=True,

@@ -19,7 +19,6 @@ HUMANOID = RobotProfile(
     v_cap_mps=1.2,
     w_cap_radps=0.8,
     a_acc_mps2=0.75,
-    alpha_acc_radps2=1.5,
     b_mps2=0.75,
     d_max_m=0.2,
     range_m=4.0,
