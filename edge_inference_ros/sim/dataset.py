@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -127,6 +127,7 @@ def write_split(
         progress: called with the number done and the number in all.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'split.json').unlink(missing_ok=True)
     shape = split.count, split.height, split.width, 3
     images = np.lib.format.open_memmap(folder / 'images.npy', 'w+', np.uint8, shape)
     labels = []
@@ -140,8 +141,57 @@ def write_split(
     columns = {name: np.concatenate([rows[name] for rows in labels]) for name in labels[0]}
     columns['offsets'] = offsets
     np.savez(folder / 'labels.npz', **columns)  # type: ignore[arg-type]
-    facts = asdict(split) | {'classes': CLASSES, 'first_seed': FIRST_SEED[split.name]}
-    (folder / 'split.json').write_text(json.dumps(facts, indent=1) + '\n')
+    (folder / 'split.json').write_text(json.dumps(_facts(split), indent=1) + '\n')
+
+
+RECIPE = {
+    'train_mixed': Split(TRAIN, 20_000),
+    'train_street': Split(TRAIN, 6_000, 20_000, STREET),
+    'held_out': Split(HELD_OUT, 1_000),
+    'street': Split(HELD_OUT, 500, 5_000, STREET),
+    'foreign': Split(FOREIGN, 1_000),
+}
+"""The folders the shipped camera models were trained and scored on."""
+
+
+def write_recipe(
+    folder: Path,
+    *,
+    share: float = 1.0,
+    processes: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Make the splits of `RECIPE` in a folder; those that are there already stay.
+
+    Args:
+        folder: made if missing.
+        share: of the pictures of each split, for a quicker and poorer set.
+        processes: how many worker processes.
+        progress: called with the split, the number done and the number in all.
+    """
+    for name, whole in RECIPE.items():
+        split = replace(whole, count=max(1, round(whole.count * share)))
+        if _made(folder / name, split):
+            continue
+
+        def tell(done: int, count: int, name: str = name) -> None:
+            if progress is not None:
+                progress(name, done, count)
+
+        write_split(folder / name, split, processes=processes, progress=tell)
+
+
+def _made(folder: Path, split: Split) -> bool:
+    """Whether a folder holds that split; `split.json` is written last."""
+    try:
+        facts = json.loads((folder / 'split.json').read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(facts == json.loads(json.dumps(_facts(split))))
+
+
+def _facts(split: Split) -> dict[str, object]:
+    return asdict(split) | {'classes': CLASSES, 'first_seed': FIRST_SEED[split.name]}
 
 
 _Labels = dict[str, NDArray[np.generic]]
