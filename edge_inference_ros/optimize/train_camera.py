@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECKPOINT = 'checkpoint.pt'
-EVALUATED = ('held_out', 'foreign')
+EVALUATED = ('held_out', 'foreign', 'street')
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Params:
     size: str = param('tiny', 'network', choices=('nano', 'small', 'tiny'))
     classes: tuple[str, ...] = param((), 'classes to learn; empty learns all of the set')
     steps: int = param(12_000, 'batches to train on', low=1, high=10_000_000)
-    cooldown: int = param(3_000, 'batches at the end with a falling rate', low=0, high=1_000_000)
+    cooldown: int = param(2_000, 'batches at the end with a falling rate', low=0, high=1_000_000)
+    whole: int = param(2_000, 'batches at the end of whole pictures', low=0, high=1_000_000)
     batch: int = param(16, 'pictures in a batch', low=1, high=1024)
     rate: float = param(2e-3, 'learning rate', low=1e-6, high=1.0)
     seed: int = param(0, 'of weights, order and variation', low=0)
@@ -44,7 +45,7 @@ def run(data: Path, out: Path, params: Params, *, made_by: str = '') -> dict[str
     """Train, evaluate and export; continues from a checkpoint in `out` if there is one.
 
     Args:
-        data: folder with splits `train*`, and `held_out` and `foreign` if they shall be scored.
+        data: folder with splits `train*`, and those of `EVALUATED` that shall be scored.
         out: the model folder to write; also holds the checkpoint.
         params: what to train.
         made_by: the command, for the manifest.
@@ -63,8 +64,9 @@ def run(data: Path, out: Path, params: Params, *, made_by: str = '') -> dict[str
 
     joined = _training(data, params.classes)
     schedule = fit.Schedule(
-        params.steps, params.batch, params.rate, cooldown=params.cooldown, seed=params.seed
-    )
+        params.steps, params.batch, params.rate, cooldown=params.cooldown,
+        whole=params.whole, seed=params.seed,
+    )  # fmt: skip
     checkpoint = out / CHECKPOINT
     state = _state(checkpoint, joined, params, schedule)
     progress = Progress()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -26,11 +26,13 @@ from numpy.typing import NDArray
 from edge_inference_ros.sim.bodies import CLASSES
 from edge_inference_ros.sim.camera import Camera, Pose, see
 from edge_inference_ros.sim.develop import Picture, any_film, develop
+from edge_inference_ros.sim.drive import Route, street
 from edge_inference_ros.sim.scenes import any_scene
-from edge_inference_ros.sim.solids import vec
 from edge_inference_ros.sim.truth import Truth, truth_of
+from edge_inference_ros.sim.world import World
 
 TRAIN, HELD_OUT, FOREIGN = 'train', 'held_out', 'foreign'
+MIXED, STREET = 'mixed', 'street'
 FIRST_SEED = {TRAIN: 0, HELD_OUT: 10_000_000, FOREIGN: 20_000_000}
 """Seeds of the splits never meet."""
 
@@ -46,11 +48,13 @@ class Split:
         name: `train`, `held_out` or `foreign` (other textures, weather, night).
         count: how many.
         first: number of the first within the split, for more of the same later.
+        scenes: `mixed`, or `street` for what a robot sees on a drive.
     """
 
     name: str
     count: int
     first: int = 0
+    scenes: str = MIXED
     width: int = 384
     height: int = 288
 
@@ -76,14 +80,26 @@ def any_camera(rng: np.random.Generator, width: int, height: int) -> Camera:
 def example(seed: int, split: Split) -> Example:
     """The picture of a seed; the same seed gives the same bytes."""
     foreign = split.name == FOREIGN
-    world = any_scene(seed, foreign=foreign)
     rng = np.random.default_rng((seed, 1))
-    camera, pose = any_camera(rng, split.width, split.height), Pose()
-    bodies = world.bodies(0.0, vec(0, 0), 60.0)
+    camera = any_camera(rng, split.width, split.height)
+    world, pose, t_s = any_instant(seed, split, rng)
+    bodies = world.bodies(t_s, pose.shift()[:2], 60.0)
     view = see(world, bodies, camera, pose)
     picture = develop(view.light, any_film(rng, foreign=foreign), world.weather, rng)
     truth = truth_of(bodies, pose, view)
     return Example(picture, truth, too_hard(truth, split.height))
+
+
+def any_instant(seed: int, split: Split, rng: np.random.Generator) -> tuple[World, Pose, float]:
+    """A world, where the robot stands in it, and when."""
+    foreign = split.name == FOREIGN
+    if split.scenes == MIXED:
+        return any_scene(seed, foreign=foreign), Pose(), 0.0
+    route = Route(20.0, float(rng.uniform(0.5, 2.5)))
+    t_s = float(rng.uniform(0, 20))
+    pose = route.pose(t_s)
+    pose = Pose(pose.x_m, pose.y_m, pose.yaw_rad + float(rng.normal(0, 0.12)))
+    return street(route, seed, foreign=foreign), pose, t_s
 
 
 def too_hard(truth: Truth, height_px: int) -> NDArray[np.bool_]:
@@ -111,6 +127,7 @@ def write_split(
         progress: called with the number done and the number in all.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'split.json').unlink(missing_ok=True)
     shape = split.count, split.height, split.width, 3
     images = np.lib.format.open_memmap(folder / 'images.npy', 'w+', np.uint8, shape)
     labels = []
@@ -124,8 +141,57 @@ def write_split(
     columns = {name: np.concatenate([rows[name] for rows in labels]) for name in labels[0]}
     columns['offsets'] = offsets
     np.savez(folder / 'labels.npz', **columns)  # type: ignore[arg-type]
-    facts = asdict(split) | {'classes': CLASSES, 'first_seed': FIRST_SEED[split.name]}
-    (folder / 'split.json').write_text(json.dumps(facts, indent=1) + '\n')
+    (folder / 'split.json').write_text(json.dumps(_facts(split), indent=1) + '\n')
+
+
+RECIPE = {
+    'train_mixed': Split(TRAIN, 20_000),
+    'train_street': Split(TRAIN, 6_000, 20_000, STREET),
+    'held_out': Split(HELD_OUT, 1_000),
+    'street': Split(HELD_OUT, 500, 5_000, STREET),
+    'foreign': Split(FOREIGN, 1_000),
+}
+"""The folders the shipped camera models were trained and scored on."""
+
+
+def write_recipe(
+    folder: Path,
+    *,
+    share: float = 1.0,
+    processes: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Make the splits of `RECIPE` in a folder; those that are there already stay.
+
+    Args:
+        folder: made if missing.
+        share: of the pictures of each split, for a quicker and poorer set.
+        processes: how many worker processes.
+        progress: called with the split, the number done and the number in all.
+    """
+    for name, whole in RECIPE.items():
+        split = replace(whole, count=max(1, round(whole.count * share)))
+        if _made(folder / name, split):
+            continue
+
+        def tell(done: int, count: int, name: str = name) -> None:
+            if progress is not None:
+                progress(name, done, count)
+
+        write_split(folder / name, split, processes=processes, progress=tell)
+
+
+def _made(folder: Path, split: Split) -> bool:
+    """Whether a folder holds that split; `split.json` is written last."""
+    try:
+        facts = json.loads((folder / 'split.json').read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(facts == json.loads(json.dumps(_facts(split))))
+
+
+def _facts(split: Split) -> dict[str, object]:
+    return asdict(split) | {'classes': CLASSES, 'first_seed': FIRST_SEED[split.name]}
 
 
 _Labels = dict[str, NDArray[np.generic]]

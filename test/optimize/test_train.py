@@ -40,7 +40,7 @@ def joined(world):
 
 
 def schedule(steps):
-    return fit.Schedule(steps, batch=2, warmup=2, cooldown=2)
+    return fit.Schedule(steps, batch=2, warmup=2, cooldown=2, window=(64, 64), whole=3)
 
 
 def weights(state):
@@ -111,7 +111,7 @@ def test_labels_follow_a_moved_picture():
     )  # fmt: skip
     whole = 0
     for seed in range(20):
-        moved, labels = data.moved(picture, known, np.random.default_rng(seed))
+        moved, labels = data.moved(picture, known, np.random.default_rng(seed), size=(80, 56))
         rows, columns = np.nonzero(moved[..., 0] > 180)
         if len(labels.class_id) and len(rows):
             wanted = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1

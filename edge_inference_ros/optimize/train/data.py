@@ -99,14 +99,24 @@ class Joined:
         return self.splits[which].images[inner], self.splits[which].known(inner)
 
 
-def batch_of(data: Joined, step: int, size: int, seed: int) -> tuple[Picture, Labels]:
-    """The varied pictures (B, H, W, 3) and labels of a step; a function of its arguments alone."""
+def batch_of(
+    data: Joined, step: int, size: int, seed: int, *, window: tuple[int, int] | None = None
+) -> tuple[Picture, Labels]:
+    """The varied pictures (B, H, W, 3) and labels of a step; a function of its arguments alone.
+
+    Args:
+        data: where they come from.
+        step: which batch.
+        size: how many pictures.
+        seed: of order and variation.
+        window: width and height to cut out; the whole picture if there is none.
+    """
     rng = np.random.default_rng((seed, 2, step))
     per_epoch = max(1, len(data) // size)
     epoch, place = divmod(step, per_epoch)
     order = np.random.default_rng((seed, 1, epoch)).permutation(len(data))
     chosen = order[place * size : (place + 1) * size]
-    made = [varied(*data.at(int(i)), rng) for i in chosen]
+    made = [varied(*data.at(int(i)), rng, window=window) for i in chosen]
     return np.stack([picture for picture, _ in made]), padded([known for _, known in made])
 
 
@@ -131,34 +141,54 @@ def _tensor(values: F32) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
-def varied(picture: Picture, known: Known, rng: np.random.Generator) -> tuple[Picture, Known]:
+def varied(
+    picture: Picture,
+    known: Known,
+    rng: np.random.Generator,
+    *,
+    window: tuple[int, int] | None = None,
+) -> tuple[Picture, Known]:
     """A picture moved, mirrored, recoloured, spoiled and partly covered, with its labels."""
-    picture, known = moved(picture, known, rng)
+    size = window or (picture.shape[1], picture.shape[0])
+    picture, known = moved(picture, known, rng, size=size)
     picture = recoloured(picture, rng)
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
+        picture = retextured(picture, known, rng)
+    if rng.random() < 0.4:
         picture = spoiled(picture, rng)
     if rng.random() < 0.25:
         high, wide = picture.shape[:2]
-        h, w = int(rng.integers(10, high // 4)), int(rng.integers(10, wide // 5))
+        h, w = int(rng.integers(8, high // 4)), int(rng.integers(8, wide // 5))
         y, x = int(rng.integers(high - h)), int(rng.integers(wide - w))
         picture[y : y + h, x : x + w] = rng.integers(0, 255, 3)
     return picture, known
 
 
-def moved(picture: Picture, known: Known, rng: np.random.Generator) -> tuple[Picture, Known]:
-    """Zoom, shift and mirror; labels follow, and those mostly cut away become ignored."""
-    high, wide = picture.shape[:2]
+def moved(
+    picture: Picture, known: Known, rng: np.random.Generator, *, size: tuple[int, int]
+) -> tuple[Picture, Known]:
+    """Zoom, mirror, and cut a window; labels follow, and those mostly cut away become ignored.
+
+    The window is laid around a thing that is asked for, since most of a picture is empty.
+    """
+    wide, high = picture.shape[1], picture.shape[0]
     zoom = math.exp(rng.uniform(math.log(0.65), math.log(1.6)))
-    shift_x = (wide - wide * zoom) / 2 + rng.uniform(-0.5, 0.5) * abs(wide * zoom - wide)
-    shift_y = (high - high * zoom) / 2 + rng.uniform(-0.5, 0.5) * abs(high * zoom - high)
+    focus = rng.uniform(0, (wide, high))
+    asked = known.boxes_px[~known.ignored]
+    if len(asked) and rng.random() < 0.8:
+        box = asked[int(rng.integers(len(asked)))]
+        focus = (box[:2] + box[2:]) / 2
+    spare = np.array(size) - np.array((wide, high)) * zoom
+    wanted = rng.uniform(0.2, 0.8, 2) * size - focus * zoom
+    shift_x, shift_y = np.clip(wanted, np.minimum(spare, 0), np.maximum(spare, 0)).tolist()
     across = zoom
     if rng.random() < 0.5:
-        across, shift_x = -zoom, wide - shift_x
+        across, shift_x = -zoom, size[0] - shift_x
     matrix = np.array([[across, 0, shift_x], [0, zoom, shift_y]], np.float32)
     made = cv2.warpAffine(
-        picture, matrix, (wide, high), flags=cv2.INTER_LINEAR, borderValue=(PAD, PAD, PAD)
+        picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(PAD, PAD, PAD)
     )
-    return np.asarray(made, np.uint8), _moved_labels(known, matrix, (wide, high))
+    return np.asarray(made, np.uint8), _moved_labels(known, matrix, size)
 
 
 def _moved_labels(known: Known, matrix: F32, size: tuple[int, int]) -> Known:
@@ -175,9 +205,9 @@ def _moved_labels(known: Known, matrix: F32, size: tuple[int, int]) -> Known:
 
 def recoloured(picture: Picture, rng: np.random.Generator) -> Picture:
     """Another exposure, contrast, gamma and tint; sometimes grey or with channels exchanged."""
-    gain = rng.uniform(0.55, 1.45) * rng.uniform(0.88, 1.12, 3)
-    curve = (np.arange(256) / 255.0)[:, None] ** rng.uniform(0.6, 1.6)
-    table = np.clip(curve * gain * 255 + rng.uniform(-25, 25), 0, 255).astype(np.uint8)
+    gain = rng.uniform(0.65, 1.5) * rng.uniform(0.88, 1.12, 3)
+    curve = (np.arange(256) / 255.0)[:, None] ** rng.uniform(0.65, 1.45)
+    table = np.clip(curve * gain * 255 + rng.uniform(-20, 20), 0, 255).astype(np.uint8)
     made = np.asarray(cv2.LUT(picture, np.ascontiguousarray(table[None])), np.uint8)
     chance = rng.random()
     if chance < 0.1:
@@ -186,6 +216,26 @@ def recoloured(picture: Picture, rng: np.random.Generator) -> Picture:
     if chance < 0.2:
         return np.ascontiguousarray(made[..., rng.permutation(3)])
     return made
+
+
+def retextured(picture: Picture, known: Known, rng: np.random.Generator) -> Picture:
+    """A smooth random field of colour laid over one label's box, or over any rectangle."""
+    high, wide = picture.shape[:2]
+    x1, y1, x2, y2 = (int(v) for v in rng.integers(0, (wide, high, wide, high)))
+    if len(known.boxes_px) and rng.random() < 0.6:
+        x1, y1, x2, y2 = (
+            known.boxes_px[int(rng.integers(len(known.boxes_px)))].astype(int).tolist()
+        )
+    x1, x2, y1, y2 = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
+    if x2 - x1 < 4 or y2 - y1 < 4:
+        return picture
+    cells = rng.integers(2, 13, 2)
+    field = rng.uniform(0, 255, (int(cells[0]), int(cells[1]), 3)).astype(np.float32)
+    field = cv2.resize(field, (x2 - x1, y2 - y1), interpolation=cv2.INTER_CUBIC)
+    share = np.float32(rng.uniform(0.15, 0.55))
+    patch = picture[y1:y2, x1:x2]
+    patch[...] = np.clip(patch * (1 - share) + field * share, 0, 255).astype(np.uint8)
+    return picture
 
 
 def spoiled(picture: Picture, rng: np.random.Generator) -> Picture:

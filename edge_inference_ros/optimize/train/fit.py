@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ class Schedule:
     before.
 
     Attributes:
+        window: width and height cut out of the pictures at first: most of a picture is empty,
+            and a window around a label costs less than half.
+        whole: number of steps at the end that see whole pictures.
         average: share of the old weights kept at each step by the averaged model.
         seed: of the order and the variation of the pictures.
     """
@@ -40,8 +43,14 @@ class Schedule:
     warmup: int = 200
     cooldown: int = 1000
     decay: float = 0.03
+    window: tuple[int, int] = (256, 192)
+    whole: int = 2000
     average: float = 0.998
     seed: int = 0
+
+    def window_at(self, step: int) -> tuple[int, int] | None:
+        """What to cut out at a step; nothing near the end."""
+        return None if step >= self.steps - self.whole else self.window
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step."""
@@ -134,14 +143,16 @@ def _due(step: int, steps: int, every: int) -> bool:
 def _batches(data: Joined, schedule: Schedule, first: int) -> Iterator[tuple[Picture, Labels]]:
     """Batches in order, made ahead by one thread; each depends on its step alone."""
     with ThreadPoolExecutor(1) as pool:
-        ahead = [
-            pool.submit(batch_of, data, step, schedule.batch, schedule.seed)
-            for step in range(first, min(first + 2, schedule.steps))
-        ]
+
+        def order(step: int) -> Future[tuple[Picture, Labels]]:
+            window = schedule.window_at(step)
+            return pool.submit(batch_of, data, step, schedule.batch, schedule.seed, window=window)
+
+        ahead = [order(step) for step in range(first, min(first + 2, schedule.steps))]
         for step in range(first, schedule.steps):
             ready = ahead.pop(0).result()
             if step + 2 < schedule.steps:
-                ahead.append(pool.submit(batch_of, data, step + 2, schedule.batch, schedule.seed))
+                ahead.append(order(step + 2))
             yield ready
 
 
