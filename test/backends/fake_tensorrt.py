@@ -60,12 +60,12 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
     trt = ModuleType('tensorrt')
     trt.__version__ = version
     major, minor = (int(part) for part in version.split('.')[:2])
-    trt.loaded = []  # not TensorRT's: the plans that reached deserialisation
-    trt.builds = []  # not TensorRT's: the networks that were built
-    trt.destroyed = []  # not TensorRT's: what was freed, in order
+    trt._loaded = []  # not TensorRT's: the plans that reached deserialisation
+    trt._builds = []  # not TensorRT's: the networks that were built
+    trt._destroyed = []  # not TensorRT's: what was freed, in order
 
     def owned(thing: Any, name: str) -> None:
-        weakref.finalize(thing, trt.destroyed.append, name)
+        weakref.finalize(thing, trt._destroyed.append, name)
         weakref.finalize(thing, device.log.append, (f'~{name}', 0))
 
     def options(name: str, members: dict[str, bool]) -> type[enum.IntEnum]:
@@ -274,7 +274,7 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
 
     class Runtime:
         def __init__(self, logger: Any) -> None:
-            if trt.driver_too_old:
+            if trt._driver_too_old:
                 raise TypeError('pybind11::init(): factory function returned nullptr')
             self._logger = logger
             self.engine_host_code_allowed = False
@@ -282,13 +282,13 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             owned(self, 'runtime')
 
         def deserialize_cuda_engine(self, serialized_engine: bytes) -> Any:
-            trt.loaded.append(bytes(serialized_engine))
+            trt._loaded.append(bytes(serialized_engine))
             if not serialized_engine.startswith(MAGIC):
                 self._logger.log(ILogger.ERROR, 'magic tag mismatch')
                 return None
             return ICudaEngine(json.loads(serialized_engine[len(MAGIC) :]), self._logger)
 
-    trt.driver_too_old = False  # not TensorRT's
+    trt._driver_too_old = False  # not TensorRT's
     trt.Runtime, trt.ICudaEngine, trt.IExecutionContext = Runtime, ICudaEngine, IExecutionContext
     trt.EngineInspector = EngineInspector
 
@@ -310,22 +310,22 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
 
     class INetworkDefinition:
         def __init__(self, flags: int) -> None:
-            self.made_with = flags
-            self.said: dict[str, Any] = {}
+            self._made_with = flags
+            self._said: dict[str, Any] = {}
 
         @property
         def num_inputs(self) -> int:
-            return len(self.said['inputs'])
+            return len(self._said['inputs'])
 
         @property
         def num_layers(self) -> int:
-            return len(self.said['layers'])
+            return len(self._said['layers'])
 
         def get_input(self, index: int) -> Any:
-            return ITensor(self.said['inputs'][index])
+            return ITensor(self._said['inputs'][index])
 
         def get_layer(self, index: int) -> Any:
-            return ILayer(self.said['layers'][index])
+            return ILayer(self._said['layers'][index])
 
     class ParserError:
         def __init__(self, text: str) -> None:
@@ -348,17 +348,17 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
 
         def parse(self, model: bytes, path: str | None = None) -> bool:
             try:
-                self._network.said = json.loads(model[model.index(b'{') :])
+                self._network._said = json.loads(model[model.index(b'{') :])
             except ValueError:
                 self._errors.append('Failed to parse the ONNX model')
             return not self._errors
 
     class IOptimizationProfile:
         def __init__(self) -> None:
-            self.said: dict[str, Any] = {}
+            self._said: dict[str, Any] = {}
 
         def set_shape(self, input: str, min: Any, opt: Any, max: Any) -> None:  # noqa: A002
-            self.said[input] = [list(min), list(opt), list(max)]
+            self._said[input] = [list(min), list(opt), list(max)]
 
     class IHostMemory:
         def __init__(self, data: bytes) -> None:
@@ -380,7 +380,7 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
 
     class IBuilderConfig:
         def __init__(self) -> None:
-            self.set: dict[str, Any] = {'flags': {trt.BuilderFlag.TF32}}
+            self._set: dict[str, Any] = {'flags': {trt.BuilderFlag.TF32}}
             self.builder_optimization_level = 3
             self.profiling_verbosity: Any = None
             self.hardware_compatibility_level: Any = None
@@ -391,16 +391,16 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
                 self.progress_monitor: Any = None
 
         def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
-            self.set['workspace'] = pool_size
+            self._set['workspace'] = pool_size
 
         def set_flag(self, flag: Any) -> None:
-            self.set['flags'].add(flag)
+            self._set['flags'].add(flag)
 
         def clear_flag(self, flag: Any) -> None:
-            self.set['flags'].discard(flag)
+            self._set['flags'].discard(flag)
 
         def add_optimization_profile(self, profile: Any) -> int:
-            self.set['profile'] = profile.said
+            self._set['profile'] = profile._said
             return 0
 
         def create_timing_cache(self, serialized_timing_cache: bytes) -> Any:
@@ -419,7 +419,7 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
         num_DLA_cores = 2 if device.integrated else 0
 
         def __init__(self, logger: Any) -> None:
-            if trt.driver_too_old:
+            if trt._driver_too_old:
                 raise TypeError('pybind11::init(): factory function returned nullptr')
             self._logger = logger
 
@@ -433,13 +433,13 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             return IOptimizationProfile()
 
         def build_serialized_network(self, network: Any, config: Any) -> Any:
-            trt.builds.append((network, config))
-            if refusal := network.said.get('refused'):
+            trt._builds.append((network, config))
+            if refusal := network._said.get('refused'):
                 self._logger.log(ILogger.ERROR, refusal)
                 return None
             if not self._report(getattr(config, 'progress_monitor', None)):
                 return None
-            said = {**network.said, 'profile': config.set.get('profile', {})}
+            said = {**network._said, 'profile': config._set.get('profile', {})}
             # Two builds of one network differ, as real ones do.
             said['build'] = next(_builds)
             return IHostMemory(MAGIC + json.dumps(said).encode())

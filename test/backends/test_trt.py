@@ -472,7 +472,7 @@ def test_a_tensorrt_older_than_names_is_unavailable(machine):
 def test_a_driver_too_old_for_tensorrt_is_unavailable(machine):
     manifest, path = machine.start().model()
     machine.build(path)
-    machine.trt.driver_too_old = True
+    machine.trt._driver_too_old = True
 
     with pytest.raises(BackendUnavailable, match='no Runtime'):
         machine.open(manifest, path)

@@ -149,10 +149,10 @@ def test_of_256_flipped_bits_none_reaches_tensorrt(machine):
         with pytest.raises(DigestMismatch):
             machine.open(manifest, path)
 
-    assert machine.trt.loaded == []
+    assert machine.trt._loaded == []
     file.write_bytes(whole)
     machine.open(manifest, path).close()
-    assert machine.trt.loaded == [whole]
+    assert machine.trt._loaded == [whole]
 
 
 @pytest.mark.parametrize('left', [0, 1, 40])
@@ -164,7 +164,7 @@ def test_a_truncated_engine_is_not_loaded(machine, left):
 
     with pytest.raises(DigestMismatch):
         machine.open(manifest, path)
-    assert machine.trt.loaded == []
+    assert machine.trt._loaded == []
 
 
 @pytest.mark.parametrize(

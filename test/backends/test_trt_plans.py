@@ -23,7 +23,7 @@ DYNAMIC = {'inputs': [{'name': 'images', 'dtype': 'uint8', 'shape': [1, -1, -1, 
 
 
 def flags(machine):
-    return {flag.name for flag in machine.trt.builds[-1][1].set['flags']}
+    return {flag.name for flag in machine.trt._builds[-1][1]._set['flags']}
 
 
 # ---- what open does without an engine
@@ -37,7 +37,7 @@ def test_without_an_engine_open_prints_the_command_and_builds_nothing(machine):
 
     command = f'edge_inference optimize build {path} --cache {machine.cache}'
     assert str(failure.value).endswith(command)
-    assert machine.trt.builds == []
+    assert machine.trt._builds == []
 
 
 def test_the_command_names_what_the_engine_must_be(machine):
@@ -53,14 +53,14 @@ def test_open_builds_if_it_was_told_to_and_only_once(machine):
     machine.open(manifest, path, build_engine='if_missing').close()
     machine.open(manifest, path, build_engine='if_missing').close()
 
-    assert len(machine.trt.builds) == 1
+    assert len(machine.trt._builds) == 1
 
 
 def test_no_build_at_start_when_the_key_matches(machine):
     engine = machine.start().opened()
     engine.close()
 
-    assert len(machine.trt.builds) == 1
+    assert len(machine.trt._builds) == 1
 
 
 @pytest.mark.parametrize('told', ['never', 'if_missing'])
@@ -74,7 +74,7 @@ def test_another_tensorrt_makes_the_engine_stale(machine, told):
             machine.open(manifest, path)
     else:
         machine.open(manifest, path, build_engine=told).close()
-    assert len(machine.trt.builds) == (told == 'if_missing')
+    assert len(machine.trt._builds) == (told == 'if_missing')
 
 
 def test_a_changed_network_needs_another_engine(machine):
@@ -95,7 +95,7 @@ def test_a_damaged_engine_is_rebuilt_only_if_it_was_told_to(machine):
         machine.open(manifest, path)
     machine.open(manifest, path, build_engine='if_missing').close()
 
-    assert b'damaged' not in machine.trt.loaded
+    assert b'damaged' not in machine.trt._loaded
 
 
 # ---- an engine that the manifest names
@@ -124,7 +124,7 @@ def test_an_engine_that_is_not_the_one_named_is_not_loaded(machine):
 
     with pytest.raises(ModelError, match='not loaded'):
         machine.open(manifest, path)
-    assert machine.trt.loaded == []
+    assert machine.trt._loaded == []
 
 
 def test_an_engine_tensorrt_cannot_read_is_stale(machine):
@@ -151,12 +151,12 @@ def test_the_graph_says_the_precision_unless_the_version_needs_flags(machine, ve
 
     machine.build(path)
 
-    network, _ = machine.trt.builds[-1]
+    network, _ = machine.trt._builds[-1]
     if version.startswith('8'):
         assert flags(machine) == {'TF32', 'INT8', 'FP16'}
     else:
         strong = 1 << int(machine.trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-        assert network.made_with & strong
+        assert network._made_with & strong
         assert flags(machine) == {'TF32'}
 
 
@@ -187,9 +187,9 @@ def test_options_reach_the_builder(machine):
         hardware_compatible='ampere_plus',
     )
 
-    _, config = machine.trt.builds[-1]
+    _, config = machine.trt._builds[-1]
     assert flags(machine) == {'SPARSE_WEIGHTS', 'VERSION_COMPATIBLE', 'GPU_FALLBACK'}
-    assert config.set['workspace'] == 64 << 20
+    assert config._set['workspace'] == 64 << 20
     assert config.builder_optimization_level == 5
     assert config.DLA_core == 1
     assert config.default_device_type == machine.trt.DeviceType.DLA
@@ -223,8 +223,8 @@ def test_a_profile_reaches_the_builder(machine):
 
     machine.build(path, shapes='images=1x2x2x3/1x4x4x3/1x8x8x3')
 
-    _, config = machine.trt.builds[-1]
-    assert config.set['profile']['images'] == [[1, 2, 2, 3], [1, 4, 4, 3], [1, 8, 8, 3]]
+    _, config = machine.trt._builds[-1]
+    assert config._set['profile']['images'] == [[1, 2, 2, 3], [1, 4, 4, 3], [1, 8, 8, 3]]
 
 
 def test_a_profile_for_an_unknown_tensor_is_refused(machine):
@@ -269,7 +269,7 @@ def test_a_build_without_a_progress_monitor_still_builds(machine):
 
     machine.build(path, progress=lambda *said: True)
 
-    assert len(machine.trt.builds) == 1
+    assert len(machine.trt._builds) == 1
 
 
 @pytest.mark.parametrize('answer', ['false', 'raise'])
@@ -334,4 +334,4 @@ def test_an_anew_build_replaces_the_engine(machine):
     two, _ = machine.build(path, anew=True)
 
     assert one.sha256 != two.sha256
-    assert len(machine.trt.builds) == 2
+    assert len(machine.trt._builds) == 2
