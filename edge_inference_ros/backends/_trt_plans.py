@@ -68,7 +68,7 @@ def build_command(path: Path, options: Options) -> str:
     if options.dla_core >= 0:
         said.append(f'--dla-core {options.dla_core}')
     if options.cache:
-        said.append(f'--cache {options.cache}')
+        said.append(f'--out {options.cache}')
     return ' '.join(said)
 
 

@@ -7,6 +7,7 @@ which command builds it (or builds it, if the options say so).
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import threading
@@ -18,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NoReturn
 
-from edge_inference_ros.backends import _cuda, _trt_build, _trt_io, _trt_plans
+from edge_inference_ros.backends import _cuda, _trt_build, _trt_inspect, _trt_io, _trt_plans
 from edge_inference_ros.backends._engine_cache import EngineCache, Plan, default_folder
 from edge_inference_ros.backends._trt_plans import Options
 from edge_inference_ros.core.engine_options import EngineOptions
@@ -67,6 +68,7 @@ class Engine:
         self._keep = ExitStack()
         self._thread = threading.get_ident()
         self._cuda: Any = None
+        self._trt: Any = None
         self._log: Any = None
         self._runtime: Any = None
         self._engine: Any = None
@@ -98,7 +100,7 @@ class Engine:
     def load(self, manifest: Manifest | None, path: Path, options: Options) -> None:
         """Reserve everything; what was reserved before a failure is freed by ``close``."""
         self._cuda = self._keep.enter_context(_cuda.entered(options.provider))
-        trt = library()
+        self._trt = trt = library()
         self._log = log(trt)
         found = _trt_plans.Library(trt, self._log, self._cuda)
         plan, built = _trt_plans.find(found, manifest, path, options)
@@ -145,6 +147,14 @@ class Engine:
             with suppress(InferenceFailed):
                 self._cuda.queue.synchronize(self._stream)
         self._keep.close()
+
+    def explain(self, *, runs: int) -> _trt_inspect.Explained:
+        """What the engine consists of and where a run's time goes.
+
+        The engine must have been opened without a graph. It stays slower afterwards.
+        """
+        run, context = self._run_queued, self._context
+        return _trt_inspect.explain(self._trt, self._engine, context, run, runs=runs)
 
     def _hold(self, name: str, value: Any, end: str = '') -> None:
         """Keep ``value`` as an attribute until it is this one's turn to be freed."""
@@ -316,3 +326,23 @@ def build(
         trt = library()
         found = _trt_plans.Library(trt, log(trt), cuda)
         return _trt_plans.build(found, path, options, store, anew=anew, progress=progress)
+
+
+def explain(
+    manifest: Manifest | None, path: Path, *, options: Options | None = None, runs: int = 50
+) -> _trt_inspect.Explained:
+    """Open the engine of ``path``, take it apart, close it.
+
+    Without a manifest the sizes it would fix are the largest the engine was built for.
+
+    Raises:
+        ModelError, BackendError: as ``open``.
+    """
+    options = dataclasses.replace(options or Options(), graph=False)
+    check(options)
+    engine = Engine()
+    try:
+        engine.load(manifest, path, options)
+        return engine.explain(runs=runs)
+    finally:
+        engine.close()

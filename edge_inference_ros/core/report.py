@@ -22,6 +22,8 @@ class Report:
         facts: one value a name; the name carries the unit (``plan_bytes``, ``build_s``).
         rows: a table; a row may leave a column out.
         notes: sentences for the reader.
+        refused: why what was made must not be used; empty if it may. The command then exits
+            with 1.
     """
 
     step: str
@@ -30,6 +32,7 @@ class Report:
     facts: Mapping[str, Value] = field(default_factory=dict)
     rows: tuple[Mapping[str, Value], ...] = ()
     notes: tuple[str, ...] = ()
+    refused: str = ''
 
     def as_json(self) -> str:
         """The report as a JSON object, keys in the order of the attributes."""
@@ -40,7 +43,8 @@ class Report:
         head = f'{self.step}: {self.model}' + (f' -> {self.out}' if self.out else '')
         width = max(map(len, self.facts), default=0)
         facts = [f'  {name:<{width}}  {_text(value)}' for name, value in self.facts.items()]
-        return '\n'.join([head, *facts, *_aligned(self.rows), *self.notes])
+        refused = [f'REFUSED: {self.refused}'] if self.refused else []
+        return '\n'.join([head, *facts, *_aligned(self.rows), *self.notes, *refused])
 
 
 def _aligned(rows: tuple[Mapping[str, Value], ...]) -> list[str]:

@@ -220,16 +220,28 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             self.execution_context: Any = None
 
         def get_engine_information(self, format: Any) -> str:  # noqa: A002
+            key, ends = (
+                ('Datatype', 'I/O Tensors') if major >= 11 else ('Format/Datatype', 'Bindings')
+            )
             layers = [
-                {'Name': n, 'LayerType': n, 'Outputs': [{'Format/Datatype': 'FP16'}]}
-                for n in self._engine._said['layers']
+                {
+                    'Name': name,
+                    'LayerType': name.split()[0],
+                    'Outputs': [{key: 'FP16'}],
+                    'Metadata': '\x1e'.join(f'[ONNX Layer: {n}]' for n in name.split(' + ')),
+                }
+                for name in self._engine._said['layers']
             ]
-            return json.dumps({'Layers': layers, 'Bindings': []})
+            return json.dumps({'Layers': layers, ends: []})
 
     class ICudaEngine:
         def __init__(self, said: dict[str, Any], logger: Any) -> None:
             self._said, self._logger = said, logger
             self._tensors = [*said['inputs'], *said['outputs']]
+            if (major, minor) >= (10, 3):
+                self.device_memory_size_v2 = 4096
+            if major < 11:
+                self.device_memory_size = 4096
             owned(self, 'engine')
 
         @property

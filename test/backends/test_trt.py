@@ -563,3 +563,28 @@ def test_an_ordinary_refusal_leaves_the_engine_usable(machine):
 
     assert np.all(answer(engine) == 6)
     engine.close()
+
+
+# ---- taken apart
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_an_engine_explains_its_layers(machine, version):
+    manifest, path = machine.start(version=version).model(layers=['Conv + Relu', 'Reformat'])
+    machine.build(path)
+
+    found = trt.explain(manifest, path, options=machine.options(), runs=4)
+
+    first, second = found.layers
+    assert (first.name, first.nodes) == ('Conv + Relu', ('Conv', 'Relu'))
+    assert (first.precision, first.time_ms) == ('FP16', 0.5)
+    assert second.kind == 'Reformat'
+    assert found.memory_bytes == 4096
+    assert not machine.device.live
+
+
+def test_an_engine_is_explained_without_a_manifest(machine):
+    _, path = machine.start().model()
+    machine.build(path)
+
+    assert trt.explain(None, path, options=machine.options(), runs=1).layers

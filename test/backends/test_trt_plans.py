@@ -35,7 +35,7 @@ def test_without_an_engine_open_prints_the_command_and_builds_nothing(machine):
     with pytest.raises(EngineMissing) as failure:
         machine.open(manifest, path)
 
-    command = f'edge_inference optimize build {path} --cache {machine.cache}'
+    command = f'edge_inference optimize build {path} --out {machine.cache}'
     assert str(failure.value).endswith(command)
     assert machine.trt._builds == []
 

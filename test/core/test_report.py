@@ -33,3 +33,12 @@ def test_table_lines_its_columns_up_and_leaves_gaps_empty():
 
 def test_an_empty_report_is_one_line():
     assert Report('inspect', 'b.onnx').as_table() == 'inspect: b.onnx'
+
+
+def test_a_refusal_is_the_last_word_and_part_of_the_json():
+    report = Report(
+        'validate', 'c.onnx', notes=('Compared.',), refused='agreement 0.5, wanted 0.9'
+    )
+
+    assert report.as_table().splitlines()[-1] == 'REFUSED: agreement 0.5, wanted 0.9'
+    assert json.loads(report.as_json())['refused'] == 'agreement 0.5, wanted 0.9'
