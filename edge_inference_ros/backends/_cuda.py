@@ -1,0 +1,395 @@
+"""The few CUDA calls the TensorRT backend makes, behind one seam with two providers.
+
+PyCUDA holds the context and the memory. It has no stream priority, capture or graph and cannot
+adopt a stream it did not make, so whatever travels on a stream goes to libcuda on the same
+handles. NVIDIA's cuda-bindings are the second provider; they are complete by themselves.
+
+A thread enters the device's *primary* context, the one every CUDA library in the process agrees
+on, and leaves it before it ends: PyCUDA aborts a process whose thread ends inside a context.
+Nothing here may be used outside ``entered()`` or from another thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inference_ros.backends._cuda_errors import end_process, fail, is_sticky
+from edge_inference_ros.errors import BackendUnavailable, OutOfMemory
+
+PROVIDERS = ('pycuda', 'cuda-bindings')
+_LIBRARY = 'libcuda.so.1'
+NON_BLOCKING = 1  # CU_STREAMNON_BLOCKING
+DEVICE_MAP = 2  # CU_MEMHOSTALLOC_DEVICEMAP
+_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads' calls do not disturb it
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """The device engines are built for.
+
+    Attributes:
+        capability: compute capability, such as '8.7'.
+        driver: CUDA version the driver speaks, such as '12.6'.
+        integrated: shares its memory with the processor, as on a Jetson.
+    """
+
+    name: str
+    capability: str
+    driver: str
+    integrated: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HostBlock:
+    """Page-locked host memory.
+
+    Attributes:
+        bytes: (n,) uint8, owned by whoever allocated the block; gone once it is freed.
+        address: where it lies for the host.
+        device: the same memory as the device sees it, 0 unless mapped.
+        owner: what the provider frees.
+    """
+
+    bytes: NDArray[np.uint8]
+    address: int
+    device: int
+    owner: Any
+
+
+class Memory(Protocol):
+    """Context and memory of one device, for one thread."""
+
+    def push(self) -> None:
+        """Make the primary context current on this thread."""
+
+    def pop(self) -> None:
+        """Leave it again."""
+
+    def gpu(self) -> Gpu:
+        """What the device is."""
+
+    def free_bytes(self) -> int:
+        """Device memory nobody holds."""
+
+    def alloc(self, size: int) -> Any:
+        """Device memory of ``size`` > 0 bytes; ``int()`` of the answer is its address."""
+
+    def free(self, block: Any) -> None:
+        """Give back what ``alloc`` gave."""
+
+    def alloc_host(self, size: int, *, mapped: bool) -> HostBlock:
+        """Page-locked host memory, visible to the device if ``mapped``."""
+
+    def free_host(self, block: HostBlock) -> None:
+        """Give back what ``alloc_host`` gave."""
+
+
+class Queue(Protocol):
+    """What travels on a stream. Handles are integers, the same for every CUDA library."""
+
+    def stream(self, priority: int) -> int:
+        """A stream that does not wait for the default one; lower ``priority`` goes first."""
+
+    def end_stream(self, stream: int) -> None:
+        """Give it back."""
+
+    def synchronize(self, stream: int) -> None:
+        """Wait for everything on it."""
+
+    def copy_in(self, device: int, host: int, size: int, stream: int) -> None:
+        """Host to device, in the stream's order."""
+
+    def copy_out(self, host: int, device: int, size: int, stream: int) -> None:
+        """Device to host, in the stream's order."""
+
+    def event(self) -> int:
+        """A point in time on a stream."""
+
+    def end_event(self, event: int) -> None:
+        """Give it back."""
+
+    def record(self, event: int, stream: int) -> None:
+        """Mark the point the stream reaches next."""
+
+    def elapsed_ms(self, start: int, end: int) -> float:
+        """Time between two events the device has passed."""
+
+    def begin_capture(self, stream: int) -> None:
+        """From here on the stream's work is written down instead of done."""
+
+    def end_capture(self, stream: int) -> int:
+        """What was written down, ready to launch; 0 if nothing could be."""
+
+    def launch(self, graph: int, stream: int) -> None:
+        """Do what was written down."""
+
+    def end_graph(self, graph: int) -> None:
+        """Give it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cuda:
+    """A provider: its name, its memory, its queue."""
+
+    provider: str
+    memory: Memory
+    queue: Queue
+
+
+def load_library() -> Any:
+    """The driver's own library. Raises ``OSError``."""
+    return ctypes.CDLL(_LIBRARY)
+
+
+def probe() -> None:
+    """Ask the driver whether there is a device.
+
+    TensorRT must not be touched before: without a driver its runtime crashes the process.
+
+    Raises:
+        BackendUnavailable: there is no driver or no device.
+    """
+    try:
+        library = load_library()
+    except OSError as error:
+        raise BackendUnavailable(f'no CUDA driver: {error}') from error
+    count = ctypes.c_int(0)
+    if code := library.cuInit(0):
+        raise BackendUnavailable(f'the CUDA driver does not start: cuInit gave {code}')
+    if library.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        raise BackendUnavailable('the CUDA driver finds no device')
+
+
+_here = threading.local()
+
+
+@contextmanager
+def entered(provider: str = 'auto') -> Iterator[Cuda]:
+    """Device 0's primary context, current on this thread as long as the block lasts.
+
+    May be nested; the blocks of one thread share one provider and may end in any order.
+
+    Raises:
+        BackendUnavailable: no driver, no device, or none of ``PROVIDERS`` is installed.
+    """
+    if not getattr(_here, 'users', 0):
+        _here.users, _here.cuda = 0, _open(provider)
+        _here.cuda.memory.push()
+    _here.users += 1
+    try:
+        yield _here.cuda
+    finally:
+        _here.users -= 1
+        if not _here.users:
+            cuda, _here.cuda = _here.cuda, None
+            cuda.memory.pop()
+
+
+def _open(provider: str) -> Cuda:
+    probe()
+    names = PROVIDERS if provider == 'auto' else (provider,)
+    reasons = []
+    for name in names:
+        if isinstance(cuda := _try(name), Cuda):
+            return cuda
+        reasons.append(f'{name} ({cuda})')
+    why = '; '.join(reasons)
+    raise BackendUnavailable(f'no CUDA provider: {why}; install pycuda or cuda-bindings')
+
+
+def _try(provider: str) -> Cuda | ImportError:
+    try:
+        return _OPENERS[provider]()
+    except ImportError as error:
+        return error
+
+
+def _open_pycuda() -> Cuda:
+    driver = importlib.import_module('pycuda.driver')
+    queue = LibCudaQueue(load_library())
+    return Cuda('pycuda', PyCudaMemory(driver, queue), queue)
+
+
+def _open_bindings() -> Cuda:
+    module = importlib.import_module('edge_inference_ros.backends._cuda_bindings')
+    memory, queue = module.open_provider()
+    return Cuda('cuda-bindings', memory, queue)
+
+
+_OPENERS: dict[str, Callable[[], Cuda]] = {
+    'pycuda': _open_pycuda,
+    'cuda-bindings': _open_bindings,
+}
+
+
+class PyCudaMemory:
+    """Context and memory by PyCUDA."""
+
+    def __init__(self, driver: Any, queue: LibCudaQueue) -> None:
+        self._driver = driver
+        self._queue = queue
+        driver.init()
+        self._device = driver.Device(0)
+        self._context: Any = None
+
+    def push(self) -> None:
+        self._context = self._device.retain_primary_context()
+        self._context.push()
+
+    def pop(self) -> None:
+        self._context.pop()
+        self._context = None
+
+    def gpu(self) -> Gpu:
+        driver = self._driver.get_driver_version()
+        major, minor = self._device.compute_capability()
+        attribute = self._driver.device_attribute.INTEGRATED
+        return Gpu(
+            name=self._device.name(),
+            capability=f'{major}.{minor}',
+            driver=f'{driver // 1000}.{driver % 1000 // 10}',
+            integrated=bool(self._device.get_attribute(attribute)),
+        )
+
+    def free_bytes(self) -> int:
+        with self._translated('cuMemGetInfo'):
+            return int(self._driver.mem_get_info()[0])
+
+    def alloc(self, size: int) -> Any:
+        with self._translated(f'cuMemAlloc of {size} bytes'):
+            return self._driver.mem_alloc(size)
+
+    def free(self, block: Any) -> None:
+        with self._translated('cuMemFree'):
+            block.free()
+
+    def alloc_host(self, size: int, *, mapped: bool) -> HostBlock:
+        flags = self._driver.host_alloc_flags.DEVICEMAP if mapped else 0
+        with self._translated(f'cuMemHostAlloc of {size} bytes'):
+            array = self._driver.pagelocked_empty(size, np.uint8, mem_flags=flags)
+            device = int(array.base.get_device_pointer()) if mapped else 0
+        return HostBlock(array, int(array.ctypes.data), device, array.base)
+
+    def free_host(self, block: HostBlock) -> None:
+        with self._translated('cuMemFreeHost'):
+            block.owner.free()
+
+    @contextmanager
+    def _translated(self, call: str) -> Iterator[None]:
+        try:
+            yield
+        except self._driver.MemoryError as error:
+            raise OutOfMemory(f'{call}: {error}') from error
+        except self._driver.Error as error:
+            # PyCUDA's exceptions carry no number; a broken context repeats its own on request.
+            fail(f'{call}: {error}', self._queue.health())
+
+
+class LibCudaQueue:
+    """Streams, copies, events and graphs by libcuda, on the handles PyCUDA uses too."""
+
+    def __init__(self, library: Any) -> None:
+        for name, types in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = types, ctypes.c_int
+        self._library = library
+
+    def health(self) -> int:
+        """What the current context answers when asked to synchronise: 0, or what broke it."""
+        return int(self._library.cuCtxSynchronize())
+
+    def stream(self, priority: int) -> int:
+        return self._made('cuStreamCreateWithPriority', NON_BLOCKING, priority)
+
+    def end_stream(self, stream: int) -> None:
+        self._call('cuStreamDestroy_v2', stream)
+
+    def synchronize(self, stream: int) -> None:
+        self._call('cuStreamSynchronize', stream)
+
+    def copy_in(self, device: int, host: int, size: int, stream: int) -> None:
+        self._call('cuMemcpyHtoDAsync_v2', device, host, size, stream)
+
+    def copy_out(self, host: int, device: int, size: int, stream: int) -> None:
+        self._call('cuMemcpyDtoHAsync_v2', host, device, size, stream)
+
+    def event(self) -> int:
+        return self._made('cuEventCreate', 0)
+
+    def end_event(self, event: int) -> None:
+        self._call('cuEventDestroy_v2', event)
+
+    def record(self, event: int, stream: int) -> None:
+        self._call('cuEventRecord', event, stream)
+
+    def elapsed_ms(self, start: int, end: int) -> float:
+        elapsed = ctypes.c_float()
+        self._call('cuEventElapsedTime', ctypes.byref(elapsed), start, end)
+        return elapsed.value
+
+    def begin_capture(self, stream: int) -> None:
+        self._call('cuStreamBeginCapture_v2', stream, _THREAD_LOCAL)
+
+    def end_capture(self, stream: int) -> int:
+        graph, ready = ctypes.c_void_p(), ctypes.c_void_p()
+        code = self._library.cuStreamEndCapture(stream, ctypes.byref(graph))
+        if code or not graph.value:
+            return _or_end('cuStreamEndCapture', code)
+        instantiate = self._library.cuGraphInstantiateWithFlags
+        code = instantiate(ctypes.byref(ready), graph.value, 0)
+        self._call('cuGraphDestroy', graph.value)
+        return _or_end('cuGraphInstantiateWithFlags', code) if code else int(ready.value or 0)
+
+    def launch(self, graph: int, stream: int) -> None:
+        self._call('cuGraphLaunch', graph, stream)
+
+    def end_graph(self, graph: int) -> None:
+        self._call('cuGraphExecDestroy', graph)
+
+    def _made(self, name: str, *args: int) -> int:
+        handle = ctypes.c_void_p()
+        self._call(name, ctypes.byref(handle), *args)
+        return int(handle.value or 0)
+
+    def _call(self, name: str, *args: Any) -> None:
+        if code := getattr(self._library, name)(*args):
+            fail(name, code)
+
+
+def _or_end(call: str, code: int) -> int:
+    """0, unless ``code`` says that the context is beyond repair."""
+    if is_sticky(code):
+        end_process(call, code)
+    return 0
+
+
+_HANDLE, _OUT = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
+_DEVICE, _SIZE = ctypes.c_uint64, ctypes.c_size_t
+_SIGNATURES: dict[str, list[Any]] = {
+    'cuCtxSynchronize': [],
+    'cuStreamCreateWithPriority': [_OUT, ctypes.c_uint, ctypes.c_int],
+    'cuStreamDestroy_v2': [_HANDLE],
+    'cuStreamSynchronize': [_HANDLE],
+    'cuMemcpyHtoDAsync_v2': [_DEVICE, _HANDLE, _SIZE, _HANDLE],
+    'cuMemcpyDtoHAsync_v2': [_HANDLE, _DEVICE, _SIZE, _HANDLE],
+    'cuEventCreate': [_OUT, ctypes.c_uint],
+    'cuEventDestroy_v2': [_HANDLE],
+    'cuEventRecord': [_HANDLE, _HANDLE],
+    'cuEventElapsedTime': [ctypes.POINTER(ctypes.c_float), _HANDLE, _HANDLE],
+    'cuStreamBeginCapture_v2': [_HANDLE, ctypes.c_int],
+    'cuStreamEndCapture': [_HANDLE, _OUT],
+    'cuGraphInstantiateWithFlags': [_OUT, _HANDLE, ctypes.c_uint64],
+    'cuGraphDestroy': [_HANDLE],
+    'cuGraphLaunch': [_HANDLE, _HANDLE],
+    'cuGraphExecDestroy': [_HANDLE],
+}
+"""Argument types of each call (CUDA driver API reference): without them ctypes cuts pointers."""

@@ -1,0 +1,100 @@
+"""What TensorRT made of a network: its layers, what they were fused from, what each takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_ONNX_LAYER = re.compile(r'\[ONNX Layer: ([^\]]+)\]')
+_TYPE_KEYS = ('Datatype', 'Format/Datatype')  # the second until version 10
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of an engine.
+
+    Attributes:
+        kind: as TensorRT calls it, such as 'CaskConvolution'.
+        precision: number format of its first output.
+        nodes: the network's nodes it was fused from; empty for what TensorRT added.
+        time_ms: mean of a run.
+    """
+
+    name: str
+    kind: str
+    precision: str
+    nodes: tuple[str, ...]
+    time_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """An engine, layer by layer.
+
+    Attributes:
+        memory_bytes: device memory for what lies between layers.
+        raw: the inspector's own words.
+    """
+
+    layers: tuple[Layer, ...]
+    memory_bytes: int
+    raw: str
+
+
+def explain(
+    trt: Any, engine: Any, context: Any, run: Callable[[], None], *, runs: int
+) -> Explained:
+    """Ask the inspector for the layers and time each over ``runs`` runs."""
+    inspector = engine.create_engine_inspector()
+    inspector.execution_context = context
+    raw = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    times = _profile(trt, context, run, runs)
+    found = json.loads(raw).get('Layers', [])
+    return Explained(tuple(_layer(said, times) for said in found), _memory(engine), raw)
+
+
+def _profile(trt: Any, context: Any, run: Callable[[], None], runs: int) -> Mapping[str, float]:
+    """Layer name → mean milliseconds. ``run`` must not replay a graph, which hides its layers."""
+    totals: dict[str, float] = {}
+
+    class Profiler(trt.IProfiler):  # type: ignore[misc]
+        """Adds up what TensorRT reports after each run."""
+
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            totals[layer_name] = totals.get(layer_name, 0.0) + ms
+
+    context.profiler = Profiler()
+    for _ in range(runs):
+        run()
+    return {name: total / runs for name, total in totals.items()}
+
+
+def _layer(said: Mapping[str, Any] | str, times: Mapping[str, float]) -> Layer:
+    if isinstance(said, str):  # all there is without detailed verbosity
+        return Layer(said, '', '', (), times.get(said, 0.0))
+    name = str(said.get('Name', ''))
+    nodes = tuple(_ONNX_LAYER.findall(str(said.get('Metadata', ''))))
+    kind = str(said.get('LayerType', ''))
+    return Layer(name, kind, _precision(said.get('Outputs', ())), nodes, times.get(name, 0.0))
+
+
+def _precision(outputs: Sequence[Mapping[str, Any]]) -> str:
+    for output in outputs:
+        for key in _TYPE_KEYS:
+            if key in output:
+                return str(output[key])
+    return ''
+
+
+def _memory(engine: Any) -> int:
+    """Renamed in 10.3; the old name left in 11."""
+    for name in ('device_memory_size_v2', 'device_memory_size'):
+        if (size := getattr(engine, name, None)) is not None:
+            return int(size)
+    return 0

@@ -1,0 +1,167 @@
+"""Which engine a model runs on: found in the cache, given as a file, or built."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_inference_ros.backends import _cuda, _trt_build
+from edge_inference_ros.backends._engine_cache import (
+    EngineCache,
+    Key,
+    Plan,
+    default_folder,
+    onnx_digest,
+)
+from edge_inference_ros.core.engine_options import EngineOptions
+from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.params import param
+from edge_inference_ros.errors import EngineMissing, ModelError
+
+PLAN_SUFFIXES = ('.engine', '.plan')
+_LARGEST_TIMINGS_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a node may say about its engine.
+
+    ``build_engine`` is the only one most robots need.
+    """
+
+    build_engine: str = param(
+        'never',
+        'without an engine: refuse and print the build command, or build (minutes)',
+        choices=('never', 'if_missing'),
+    )
+    precision: str = param(
+        'graph',
+        'precision the engine was built with',
+        choices=('graph', 'fp16', 'int8', 'int8_fp16'),
+    )
+    dla_core: int = param(-1, 'deep learning accelerator; -1: the GPU', low=-1, high=1)
+    priority: int = param(0, 'stream priority; lower goes first', low=-5, high=0)
+    memory: str = param(
+        'auto',
+        'paired host and device memory, one mapped memory, or the faster where they are one',
+        choices=('auto', 'paired', 'mapped'),
+    )
+    graph: bool = param(True, 'replay copies and inference as one CUDA graph')
+    provider: str = param('auto', 'CUDA bindings', choices=('auto', *_cuda.PROVIDERS))
+    cache: str = param('', 'folder of the engines; empty: the user cache')
+
+    def engine_cache(self) -> EngineCache:
+        """Where engines are looked for."""
+        return EngineCache(Path(self.cache) if self.cache else default_folder())
+
+
+def build_command(path: Path, options: Options) -> str:
+    """What a person types to get the engine that is missing."""
+    said = [f'build it with: edge_inference optimize build {path}']
+    if options.precision != 'graph':
+        said.append(f'--precision {options.precision}')
+    if options.dla_core >= 0:
+        said.append(f'--dla-core {options.dla_core}')
+    if options.cache:
+        said.append(f'--out {options.cache}')
+    return ' '.join(said)
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What it takes to find or build an engine: the module, its logger, the device."""
+
+    trt: Any
+    log: Any
+    cuda: _cuda.Cuda
+
+    def key(self, onnx_sha256: str, options: EngineOptions) -> Key:
+        """The key of an engine for this network on this device."""
+        gpu, said = self.cuda.memory.gpu(), dataclasses.asdict(options)
+        return Key(onnx_sha256, self.trt.__version__, gpu.name, gpu.capability, gpu.driver, said)
+
+
+def find(
+    library: Library, manifest: Manifest | None, path: Path, options: Options
+) -> tuple[bytes, Mapping[str, Any]]:
+    """The verified engine for ``path``, and how it was built.
+
+    A file that is an engine is compared with its manifest's digest; for an ONNX file the newest
+    engine of the cache is taken that was built from it for this device, precision and TensorRT.
+    """
+    if path.suffix in PLAN_SUFFIXES:
+        return _given(manifest, path), {}
+    wanted = EngineOptions(precision=options.precision, dla_core=options.dla_core)
+    try:
+        plan = options.engine_cache().find(library.key(onnx_digest(path), wanted))
+    except ModelError as error:
+        if options.build_engine == 'never':
+            raise type(error)(f'{error}; {build_command(path, options)}') from error
+        plan = build(library, path, wanted, options.engine_cache())[0]
+    return plan.data, plan.key.options
+
+
+def build(
+    library: Library,
+    path: Path,
+    options: EngineOptions,
+    store: EngineCache,
+    *,
+    anew: bool = False,
+    progress: _trt_build.Progress | None = None,
+) -> tuple[Plan, tuple[str, ...]]:
+    """Build an engine from ``path`` into ``store``, or take the one of the same key from it.
+
+    Several processes that ask at once make one engine. The strings are notes for a person.
+
+    Raises:
+        ParameterError: this TensorRT or this GPU cannot do what ``options`` ask.
+        ModelError: the network is missing or TensorRT does not accept it.
+        BackendError: the device failed.
+    """
+    key = library.key(onnx_digest(path), options)
+    timings = _timings_name(key)
+    notes: list[str] = []
+
+    def make() -> tuple[bytes, Mapping[str, Any]]:
+        built = _trt_build.build(
+            library.trt,
+            library.log,
+            path,
+            options,
+            timing_cache=_timings(store, timings),
+            progress=progress,
+        )
+        notes.extend(built.notes)
+        with suppress(OSError):
+            store.write(timings, built.timing_cache)
+        return built.plan, built.facts
+
+    return store.build_once(key, make, anew=anew), tuple(notes)
+
+
+def _given(manifest: Manifest | None, path: Path) -> bytes:
+    try:
+        plan = path.read_bytes()
+    except OSError as error:
+        raise EngineMissing(f'{path}: {error.strerror}; restore the file') from error
+    promised = {file.path: file.sha256 for file in manifest.files} if manifest else {}
+    if promised.get(path) != hashlib.sha256(plan).hexdigest():
+        raise ModelError(f'{path} is not an engine its manifest promises: not loaded')
+    return plan
+
+
+def _timings_name(key: Key) -> str:
+    gpu = hashlib.sha256(key.gpu.encode()).hexdigest()[:8]
+    return f'{key.tensorrt}-{key.capability}-{gpu}.timing'
+
+
+def _timings(store: EngineCache, name: str) -> bytes:
+    with suppress(OSError, ModelError):
+        return store.read(name, largest=_LARGEST_TIMINGS_BYTES)
+    return b''

@@ -1,0 +1,337 @@
+"""Where an engine comes from: the cache, a file, or a build that somebody asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import pytest
+
+from edge_inference_ros.backends import _trt_build
+from edge_inference_ros.core.manifest import ModelFile
+from edge_inference_ros.errors import (
+    DigestMismatch,
+    EngineMissing,
+    EngineStale,
+    ModelError,
+    OutOfMemory,
+    ParameterError,
+)
+
+VERSIONS = ('8.6.0', '10.3.0', '10.13.2.6', '10.16.1.11', '11.4.0.106')
+DYNAMIC = {'inputs': [{'name': 'images', 'dtype': 'uint8', 'shape': [1, -1, -1, 3]}]}
+
+
+def flags(machine):
+    return {flag.name for flag in machine.trt._builds[-1][1]._set['flags']}
+
+
+# ---- what open does without an engine
+
+
+def test_without_an_engine_open_prints_the_command_and_builds_nothing(machine):
+    manifest, path = machine.start().model()
+
+    with pytest.raises(EngineMissing) as failure:
+        machine.open(manifest, path)
+
+    command = f'edge_inference optimize build {path} --out {machine.cache}'
+    assert str(failure.value).endswith(command)
+    assert machine.trt._builds == []
+
+
+def test_the_command_names_what_the_engine_must_be(machine):
+    manifest, path = machine.start().model()
+
+    with pytest.raises(EngineMissing, match='--precision int8 --dla-core 1'):
+        machine.open(manifest, path, precision='int8', dla_core=1)
+
+
+def test_open_builds_if_it_was_told_to_and_only_once(machine):
+    manifest, path = machine.start().model()
+
+    machine.open(manifest, path, build_engine='if_missing').close()
+    machine.open(manifest, path, build_engine='if_missing').close()
+
+    assert len(machine.trt._builds) == 1
+
+
+def test_no_build_at_start_when_the_key_matches(machine):
+    engine = machine.start().opened()
+    engine.close()
+
+    assert len(machine.trt._builds) == 1
+
+
+@pytest.mark.parametrize('told', ['never', 'if_missing'])
+def test_another_tensorrt_makes_the_engine_stale(machine, told):
+    manifest, path = machine.start(version='10.3.0').model()
+    machine.build(path)
+    machine.start(version='10.13.2.6')
+
+    if told == 'never':
+        with pytest.raises(EngineStale, match=r"'10.3.0', here '10.13.2.6'.*optimize build"):
+            machine.open(manifest, path)
+    else:
+        machine.open(manifest, path, build_engine=told).close()
+    assert len(machine.trt._builds) == (told == 'if_missing')
+
+
+def test_a_changed_network_needs_another_engine(machine):
+    manifest, path = machine.start().model()
+    machine.build(path)
+    manifest, path = machine.model(layers=['Convolution'])
+
+    with pytest.raises(EngineMissing):
+        machine.open(manifest, path)
+
+
+def test_a_damaged_engine_is_rebuilt_only_if_it_was_told_to(machine):
+    manifest, path = machine.start().model()
+    machine.build(path)
+    next(machine.cache.glob('*.engine')).write_bytes(b'damaged')
+
+    with pytest.raises(DigestMismatch, match='optimize build'):
+        machine.open(manifest, path)
+    machine.open(manifest, path, build_engine='if_missing').close()
+
+    assert b'damaged' not in machine.trt._loaded
+
+
+# ---- an engine that the manifest names
+
+
+def named(machine, manifest, plan):
+    path = machine.folder / 'net.engine'
+    path.write_bytes(plan)
+    file = ModelFile(path, hashlib.sha256(plan).hexdigest(), backends=('trt',))
+    return dataclasses.replace(manifest, files=(file,)), path
+
+
+def test_an_engine_named_by_the_manifest_is_opened_without_a_cache(machine):
+    manifest, path = machine.start().model()
+    plan, _ = machine.build(path)
+    manifest, path = named(machine, manifest, plan.data)
+
+    machine.open(manifest, path).close()
+
+
+def test_an_engine_that_is_not_the_one_named_is_not_loaded(machine):
+    manifest, path = machine.start().model()
+    plan, _ = machine.build(path)
+    manifest, path = named(machine, manifest, plan.data)
+    path.write_bytes(plan.data + b' ')
+
+    with pytest.raises(ModelError, match='not loaded'):
+        machine.open(manifest, path)
+    assert machine.trt._loaded == []
+
+
+def test_an_engine_tensorrt_cannot_read_is_stale(machine):
+    manifest, path = named(machine, machine.start().model()[0], b'from another version')
+
+    with pytest.raises(EngineStale, match='magic tag mismatch'):
+        machine.open(manifest, path)
+    assert not machine.device.contexts
+
+
+def test_a_version_compatible_engine_may_bring_its_own_runtime(machine):
+    engine = machine.start().opened(build={'version_compatible': True})
+
+    assert engine._runtime.engine_host_code_allowed
+    engine.close()
+
+
+# ---- how it is built
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_the_graph_says_the_precision_unless_the_version_needs_flags(machine, version):
+    _, path = machine.start(version=version).model(layers=['Quantize', 'Half'])
+
+    machine.build(path)
+
+    network, _ = machine.trt._builds[-1]
+    if version.startswith('8'):
+        assert flags(machine) == {'TF32', 'INT8', 'FP16'}
+    else:
+        strong = 1 << int(machine.trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        assert network._made_with & strong
+        assert flags(machine) == {'TF32'}
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_precision_flags_are_offered_where_they_exist(machine, version):
+    _, path = machine.start(version=version).model()
+
+    if version.startswith('11'):
+        with pytest.raises(ParameterError, match=r'knows no builder flag INT8.*quantize'):
+            machine.build(path, precision='int8_fp16')
+        return
+    _, notes = machine.build(path, precision='int8_fp16')
+    assert flags(machine) == {'TF32', 'INT8', 'FP16'}
+    assert any('deprecated' in note for note in notes) == (version not in {'8.6.0', '10.3.0'})
+
+
+def test_options_reach_the_builder(machine):
+    _, path = machine.start(integrated=True).model()
+
+    machine.build(
+        path,
+        tf32=False,
+        sparse=True,
+        version_compatible=True,
+        dla_core=1,
+        workspace_mib=64,
+        optimization_level=5,
+        hardware_compatible='ampere_plus',
+    )
+
+    _, config = machine.trt._builds[-1]
+    assert flags(machine) == {'SPARSE_WEIGHTS', 'VERSION_COMPATIBLE', 'GPU_FALLBACK'}
+    assert config._set['workspace'] == 64 << 20
+    assert config.builder_optimization_level == 5
+    assert config.DLA_core == 1
+    assert config.default_device_type == machine.trt.DeviceType.DLA
+    level = machine.trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    assert config.hardware_compatibility_level == level
+
+
+def test_a_compatibility_the_version_does_not_know_is_refused(machine):
+    _, path = machine.start(version='10.3.0').model()
+
+    with pytest.raises(ParameterError, match='does not know it'):
+        machine.build(path, hardware_compatible='same_compute_capability')
+
+
+def test_an_accelerator_that_is_not_there_is_refused(machine):
+    _, path = machine.start().model()
+
+    with pytest.raises(ParameterError, match='has 0 cores'):
+        machine.build(path, dla_core=0)
+
+
+def test_dynamic_sizes_need_a_profile_and_the_message_shows_one(machine):
+    _, path = machine.start().model(**DYNAMIC)
+
+    with pytest.raises(ParameterError, match=r'images.*--shapes "images=MIN/OPT/MAX"'):
+        machine.build(path)
+
+
+def test_a_profile_reaches_the_builder(machine):
+    _, path = machine.start().model(**DYNAMIC)
+
+    machine.build(path, shapes='images=1x2x2x3/1x4x4x3/1x8x8x3')
+
+    _, config = machine.trt._builds[-1]
+    assert config._set['profile']['images'] == [[1, 2, 2, 3], [1, 4, 4, 3], [1, 8, 8, 3]]
+
+
+def test_a_profile_for_an_unknown_tensor_is_refused(machine):
+    _, path = machine.start().model()
+
+    with pytest.raises(ParameterError, match="'points'"):
+        machine.build(path, shapes='points=1/2/3')
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_timings_are_kept_and_used_again(machine, version):
+    _, path = machine.start(version=version).model()
+    machine.build(path)
+    machine.build(path, workspace_mib=64)
+
+    kept = next(machine.cache.glob('*.timing')).read_bytes()
+
+    assert kept == b'++'  # the fake adds one a build
+
+
+def test_timings_of_another_device_are_not_used(machine):
+    _, path = machine.start().model()
+    machine.build(path)
+    next(machine.cache.glob('*.timing')).write_bytes(b'other')
+
+    machine.build(path, workspace_mib=64)
+
+    assert next(machine.cache.glob('*.timing')).read_bytes() == b'+'
+
+
+def test_progress_is_told_with_phase_and_steps(machine):
+    _, path = machine.start().model()
+    told = []
+
+    machine.build(path, progress=lambda *said: told.append(said) or True)
+
+    assert told == [('Building Engine', done, 2) for done in (0, 1, 2, 2)]
+
+
+def test_a_build_without_a_progress_monitor_still_builds(machine):
+    _, path = machine.start(version='8.6.0').model()
+
+    machine.build(path, progress=lambda *said: True)
+
+    assert len(machine.trt._builds) == 1
+
+
+@pytest.mark.parametrize('answer', ['false', 'raise'])
+def test_a_build_can_be_cancelled(machine, answer):
+    _, path = machine.start().model()
+
+    def progress(*said):
+        if answer == 'raise':
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(ModelError, match='cancelled'):
+        machine.build(path, progress=progress)
+    assert not list(machine.cache.glob('*.engine'))
+
+
+def test_a_network_tensorrt_does_not_accept_says_why(machine):
+    _, path = machine.start().model()
+    path.write_bytes(b'\x32\x02{]')
+
+    with pytest.raises(ModelError, match='Failed to parse'):
+        machine.build(path)
+
+
+def test_weights_in_other_files_are_refused_before_tensorrt_parses(machine):
+    _, path = machine.start().model()
+    # the model's graph (7) has an initializer (5) with external data (13)
+    path.write_bytes(b'\x3a\x04\x2a\x02\x6a\x00')
+
+    with pytest.raises(ModelError, match='other files'):
+        machine.build(path)
+
+
+@pytest.mark.parametrize(
+    ('refusal', 'kind'), [('Out of memory', OutOfMemory), ('No implementation', ModelError)]
+)
+def test_a_build_that_fails_says_what_tensorrt_logged(machine, refusal, kind):
+    _, path = machine.start().model(refused=refusal)
+
+    with pytest.raises(kind, match=refusal):
+        machine.build(path)
+
+
+def test_a_missing_network_is_missing(machine):
+    machine.start()
+
+    with pytest.raises(EngineMissing, match=r'gone\.onnx'):
+        machine.build(machine.folder / 'gone.onnx')
+
+
+def test_versions_compare_as_numbers():
+    class Ten:
+        __version__ = '10.3.0'
+
+    assert _trt_build.version(Ten) > (8, 6)
+
+
+def test_an_anew_build_replaces_the_engine(machine):
+    _, path = machine.start().model()
+    one, _ = machine.build(path)
+
+    two, _ = machine.build(path, anew=True)
+
+    assert one.sha256 != two.sha256
+    assert len(machine.trt._builds) == 2

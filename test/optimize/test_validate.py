@@ -1,0 +1,179 @@
+"""How far two detectors agree, counted by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from optimize.networks import detector, onnx
+
+from edge_inference_ros.core import manifest as manifests
+from edge_inference_ros.core.types import Detections2D, MonoNs, Origin, RosNs
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.optimize import validate
+from edge_inference_ros.optimize.validate import Agreement, Params
+
+pytest.importorskip('onnxruntime', reason='ONNX Runtime runs the networks of these tests')
+
+
+def found(*rows):
+    """Rows of x1 y1 x2 y2 score class."""
+    table = np.array(rows, np.float32).reshape(-1, 6)
+    origin = Origin('', RosNs(0), MonoNs(0))
+    return Detections2D(origin, table[:, :4], table[:, 4], table[:, 5].astype(np.int32))
+
+
+PERSON = (0, 0, 10, 20, 0.9, 0)
+NEAR = (1, 0, 11, 20, 0.8, 0)
+FAR = (50, 0, 60, 20, 0.7, 0)
+CAR = (0, 0, 10, 20, 0.6, 1)
+
+
+def agreement(one, other):
+    said = Agreement()
+    validate.add(said, found(*one), found(*other), iou_threshold=0.5)
+    return said
+
+
+@pytest.mark.parametrize(
+    ('one', 'other', 'f1'),
+    [
+        ([PERSON], [PERSON], 1.0),
+        ([PERSON], [NEAR], 1.0),
+        ([PERSON], [CAR], 0.0),
+        ([PERSON], [FAR], 0.0),
+        ([PERSON], [], 0.0),
+        ([], [], 1.0),
+        ([PERSON, FAR], [NEAR], 2 / 3),
+        ([PERSON, NEAR], [PERSON], 2 / 3),
+        ([PERSON], [PERSON, NEAR], 2 / 3),
+        ([PERSON, FAR, CAR], [FAR, CAR, PERSON], 1.0),
+    ],
+)
+def test_objects_are_paired_once_by_class_and_overlap(one, other, f1):
+    assert agreement(one, other).f1 == pytest.approx(f1)
+
+
+def test_the_surest_object_takes_the_best_partner():
+    pairs = validate.matches(found(PERSON, NEAR), found(NEAR, PERSON), iou_threshold=0.5)
+
+    assert pairs == [(0, 1), (1, 0)]
+
+
+def test_scores_of_pairs_are_compared():
+    assert agreement([PERSON], [NEAR]).score_p95() == pytest.approx(0.1)
+
+
+def test_elements_are_compared_with_signal_to_noise():
+    said = Agreement()
+    one, other = np.array([3.0, 4.0]), np.array([3.0, 3.5])
+
+    validate.add_outputs(said, {'y': one, 'only': one}, {'y': other, 'others': one})
+
+    assert list(said.outputs) == ['y']
+    assert said.outputs['y'].furthest == 0.5
+    assert said.outputs['y'].sqnr_db == pytest.approx(10 * np.log10(25 / 0.25))
+
+
+def test_outputs_without_any_difference_are_200_db_apart():
+    said = Agreement()
+    validate.add_outputs(said, {'y': np.ones(3)}, {'y': np.ones(3)})
+
+    assert said.outputs['y'].sqnr_db == 200
+
+
+# ---- whole runs
+
+SELF = {'other_backend': 'ort', 'count': 4}
+
+
+def test_a_model_agrees_with_itself(tmp_path):
+    report = validate.run(detector(tmp_path / 'a'), tmp_path / 'out', Params(**SELF))
+
+    assert not report.refused
+    assert report.facts['agreement_f1'] == 1
+    assert report.facts['objects'] > 20
+    assert report.rows[0]['furthest'] == 0
+    assert json.loads((tmp_path / 'out' / 'validate.json').read_text())['refused'] == ''
+
+
+def damaged(folder, factor):
+    """The same model with its weights scaled: more or less another model."""
+    path = folder / 'net.onnx'
+    model = onnx.load(str(path))
+    weights = next(w for w in model.graph.initializer if w.name == 'weights')
+    changed = onnx.numpy_helper.to_array(weights) * np.float32(factor)
+    weights.CopyFrom(onnx.numpy_helper.from_array(changed, 'weights'))
+    old = manifests.digest(path)
+    onnx.save(model, str(path))
+    said = folder / 'manifest.yaml'
+    said.write_text(said.read_text().replace(old, manifests.digest(path)))
+    return folder
+
+
+def test_a_damaged_model_is_refused_and_the_reason_has_both_numbers(tmp_path):
+    good = detector(tmp_path / 'good')
+    bad = damaged(detector(tmp_path / 'bad'), -1.0)
+
+    report = validate.run(good, None, Params(other=str(bad), **SELF))
+
+    assert 'objects agree to 0.' in report.refused
+    assert 'wanted 0.98' in report.refused
+
+
+def test_a_slightly_changed_model_passes_unless_elements_are_judged(tmp_path):
+    good = detector(tmp_path / 'good')
+    close = damaged(detector(tmp_path / 'close'), 1.0005)
+
+    assert not validate.run(good, None, Params(other=str(close), **SELF)).refused
+    judged = Params(other=str(close), sqnr_db=150.0, **SELF)
+    assert 'dB, wanted 150.0' in validate.run(good, None, judged).refused
+
+
+def test_scores_that_move_too_far_are_refused(tmp_path):
+    good = detector(tmp_path / 'good')
+    bad = damaged(detector(tmp_path / 'bad'), 0.2)
+
+    report = validate.run(good, None, Params(other=str(bad), agreement=0.0, **SELF))
+
+    assert 'scores differ by' in report.refused
+
+
+def test_pictures_are_read_from_a_folder(tmp_path):
+    cv2 = pytest.importorskip('cv2')
+    (tmp_path / 'images' / 'deep').mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    for i in range(3):
+        picture = draw.integers(0, 256, (50, 70, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / 'images' / 'deep' / f'{i}.png'), picture)
+    (tmp_path / 'images' / 'notes.txt').write_text('not a picture')
+
+    report = validate.run(
+        detector(tmp_path / 'a'),
+        None,
+        Params(images=str(tmp_path / 'images'), other_backend='ort', count=2),
+    )
+
+    assert report.facts['pictures'] == 2
+
+
+def test_an_empty_folder_is_a_fault_of_the_command(tmp_path):
+    with pytest.raises(ConfigError, match='images'):
+        validate.run(detector(tmp_path / 'a'), None, Params(images=str(tmp_path), **SELF))
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images' / 'x.png').write_text('text')
+
+    with pytest.raises(ConfigError, match=r'x\.png'):
+        validate.run(
+            detector(tmp_path / 'a'), None, Params(images=str(tmp_path / 'images'), **SELF)
+        )
+
+
+def test_agreement_about_nothing_says_that_it_says_little(tmp_path):
+    folder = damaged(detector(tmp_path / 'a'), 0.0)
+
+    assert 'says little' in validate.run(folder, None, Params(**SELF)).notes[0]
