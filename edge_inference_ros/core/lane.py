@@ -85,6 +85,7 @@ class Lane:
         self._on_failure = on_failure
         self._bell = threading.Condition()
         self._closed = False
+        self._steps = 0
         self._opened: Future[Sequence[Job]] = Future()
         self._thread = threading.Thread(target=self._live, name='lane')
 
@@ -92,6 +93,15 @@ class Lane:
     def jobs(self) -> Sequence[Job]:
         """The jobs, once they are open. Raises what opening them raised."""
         return self._opened.result()
+
+    @property
+    def busy_with(self) -> int | None:
+        """A number of the sample being worked on, another for each; None between two.
+
+        Whoever looks now and then and finds the same number knows that nothing has moved on.
+        """
+        steps = self._steps
+        return steps if steps % 2 else None
 
     def post(self, job: Job, sample: Any) -> None:
         """Leave ``sample`` for ``job``, replacing the one still waiting."""
@@ -135,7 +145,10 @@ class Lane:
             self._opened.set_result(jobs)
             while (taken := self._take(jobs)) is not None:
                 job, sample = taken
-                if (end := self._work(job, sample)) is not None:
+                self._steps += 1
+                end = self._work(job, sample)
+                self._steps += 1
+                if end is not None:
                     self._on_failure(job, end)
                     return
 

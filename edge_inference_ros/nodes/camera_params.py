@@ -40,5 +40,11 @@ class CameraDetectorParams:
         low=0.0,
         high=1000.0,
     )
+    hang_s: float = param(
+        5.0,
+        'a run that takes longer has hung: the process says where and ends; 0 waits for ever',
+        low=0.0,
+        high=3600.0,
+    )
     diagnostics_period_s: float = param(1.0, 'between two reports', low=0.1, high=60.0)
     autostart: bool = param(False, 'configure and activate without being asked')

@@ -23,6 +23,7 @@ from edge_inference_ros.nodes import process, qos
 from edge_inference_ros.nodes._wire import diagnostics
 from edge_inference_ros.nodes.base import EdgeNode
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
+from edge_inference_ros.nodes.hang import PERIOD_S, HangGuard
 from edge_inference_ros.nodes.messages import (
     ERROR,
     MS,
@@ -39,6 +40,8 @@ _RELIABILITY = {
     'best_effort': qos.sensor(),
     'reliable': qos.sensor(reliability=qos.RELIABLE),
 }
+
+STEADY = ClockType.STEADY_TIME
 
 WINDOW = samples_needed(0.99)
 """Samples behind the roll-ups: the fewest whose maximum bounds p99 with 95 % confidence."""
@@ -82,7 +85,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         keep.callback(self.destroy_guard_condition, self._failure)
         self._lane = keep.enter_context(Lane(self._open_jobs, on_failure=self._broke))
         self._job = self._lane.jobs[0]
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        steady = Clock(clock_type=STEADY)
         timer = self.create_timer(params.diagnostics_period_s, self._report, clock=steady)
         keep.callback(self.destroy_timer, timer)
         process.settle()
@@ -103,6 +106,11 @@ class Detector(EdgeNode[CameraDetectorParams]):
                 on_mismatch=lambda mismatch: self.get_logger().error(str(mismatch)),
             )
         )
+        if limit_s := self.parameters.current.hang_s:
+            guard = HangGuard(self._lane, limit_s=limit_s)
+            keep.callback(guard.close)
+            timer = self.create_timer(PERIOD_S, guard.look, clock=Clock(clock_type=STEADY))
+            keep.callback(self.destroy_timer, timer)
 
     def adapt(self, params: CameraDetectorParams) -> None:
         """Take over a new score threshold with the next frame."""

@@ -6,6 +6,7 @@ by their bytes: the header is read from their front, the payload is neither touc
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -33,6 +34,7 @@ from edge_inference_ros.errors import BadStamp, ConfigError
 from edge_inference_ros.nodes import process, qos
 from edge_inference_ros.nodes._wire import diagnostics
 from edge_inference_ros.nodes.base import EdgeNode
+from edge_inference_ros.nodes.messages import ERROR
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 
 _COMMANDS = {'Twist': Twist, 'TwistStamped': TwistStamped}
@@ -68,6 +70,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         self._limiter = SpeedLimiter(params, rules=params)
         self._limit_until_ns = self._beat_ns = 0
         self._states: list[State] = []
+        self._deaf: dict[str, str] = {}
 
         def publisher(kind: Any, topic: str, profile: Any) -> Any:
             made = self.create_publisher(kind, topic, profile)
@@ -122,9 +125,15 @@ class Watchdog(EdgeNode[WatchdogParams]):
             receive,
             qos=profile,
             raw=True,
-            on_mismatch=lambda mismatch: self.get_logger().error(str(mismatch)),
+            on_mismatch=partial(self._mismatched, topic),
         )
         keep.callback(self.destroy_subscription, subscription)
+
+    def _mismatched(self, topic: str, mismatch: qos.Mismatch) -> None:
+        """Say at once that somebody cannot reach us, and keep saying it."""
+        self._deaf[topic] = str(mismatch)
+        self.get_logger().error(str(mismatch))
+        self._report()
 
     def _now(self) -> Instant:
         """The ROS clock first: see ``core/timeline.py``."""
@@ -144,14 +153,21 @@ class Watchdog(EdgeNode[WatchdogParams]):
             self._limiter.observe(judgement.age_ns)
 
     def _moved(self, data: bytes) -> None:
-        stamp_ns, (vx, vy, _, _, _, wz) = read_odometry(data)
-        self._guard.moved(stamp_ns, vx, vy, wz, self._now())
+        now = self._now()
+        try:
+            stamp_ns, (vx, vy, _, _, _, wz) = read_odometry(data)
+        except BadStamp:  # bytes that are no odometry could mean any motion
+            stamp_ns, vx, vy, wz = now.ros_ns, math.nan, math.nan, math.nan
+        self._guard.moved(stamp_ns, vx, vy, wz, now)
 
     def _commanded(self, data: bytes) -> None:
         reader = Reader(data, BadStamp)
-        if self.parameters.current.command == 'TwistStamped':
-            reader.header()
-        vx, vy, _, _, _, wz = reader.doubles(6, 'twist')
+        try:
+            if self.parameters.current.command == 'TwistStamped':
+                reader.header()
+            vx, vy, _, _, _, wz = reader.doubles(6, 'twist')
+        except BadStamp:
+            vx = vy = wz = math.nan
         self._guard.commanded(vx, vy, wz, self._now())
 
     def _tick(self) -> None:
@@ -189,11 +205,10 @@ class Watchdog(EdgeNode[WatchdogParams]):
         now = self._now()
         status = self._guard.tick(now)
         name = self.get_fully_qualified_name()
-        rows = [
-            (row[0], f'{name}: {row[1]}', *row[2:])
-            for row in (_summary(status), *map(_row, status.sources))
-        ]
-        self._diagnostics.publish(diagnostics(now.ros_ns, '', rows))
+        rows = [_summary(status), *map(_row, status.sources)]
+        rows += [(ERROR, f'{topic}: QoS', said, '', {}) for topic, said in self._deaf.items()]
+        named = [(row[0], f'{name}: {row[1]}', *row[2:]) for row in rows]
+        self._diagnostics.publish(diagnostics(now.ros_ns, '', named))
 
 
 def message_type(name: str) -> Any:
@@ -236,6 +251,8 @@ def _row(source: SourceStatus) -> tuple[int, str, str, str, dict[str, str]]:
             'expires_at_ns': str(held.expires_at_ns),
             'v_assumed_mps': f'{held.v_assumed_mps:.3f}',
         }
+    if source.two_senders:
+        values['senders'] = 'ASYMMETRIC: two nodes seem to publish on this topic'
     values |= {verdict.value: str(count) for verdict, count in source.counts.items() if count}
     return int(source.level), source.name, source.state.name, '', values
 

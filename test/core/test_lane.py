@@ -172,3 +172,19 @@ def test_waiting_jobs_are_served_by_priority():
 def test_a_lane_that_is_never_used_closes():
     with ExitStack() as keep:
         keep.enter_context(Bench().lane)
+
+
+def test_work_in_progress_has_a_number_of_its_own():
+    numbers = []
+    bench = Bench(work=lambda sample: numbers.append(bench.lane.busy_with))
+    with bench.lane as lane:
+        (job,) = lane.jobs
+        assert lane.busy_with is None
+        for sample in 'ab':
+            lane.post(job, sample)
+            bench.wait_started()
+            bench.permits.release()
+
+    assert len(set(numbers)) == len(bench.seen) == 2
+    assert None not in numbers
+    assert lane.busy_with is None

@@ -262,3 +262,61 @@ def test_a_velocity_command_counts_as_motion(ros):
     msg.linear.x = 1.4
     driver.publish(msg)
     ros.until(lambda: float(rig.summary()['v_assumed_mps']) > 1.3, what='the command')
+
+
+def test_bytes_that_are_no_odometry_mean_the_caps_until_the_next_good_sample(rig):
+    rig.start().drive(0.2)
+
+    rig.odometer.publish(b'\0\1\0\0 no odometry')
+    rig.ros.until(lambda: rig.summary()['odometry'] != 'ok', what='the fault')
+    assert float(rig.summary()['v_assumed_mps']) == 1.5
+
+    rig.drive(0.2)
+    rig.ros.until(lambda: rig.summary()['odometry'] == 'ok', what='good odometry')
+
+
+@pytest.mark.parametrize('kind', ['Twist', 'TwistStamped'])
+def test_bytes_that_are_no_command_count_as_the_caps(ros, kind):
+    import geometry_msgs.msg
+
+    rig = Rig(ros, command=kind).start()
+    driver = ros.publisher(getattr(geometry_msgs.msg, kind), 'cmd_vel', readers=1)
+    driver.publish(b'\0\1\0\0 no command')
+    ros.until(lambda: rig.node._guard.odometry._command_ns, what='the command')
+
+    rig.drive(0.2)
+    motion = rig.node._guard.tick(rig.node._now()).motion
+
+    assert motion.fault is None
+    assert motion.v_mps == 1.5
+
+
+def test_a_publisher_with_other_demands_is_an_error_that_names_the_policy(rig):
+    from vision_msgs.msg import Detection2DArray
+
+    from edge_inference_ros.nodes import qos
+
+    rig.start()  # the detector is reliable, so the watchdog is
+    rig.ros.publisher(Detection2DArray, 'detections', qos.sensor())
+
+    def errors():
+        return [
+            status.message
+            for report in rig.diagnostics
+            for status in report.status
+            if status.name.endswith('detections: QoS') and status.level == b'\x02'
+        ]
+
+    rig.ros.until(errors, what='the diagnostic')
+    assert 'reliability' in errors()[0]
+
+
+def test_two_nodes_on_one_topic_are_flagged(rig):
+    rig.start().drive(0.0)
+
+    for n in range(5):
+        _, stamp_ns = rig.detect()
+        rig.detect(stamp_ns=stamp_ns - 1_000_000 + n)
+
+    rig.ros.until(lambda: 'ASYMMETRIC' in rig.source().get('senders', ''), what='the flag')
+    assert rig.row().level == b'\x01'
