@@ -3,7 +3,8 @@
 EdgeInferenceError
 ├── ConfigError           a file must be edited        configure fails, node stays unconfigured
 │   ├── ParameterError
-│   └── ManifestError
+│   ├── ManifestError
+│   └── BagError
 ├── ModelError            an artefact must be rebuilt  configure fails, message has the command
 │   ├── EngineMissing
 │   ├── EngineStale
@@ -38,6 +39,10 @@ class ParameterError(ConfigError):
 
 class ManifestError(ConfigError):
     """A model's manifest is incomplete or contradicts itself."""
+
+
+class BagError(ConfigError):
+    """A recording cannot be read, is not one, or lacks what was asked of it."""
 
 
 class ModelError(EdgeInferenceError):

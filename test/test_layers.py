@@ -69,6 +69,7 @@ ONLY_HERE = {
     'backends/trt.py': {'tensorrt'},
     'backends/_cuda.py': {'pycuda', 'cuda'},
     'sim/bag.py': {'rosbags'},
+    'replay/containers.py': {'backports', 'compression', 'lz4'},
 }
 
 

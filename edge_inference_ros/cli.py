@@ -1,0 +1,269 @@
+"""`edge_inference <group> <step>`: every tool of the package, its flags made from its parameters.
+
+Nothing is imported before it is needed: help is quick, and a robot without the training libraries
+can still play a bag.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import difflib
+import importlib
+import inspect
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from edge_inference_ros.core import registry
+from edge_inference_ros.core.params import Spec, check, param, specs
+from edge_inference_ros.errors import ConfigError, EdgeInferenceError
+
+PROGRAM = 'edge_inference'
+BAD_INPUT, INTERRUPTED = 2, 130
+_PACKAGE = 'edge_inference_ros'
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a tool is: a module, the function that does it, and its parameters."""
+
+    module: str
+    run: str = 'run'
+    params: str = 'Params'
+    doc: str = ''
+
+
+STEPS: dict[str, dict[str, Step]] = {
+    'demo': {'': Step('replay.demo')},
+    'replay': {
+        'play': Step('replay.play'),
+        'record': Step('replay.record'),
+        'report': Step('replay.report'),
+        'pipeline': Step('replay.pipeline'),
+    },
+    'sim': {'drive': Step('cli', 'drive', 'DriveParams', 'Renders a drive and writes its bag.')},
+    'models': {
+        'list': Step('core.shelf', 'list_models', 'ListParams', 'Lists the models that are here.'),
+        'check': Step('core.shelf', 'check_model', 'CheckParams', 'Opens a model and checks it.'),
+        'add': Step('core.shelf', 'add_model', 'AddParams', 'Adds an ONNX file as a model.'),
+    },
+}
+_TRAIN = 'train_'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool that ``argv`` names; return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format='%(message)s')
+    logging.getLogger(_PACKAGE).setLevel(logging.INFO)
+    try:
+        return _dispatch(arguments)
+    except EdgeInferenceError as error:
+        return _refuse(f'{type(error).__name__}: {error}')
+    except ImportError as error:
+        return _refuse(f'needs {error.name}, which is not installed here: {error}')
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def steps_of(group: str) -> dict[str, Step]:
+    """The steps of ``group``; those of optimize and train are found by their files."""
+    if group in STEPS:
+        return STEPS[group]
+    found = [name for name in registry.names('optimize') if name != 'train']
+    if group == 'train':
+        names = {name.removeprefix(_TRAIN): name for name in found if name.startswith(_TRAIN)}
+    else:
+        names = {name: name for name in found if not name.startswith(_TRAIN)}
+    return {step: Step(f'optimize.{name}') for step, name in names.items()}
+
+
+def parser_of(title: str, step: Step) -> argparse.ArgumentParser:
+    """A parser whose flags are the fields of the step's parameters."""
+    function, schema = _load(step)
+    parser = argparse.ArgumentParser(
+        f'{PROGRAM} {title}'.strip(), description=_doc(step), allow_abbrev=False
+    )
+    for name in _paths(function):
+        if name == 'out':
+            parser.add_argument('--out', type=Path, required=True, help='what to write')
+        else:
+            parser.add_argument(name, type=Path, help=f'path of the {name}')
+    for name, default, kind, spec in specs(schema):
+        parser.add_argument(_flag(name), **_options(default, kind, spec))
+    if 'json' not in {field.name for field in dataclasses.fields(schema)}:
+        parser.add_argument('--json', action='store_true', help='print the result as JSON')
+    return parser
+
+
+def _dispatch(arguments: list[str]) -> int:
+    groups = [*STEPS, 'train', 'optimize']
+    if not arguments or arguments[0] in ('-h', '--help'):
+        _print(_overview(groups))
+        return 0 if arguments else BAD_INPUT
+    group, *rest = arguments
+    if group not in groups:
+        raise ConfigError(_no_such('group', group, groups))
+    steps = steps_of(group)
+    if '' in steps:
+        return _run(group, steps[''], rest)
+    if not rest or rest[0] in ('-h', '--help'):
+        _print(_group_help(group, steps))
+        return 0 if rest else BAD_INPUT
+    name, *rest = rest
+    if name not in steps:
+        raise ConfigError(_no_such(f'step of {group}', name, list(steps)))
+    return _run(f'{group} {name}', steps[name], rest)
+
+
+def _run(title: str, step: Step, arguments: list[str]) -> int:
+    said = vars(parser_of(title, step).parse_args(arguments))
+    function, schema = _load(step)
+    names = [name for name, *_ in specs(schema)]
+    as_json = bool(said.get('json')) and 'json' not in names
+    params = schema(**{name: _frozen(said[name]) for name in names})
+    check(params)
+    extra = {name: said[name] for name in _paths(function)}
+    if 'made_by' in inspect.signature(function).parameters:
+        extra['made_by'] = f'{PROGRAM} {title} {shlex.join(arguments)}'.strip()
+    result = function(params=params, **extra)
+    return _show(result, as_json=as_json)
+
+
+def _show(result: Any, *, as_json: bool) -> int:
+    """Print what a step answers: a report, facts, or nothing; an int is the exit status."""
+    if isinstance(result, int):
+        return result
+    if hasattr(result, 'as_table'):
+        _print(result.as_json() if as_json else result.as_table())
+    elif isinstance(result, dict):
+        _print(json.dumps(result, indent=2, default=str))
+    return 0
+
+
+def _load(step: Step) -> tuple[Callable[..., Any], type[Any]]:
+    kind, _, name = step.module.partition('.')
+    if kind == 'optimize':
+        module = registry.load(kind, name)
+    elif step.module == 'cli':
+        module = sys.modules[__name__]
+    else:
+        module = importlib.import_module(f'{_PACKAGE}.{step.module}')
+    return getattr(module, step.run), getattr(module, step.params)
+
+
+def _paths(function: Callable[..., Any]) -> list[str]:
+    """Parameters of ``function`` that are paths: all but ``params`` and what is optional."""
+    found = inspect.signature(function).parameters.values()
+    return [p.name for p in found if p.name != 'params' and p.default is inspect.Parameter.empty]
+
+
+def _flag(name: str) -> str:
+    return '--' + name.replace('_', '-')
+
+
+def _options(default: Any, kind: Any, spec: Spec) -> dict[str, Any]:
+    words = [spec.doc]
+    if spec.low is not None or spec.high is not None:
+        low = '' if spec.low is None else f'{spec.low:g}'
+        high = '' if spec.high is None else f'{spec.high:g}'
+        words.append(f'({low} … {high})')
+    if default not in ('', ()):
+        shown = ' '.join(map(str, default)) if isinstance(default, tuple) else default
+        words.append(f'[{shown}]')
+    options = {'default': default, 'help': ' '.join(words).replace('%', '%%')}
+    if kind is bool:
+        return options | {'action': argparse.BooleanOptionalAction}
+    if kind in (int, float, str):
+        return options | {'type': kind, 'metavar': kind.__name__.upper()} | _choices(spec)
+    inner = str if kind == tuple[str, ...] else float
+    return options | {'type': inner, 'nargs': '*', 'metavar': inner.__name__.upper()}
+
+
+def _choices(spec: Spec) -> dict[str, Any]:
+    return {'choices': spec.choices, 'metavar': None} if spec.choices else {}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _overview(groups: Sequence[str]) -> str:
+    lines = [f'usage: {PROGRAM} <group> <step> [--help]', '']
+    for group in groups:
+        steps = steps_of(group)
+        words = _doc(steps['']) if '' in steps else ', '.join(steps) or '(nothing installed)'
+        lines.append(f'  {group:<10} {words}')
+    return '\n'.join(lines)
+
+
+def _group_help(group: str, steps: dict[str, Step]) -> str:
+    lines = [f'usage: {PROGRAM} {group} <step> [--help]', '']
+    lines += [f'  {name:<16} {_doc(step)}' for name, step in steps.items()]
+    return '\n'.join(lines if steps else [*lines, '  no steps are installed'])
+
+
+def _doc(step: Step) -> str:
+    """The first line of the step's module, read without importing it."""
+    if step.doc:
+        return step.doc
+    spec = find_spec(f'{_PACKAGE}.{step.module}')
+    if spec is None or spec.origin is None:
+        return 'a plug-in'
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding='utf-8'))) or ''
+    return text.partition('\n')[0]
+
+
+def _no_such(what: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f'did you mean {close[0]}? ' if close else ''
+    return f'no {what} called {name!r}; {hint}there are {", ".join(known) or "none"}'
+
+
+def _refuse(message: str) -> int:
+    print(f'{PROGRAM}: {message}', file=sys.stderr)  # noqa: T201 - this is a command
+    return BAD_INPUT
+
+
+def _print(text: str) -> None:
+    print(text)  # noqa: T201 - this is a command
+
+
+@dataclass(frozen=True)
+class DriveParams:
+    """Which drive to render."""
+
+    seconds: float = param(60.0, 'length', low=0.1, high=36000.0)
+    seed: int = param(0, 'the same seed gives the same messages', low=0)
+    speed: float = param(1.5, 'the most the robot drives, m/s', low=0.0, high=30.0)
+    rate_hz: float = param(10.0, 'frames a second', low=0.1, high=120.0)
+    foreign: bool = param(default=False, doc='other textures, weather or night')
+
+
+def drive(out: Path, params: DriveParams) -> dict[str, Any]:
+    """Render a drive and write it as a bag at ``out``."""
+    from edge_inference_ros.sim.bag import TOPICS, write_drive
+
+    if out.exists():
+        raise ConfigError(f'{out} exists; remove it or choose another --out')
+    made = write_drive(
+        out,
+        seconds=params.seconds,
+        seed=params.seed,
+        speed_mps=params.speed,
+        rate_hz=params.rate_hz,
+        foreign=params.foreign,
+    )
+    return {'bag': str(out), 'frames': len(made), 'topics': list(TOPICS)}
+
+
+if __name__ == '__main__':
+    sys.exit(main())

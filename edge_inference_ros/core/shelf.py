@@ -1,0 +1,219 @@
+"""The models that are here: which there are, whether they are what they say, and a new one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_inference_ros.core import registry
+from edge_inference_ros.core.manifest import (
+    FILE_NAME,
+    HeadSpec,
+    InputSpec,
+    Manifest,
+    ModelFile,
+    digest,
+    load,
+    verify,
+)
+from edge_inference_ros.core.params import param
+from edge_inference_ros.core.pipeline import open_pipeline
+from edge_inference_ros.core.report import Report, Value
+from edge_inference_ros.core.share import locate, share
+from edge_inference_ros.errors import ConfigError, EdgeInferenceError, ManifestError
+
+
+@dataclass(frozen=True)
+class ListParams:
+    """Where to look."""
+
+    folder: str = param('', 'folder of model folders; empty takes the shipped ones')
+
+
+def list_models(params: ListParams) -> Report:
+    """One row for every model folder; what is wrong with one stands in its row."""
+    folder = _shelf(params.folder)
+    rows = [_row(path.parent) for path in sorted(folder.glob(f'*/{FILE_NAME}'))]
+    notes = () if rows else (f'no model in {folder}; `edge_inference models add` makes one',)
+    return Report('models list', str(folder), rows=tuple(rows), notes=notes)
+
+
+@dataclass(frozen=True)
+class CheckParams:
+    """What to check, and how it would be run."""
+
+    model: str = param('street_tiny', 'a shipped model, or the path of a model folder')
+    backend: str = param('ort', 'open it with this runtime')
+
+
+def check_model(params: CheckParams) -> Report:
+    """Digests of every file; then the network is opened and held against its manifest.
+
+    Raises:
+        ConfigError: the manifest is wrong, or a name in it is unknown.
+        ModelError: a file is missing or altered, or its tensors are not the promised ones.
+        BackendError: the runtime is not installed or cannot run it.
+    """
+    folder = locate('models', params.model)
+    manifest = load(folder)
+    rows = [_file_row(manifest, index) for index in range(len(manifest.files))]
+    with ExitStack() as keep:
+        open_pipeline(manifest, keep, backend=params.backend)
+    facts: dict[str, Value] = {'classes': ', '.join(manifest.classes), 'backend': params.backend}
+    return Report('models check', str(folder), facts=facts, rows=tuple(rows), notes=('good',))
+
+
+@dataclass(frozen=True)
+class AddParams:
+    """How the network is to be shown pictures, and how its answer is to be read."""
+
+    name: str = param('', 'of the new model; its folder is called so')
+    head: str = param('', 'output layout: yolov8, yolov5, yolox, detr, …; see heads/')
+    classes: tuple[str, ...] = param((), 'class names, in the order of the network')
+    classes_file: str = param('', 'or a text file with one class name a line')
+    licence: str = param('unknown', 'SPDX name of the licence of the weights')
+    layout: str = param('nchw', 'order of the input tensor', choices=('nhwc', 'nchw'))
+    height_px: int = param(640, 'of the input, where the file leaves it open', low=1, high=8192)
+    width_px: int = param(640, 'of the input, where the file leaves it open', low=1, high=8192)
+    order: str = param('rgb', 'order of the colours', choices=('rgb', 'bgr'))
+    fit: str = param('letterbox', 'how a picture fits', choices=('letterbox', 'stretch'))
+    scale: float = param(1 / 255, 'float inputs: (pixel * scale - mean) / std', low=0.0)
+    mean: tuple[float, ...] = param((0.0, 0.0, 0.0), 'one a colour, after scaling')
+    std: tuple[float, ...] = param((1.0, 1.0, 1.0), 'one a colour, after scaling')
+    score_threshold: float = param(0.25, 'boxes below are dropped', low=0.0, high=1.0)
+    precision: str = param('fp32', 'what the file computes in')
+    backend: str = param('ort', 'runtime to look into the file with')
+    folder: str = param('', 'folder of model folders; empty takes the shipped ones')
+
+
+def add_model(network: Path, params: AddParams) -> Report:
+    """Copy ``network`` into a new model folder and write the manifest that fits it.
+
+    Raises:
+        ConfigError: a name is missing, taken or unknown.
+        ModelError: not a network, or not one this head can decode; nothing is left behind.
+        BackendError: the runtime is not installed.
+    """
+    classes = _classes(params)
+    if not params.name or Path(params.name).name != params.name:
+        raise ConfigError(f'--name {params.name!r}: expected a plain name for the new model')
+    if params.head not in (heads := registry.names('heads')):
+        raise ConfigError(f'--head {params.head!r}: expected one of {", ".join(heads)}')
+    if not network.is_file():
+        raise ConfigError(f'{network}: no such file')
+    folder = _shelf(params.folder) / params.name
+    if folder.exists():
+        raise ConfigError(f'{folder} exists; remove it or choose another --name')
+    folder.mkdir(parents=True)
+    try:
+        file = folder / f'model{network.suffix}'
+        shutil.copyfile(network, file)
+        (folder / FILE_NAME).write_text(_manifest_text(file, params, classes), encoding='utf-8')
+        check_model(CheckParams(str(folder.absolute()), params.backend))
+    except EdgeInferenceError:
+        shutil.rmtree(folder)
+        raise
+    note = f'try it: edge_inference replay pipeline --model {folder.absolute()} --bag …'
+    return Report('models add', str(network), str(folder), notes=(note,))
+
+
+def _shelf(folder: str) -> Path:
+    return Path(folder) if folder else share('models')
+
+
+def _row(folder: Path) -> dict[str, Value]:
+    try:
+        manifest = load(folder)
+    except ManifestError as error:
+        return {'model': folder.name, 'task': 'BROKEN', 'classes': str(error)}
+    sizes = [f.path.stat().st_size for f in manifest.files if f.path.is_file()]
+    return {
+        'model': folder.name,
+        'task': manifest.task,
+        'head': manifest.head.name,
+        'input': 'x'.join(map(str, manifest.input.shape)),
+        'precisions': ', '.join(dict.fromkeys(f.precision for f in manifest.files)),
+        'kbytes': round(sum(sizes) / 1000),
+        'licence': manifest.licence,
+        'classes': ', '.join(manifest.classes),
+    }
+
+
+def _file_row(manifest: Manifest, index: int) -> dict[str, Value]:
+    file = manifest.files[index]
+    verify(file)
+    return {
+        'file': file.path.name,
+        'precision': file.precision,
+        'kbytes': round(file.path.stat().st_size / 1000),
+        'sha256': file.sha256[:12],
+    }
+
+
+def _classes(params: AddParams) -> list[str]:
+    names = list(params.classes)
+    if params.classes_file:
+        try:
+            text = Path(params.classes_file).read_text(encoding='utf-8')
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f'--classes-file {params.classes_file}: {error}') from error
+        names += [line.strip() for line in text.splitlines() if line.strip()]
+    if not names:
+        raise ConfigError('name the classes: --classes person car …, or --classes-file FILE')
+    return names
+
+
+def _draft(file: Path, params: AddParams) -> Manifest:
+    """What is known before the network is opened: enough for a runtime to settle open sizes."""
+    size = (params.height_px, params.width_px)
+    shape = (1, *size, 3) if params.layout == 'nhwc' else (1, 3, *size)
+    return Manifest(
+        folder=file.parent,
+        name=params.name,
+        task='detect2d',
+        licence=params.licence,
+        made_by='',
+        classes=('?',),
+        input=InputSpec('', shape, layout=params.layout),
+        outputs=(),
+        head=HeadSpec(params.head),
+        files=(ModelFile(file, digest(file), params.precision),),
+    )
+
+
+def _manifest_text(file: Path, params: AddParams, classes: list[str]) -> str:
+    """A manifest for ``file``, its tensors taken from the opened network. JSON values are YAML."""
+    engine: Any = registry.load('backends', params.backend).open(_draft(file, params), file)
+    try:
+        ((name, array),) = engine.inputs.items()
+        outputs = [
+            {'tensor': key, 'shape': list(value.shape), 'dtype': value.dtype.name}
+            for key, value in engine.outputs.items()
+        ]
+        shown = {'tensor': name, 'shape': list(array.shape), 'dtype': array.dtype.name}
+    except ValueError as error:
+        raise ConfigError(
+            f'{file.name} has inputs {", ".join(engine.inputs)}; expected one picture'
+        ) from error
+    finally:
+        engine.close()
+    shown |= {'layout': params.layout, 'order': params.order, 'fit': params.fit}
+    if shown['dtype'] != 'uint8':
+        shown |= {'scale': params.scale, 'mean': list(params.mean), 'std': list(params.std)}
+    said = {
+        'schema': 1,
+        'name': params.name,
+        'task': 'detect2d',
+        'licence': params.licence,
+        'made_by': f'edge_inference models add --name {params.name}',
+        'classes': classes,
+        'input': shown,
+        'outputs': outputs,
+        'head': {'name': params.head, 'score_threshold': params.score_threshold},
+        'files': [{'path': file.name, 'precision': params.precision, 'sha256': digest(file)}],
+    }
+    return ''.join(f'{key}: {json.dumps(value)}\n' for key, value in said.items())

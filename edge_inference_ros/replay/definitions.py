@@ -1,0 +1,151 @@
+"""Which message types we can name, check and decode without ROS.
+
+A bag brings definitions of its own. They are compared with ours and never executed: decoders are
+generated Python code, and a recording is somebody else's text.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from edge_inference_ros.errors import BagError
+
+HEADER = 'std_msgs/msg/Header'
+
+# vision_msgs 4.x and nav2_msgs are not among the types rosbags knows.
+_EXTRA = {
+    'vision_msgs/msg/Point2D': 'float64 x\nfloat64 y\n',
+    'vision_msgs/msg/Pose2D': 'vision_msgs/Point2D position\nfloat64 theta\n',
+    'vision_msgs/msg/BoundingBox2D': (
+        'vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n'
+    ),
+    'vision_msgs/msg/BoundingBox3D': 'geometry_msgs/Pose center\ngeometry_msgs/Vector3 size\n',
+    'vision_msgs/msg/ObjectHypothesis': 'string class_id\nfloat64 score\n',
+    'vision_msgs/msg/ObjectHypothesisWithPose': (
+        'vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n'
+    ),
+    'vision_msgs/msg/Detection2D': (
+        'std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n'
+        'vision_msgs/BoundingBox2D bbox\nstring id\n'
+    ),
+    'vision_msgs/msg/Detection2DArray': (
+        'std_msgs/Header header\nvision_msgs/Detection2D[] detections\n'
+    ),
+    'vision_msgs/msg/Detection3D': (
+        'std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n'
+        'vision_msgs/BoundingBox3D bbox\nstring id\n'
+    ),
+    'vision_msgs/msg/Detection3DArray': (
+        'std_msgs/Header header\nvision_msgs/Detection3D[] detections\n'
+    ),
+    'vision_msgs/msg/VisionClass': 'uint16 class_id\nstring class_name\n',
+    'vision_msgs/msg/LabelInfo': (
+        'std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n'
+    ),
+    'nav2_msgs/msg/SpeedLimit': ('std_msgs/Header header\nbool percentage\nfloat64 speed_limit\n'),
+}
+
+
+@cache
+def typestore() -> Typestore:
+    """Every type we can decode: the common interfaces, vision_msgs and SpeedLimit."""
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    for name, text in _EXTRA.items():
+        store.register(get_types_from_msg(text, name))
+    return store
+
+
+def learn(msgtype: str, share: Path) -> None:
+    """Make ``msgtype`` known from the ``.msg`` files installed below ``share``.
+
+    Raises:
+        BagError: no such file there.
+    """
+    store = typestore()
+    if msgtype in store.fielddefs:
+        return
+    package, _, name = msgtype.partition('/msg/')
+    path = share / package / 'msg' / f'{name}.msg'
+    try:
+        found = get_types_from_msg(path.read_text(encoding='utf-8'), msgtype)
+    except OSError as error:
+        raise BagError(f'{msgtype}: no definition at {path}; is the package installed?') from error
+    for _, fields in found.values():
+        for needed in _named(fields):
+            if needed not in found:
+                learn(needed, share)
+    store.register(found)
+
+
+def is_stamped(msgtype: str) -> bool:
+    """Whether the message begins with a header, so that its stamp is at a fixed place."""
+    known = typestore().fielddefs.get(msgtype)
+    return bool(known) and _first_type(known) == HEADER
+
+
+def check_same(msgtype: str, text: str) -> None:
+    """Raise ``BagError`` if a bag's own definition of a type we know is not the one we know."""
+    ours = typestore().fielddefs.get(msgtype)
+    if ours is None or not text:
+        return
+    try:
+        theirs = get_types_from_msg(text, msgtype)
+    except Exception as error:  # the parser of untrusted text raises what it stumbles over
+        raise BagError(f'{msgtype}: the definition in the bag is not one: {error}') from error
+    for name, (_, fields) in theirs.items():
+        known = typestore().fielddefs.get(name)
+        if known is not None and _plain(fields) != _plain(known[1]):
+            raise BagError(
+                f'{name}: the bag was recorded with other fields ({_words(fields)}) than the'
+                f' type has ({_words(known[1])}); it cannot be decoded'
+            )
+
+
+def decode(msgtype: str, data: bytes) -> Any:
+    """The message in ``data``.
+
+    Raises:
+        BagError: a type we do not know, or bytes that are not a message of it.
+    """
+    if msgtype not in typestore().fielddefs:
+        raise BagError(f'{msgtype}: not a type we can decode')
+    try:
+        return typestore().deserialize_cdr(data, msgtype)
+    except Exception as error:  # the decoder of untrusted bytes raises what it stumbles over
+        raise BagError(f'{len(data)} bytes are not a {msgtype}: {error}') from error
+
+
+def encode(msgtype: str, message: Any) -> bytes:
+    """``message`` as a bag or the wire has it."""
+    return bytes(typestore().serialize_cdr(message, msgtype))
+
+
+def _first_type(definition: Any) -> str:
+    _, fields = definition
+    name: Any = fields[0][1][1] if fields else ''
+    return name if isinstance(name, str) else ''
+
+
+def _named(fields: Any) -> list[str]:
+    """Names of the message types among ``fields``, inside arrays too."""
+    return [name for _, kind in fields for name in _leaf(kind)]
+
+
+def _leaf(kind: Any) -> list[str]:
+    node, detail = kind
+    if node.name == 'NAME':
+        return [detail]
+    return _leaf(detail[0]) if node.name in ('ARRAY', 'SEQUENCE') else []
+
+
+def _plain(fields: Any) -> list[Any]:
+    return [(name.lower(), kind) for name, kind in fields]
+
+
+def _words(fields: Any) -> str:
+    return ', '.join(name for name, _ in fields)

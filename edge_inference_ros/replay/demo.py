@@ -1,0 +1,363 @@
+"""Drives through a scene with the real nodes, and shows where every millisecond went."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from edge_inference_ros.core import registry
+from edge_inference_ros.core.deadline import deadline
+from edge_inference_ros.core.manifest import read_yaml
+from edge_inference_ros.core.params import build, param, specs
+from edge_inference_ros.core.robot import RobotProfile
+from edge_inference_ros.core.share import locate
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.replay import photos, report
+from edge_inference_ros.replay.bags import open_bag
+from edge_inference_ros.replay.graph import Child, Graph, environment
+from edge_inference_ros.replay.summary import RunReport
+
+CAMERA, ODOM = '/camera/image_raw', '/odom'
+RECORDED = (
+    'latency', 'detections', 'freshness', 'fresh/detections', 'label_info', 'speed_limit',
+    '/odom', '/diagnostics',
+)  # fmt: skip
+ESSENTIAL = ('latency', 'detections', 'freshness')
+_START_S, _LAST_WORDS_S = 60.0, 1.3
+_BURN = 'while True: pass'
+
+
+@dataclass(frozen=True)
+class Params:
+    """What to drive, and through which detector."""
+
+    speed: float = param(1.5, 'the most the robot drives, m/s; more makes deadlines shorter',
+                         low=0.0, high=20.0)  # fmt: skip
+    load: int = param(0, 'processes that only burn CPU beside the nodes', low=0, high=64)
+    images: str = param('', 'a picture or a folder of them (jpg, png) instead of the drive')
+    seconds: float = param(32.0, 'length of the drive', low=2.0, high=3600.0)
+    rate_hz: float = param(10.0, 'frames a second', low=0.5, high=60.0)
+    seed: int = param(0, 'of the street and its people', low=0)
+    quick: bool = param(default=False, doc='only six seconds: too short for p99')
+    model: str = param('street_tiny', 'a shipped model, or the path of a model folder')
+    backend: str = param('ort', 'runtime: ort, openvino, trt, null, or a plug-in')
+    precision: str = param('', 'fp32, fp16, int8, …; empty takes the first that suits')
+    tracker: str = param('sort', 'none, sort, or a plug-in')
+    robot: str = param('indoor_amr', 'profile in config/robots, or the path of a YAML file')
+    pictures: int = param(12, 'overlay pictures to draw', low=0, high=1000)
+    out: str = param('', 'folder for everything; empty makes a new one below demo_out')
+
+    @property
+    def length_s(self) -> float:
+        """Seconds to play."""
+        return min(self.seconds, 6.0) if self.quick else self.seconds
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is played.
+
+    Attributes:
+        title: one line about it.
+        loops: passes over the bag.
+        first: so many frames show all there is to see; 0 means every one differs.
+        notes: what a reader of the report must know.
+    """
+
+    bag: Path
+    title: str
+    loops: int = 1
+    first: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+
+def run(params: Params) -> int:
+    """Make the scene, play it through the nodes, report.
+
+    Raises:
+        ConfigError: a name or path that is not there.
+        ChildEnded: a node ended before its time; the message has its last words.
+    """
+    _check(params)
+    out = _folder(params.out)
+    say(BANNER.format(out=out))
+    scene = _photos(params, out) if params.images else _drive(params, out)
+    say(f'  scene      {scene.title}')
+    for line in _setting(params):
+        say(line)
+    for note in scene.notes:
+        say(f'  note       {note}')
+    _play(params, scene, out)
+    answer = report.run(
+        report.Params(
+            bag=str(out / 'recording'),
+            played=str(out / 'played.json'),
+            source=str(scene.bag),
+            topic=CAMERA,
+            out=str(out),
+            pictures=params.pictures,
+            first=scene.first,
+        )
+    )
+    say('\n' + answer.as_table())
+    _where(answer, out)
+    return 0 if answer.frames.adds_up and answer.frames.detected else 1
+
+
+BANNER = """
+  ┌──────────────────────────────────────────────────────────────┐
+  │  edge_inference_ros: camera in, latency-stamped detections   │
+  │  out, and nothing acts on one that is older than speed allows│
+  └──────────────────────────────────────────────────────────────┘
+  folder     {out}"""
+
+
+def _check(params: Params) -> None:
+    """Find wrong names before a minute is spent on rendering."""
+    for node in ('camera_detector', 'watchdog'):
+        if find_spec(f'edge_inference_ros.nodes.{node}') is None:
+            raise ConfigError(f'this installation has no node {node}')
+    if find_spec('rclpy') is None:
+        raise ConfigError('needs ROS 2: source one, or run `make env` and use its Python')
+    registry.load('trackers', params.tracker)
+    locate('models', params.model)
+    _robot(params)
+
+
+def _robot(params: Params) -> Path:
+    name = params.robot
+    return locate('config/robots', name if name.endswith('.yaml') else f'{name}.yaml')
+
+
+def _setting(params: Params) -> Iterator[str]:
+    yield f'  detector   {params.model} on {params.backend}, tracker {params.tracker}'
+    yield f'  robot      {params.robot}, at most {params.speed:g} m/s: {_allowance(params)}'
+    cores = len(os.sched_getaffinity(0))
+    load = f'{params.load} processes burn CPU beside the nodes' if params.load else 'none added'
+    yield f'  machine    {cores} cores; load: {load}'
+
+
+def _allowance(params: Params) -> str:
+    """How old a prediction may be at the greatest speed of this drive."""
+    said = read_yaml(_robot(params), ConfigError).get('/**', {}).get('ros__parameters', {})
+    known = {name for name, *_ in specs(RobotProfile)}
+    robot = build(RobotProfile, {key: said[key] for key in said if key in known})
+    allowed = deadline(robot, params.speed, 0.0)
+    if not allowed.feasible:
+        return 'there it cannot stop within its sight, and every prediction is refused'
+    return f'there a prediction may be {allowed.limit_s * 1e3:.0f} ms old'
+
+
+def _folder(name: str) -> Path:
+    out = Path(name) if name else Path('demo_out') / time.strftime('%Y-%m-%d_%H-%M-%S')
+    for taken in ('recording', 'played.json'):
+        if (out / taken).exists():
+            raise ConfigError(f'{out} already holds a run; choose another --out')
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f'--out {out}: {error.strerror}') from error
+    return out.resolve()
+
+
+def _drive(params: Params, out: Path) -> Scene:
+    """The simulated drive, rendered once for each speed, length and version of the simulator."""
+    name = f'drive_{params.length_s:g}s_{params.speed:g}mps_{params.rate_hz:g}hz_{params.seed}'
+    bag = _cache(out) / f'{name}_{_fingerprint("sim")}'
+    title = f'{params.length_s:g} s through a street, {params.rate_hz:g} frames a second'
+    if not _whole(bag):
+        with Progress('  rendering') as progress:
+            registry.load('sim', 'bag').write_drive(
+                bag,
+                seconds=params.length_s,
+                seed=params.seed,
+                speed_mps=params.speed,
+                rate_hz=params.rate_hz,
+                progress=lambda done, total: progress(done / total, f'{done} of {total} frames'),
+            )
+    return Scene(bag, title)
+
+
+def _photos(params: Params, out: Path) -> Scene:
+    files = photos.find(Path(params.images))
+    bag = out / 'pictures'
+    shown = photos.write(files, bag, rate_hz=params.rate_hz, speed_mps=params.speed)
+    loops = max(1, round(params.length_s * params.rate_hz / shown.frames))
+    title = f'{len(shown.used)} pictures of {params.images}, {params.rate_hz:g} a second'
+    notes = tuple(f'skipped {reason}' for reason in shown.skipped)
+    return Scene(bag, title, loops, len(shown.used), notes)
+
+
+def _cache(out: Path) -> Path:
+    """Where rendered drives are kept; beside the results if the user's cache cannot be written."""
+    home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    folder = home / 'edge_inference_ros'
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    return out
+
+
+def _fingerprint(layer: str) -> str:
+    """Changes with the code of ``layer``, so that nobody drives through a stale rendering."""
+    sha = hashlib.sha256()
+    for file in sorted((Path(__file__).parents[1] / layer).glob('*.py')):
+        sha.update(file.read_bytes())
+    return sha.hexdigest()[:8]
+
+
+def _whole(bag: Path) -> bool:
+    """Whether a drive rendered earlier is there and in order; a damaged one is removed."""
+    if not bag.exists():
+        return False
+    try:
+        with open_bag(bag) as there:
+            there.need(CAMERA, ('sensor_msgs/msg/Image',))
+    except ConfigError:
+        shutil.rmtree(bag)
+        return False
+    return True
+
+
+def _play(params: Params, scene: Scene, out: Path) -> None:
+    """Start the graph, play the scene, end the graph."""
+    with Graph(environment(out / 'log'), out / 'log') as graph:
+        guard = ['--params-file', str(_robot(params))]
+        graph.start('watchdog', [*_node('watchdog', {}), *guard])
+        graph.start('camera_detector', _node('camera_detector', _detector(params), image=CAMERA))
+        record = ['--out', str(out / 'recording'), '--topics', *RECORDED]
+        graph.start('recorder', _tool('record', *record), tells=True)
+        _until_joined(graph)
+        for number in range(params.load):
+            graph.start(f'load_{number}', ['-c', _BURN])
+        player = graph.start(
+            'player',
+            _tool(
+                'play', '--bag', str(scene.bag), '--topics', CAMERA, ODOM,
+                '--wait-for', CAMERA, ODOM, '--wait-s', '30',
+                '--loops', str(scene.loops), '--log', str(out / 'played.json'),
+            ),
+            tells=True,
+            needed=False,
+        )  # fmt: skip
+        with Progress('  driving  ') as progress:
+            _follow(graph, player, progress)
+        time.sleep(_LAST_WORDS_S)  # the detector sums up once a second
+        graph.check()
+
+
+def _node(name: str, parameters: dict[str, str], **remapped: str) -> list[str]:
+    said = ['-m', f'edge_inference_ros.nodes.{name}', '--ros-args', '-p', 'autostart:=true']
+    for key, value in parameters.items():
+        said += ['-p', f'{key}:={value}']
+    for inner, outer in remapped.items():
+        said += ['-r', f'{inner}:={outer}']
+    return said
+
+
+def _detector(params: Params) -> dict[str, str]:
+    said = {'model': params.model, 'backend': params.backend, 'tracker': params.tracker,
+            'expected_rate_hz': str(float(params.rate_hz))}  # fmt: skip
+    return said | ({'precision': params.precision} if params.precision else {})
+
+
+def _tool(step: str, *arguments: str) -> list[str]:
+    return ['-m', 'edge_inference_ros.cli', 'replay', step, *arguments, '--json']
+
+
+def _until_joined(graph: Graph) -> None:
+    """Wait until the recorder hears the nodes, which then are configured and active."""
+    missing = set(ESSENTIAL)
+    end_s = time.monotonic() + _START_S
+    with Progress('  starting ') as progress:
+        while missing:
+            _refuse_refusals(graph)
+            if time.monotonic() > end_s:
+                raise ConfigError(
+                    f'nobody publishes {", ".join(sorted(missing))} after {_START_S:g} s;'
+                    f' the logs are in {graph.logs}'
+                )
+            if (heard := graph.hear(0.2)) and heard[1].get('event') == 'joined':
+                missing.discard(heard[1]['topic'])
+            progress(1 - len(missing) / len(ESSENTIAL), 'nodes configure and activate')
+
+
+def _refuse_refusals(graph: Graph) -> None:
+    """Do not wait for a node that has already said why it will not come."""
+    for child in graph.children:
+        for line in child.last_words(20).splitlines():
+            if 'ERROR' in line and ('cannot ' in line or 'failed to ' in line):
+                raise ConfigError(f'{child.name}: {line.rpartition("]: ")[2]}')
+
+
+def _follow(graph: Graph, player: Child, progress: Progress) -> None:
+    """Show how far the player is and what has been recorded, until the player ends."""
+    part, counts = 0.0, {'published': 0, 'detected': 0, 'forwarded': 0}
+    while player.process.poll() is None or not graph.events.empty():
+        if (heard := graph.hear(0.2)) is None:
+            continue
+        said = heard[1]
+        part = said.get('part', part)
+        counts['published'] = said.get('published', {}).get(CAMERA, counts['published'])
+        recorded = said.get('recorded', {})
+        counts['detected'] = recorded.get('/latency', counts['detected'])
+        counts['forwarded'] = recorded.get('/fresh/detections', counts['forwarded'])
+        progress(part, ', '.join(f'{count} {name}' for name, count in counts.items()))
+    if player.process.returncode:
+        raise ConfigError(f'the player failed: {player.last_words()}')
+
+
+class Progress:
+    """One line that redraws itself on a terminal; a line every ten per cent elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._tenth = -1
+        self._live = sys.stdout.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            say('')
+
+    def __call__(self, part: float, words: str) -> None:
+        """Show that ``part`` (0 to 1) is done."""
+        if self._live:
+            bar = ('━' * round(24 * part)).ljust(24, '╌')
+            sys.stdout.write(f'\r{self._title}  {bar} {part:4.0%}  {words}\x1b[K')
+            sys.stdout.flush()
+        elif int(part * 10) > self._tenth:
+            self._tenth = int(part * 10)
+            say(f'{self._title}  {part:4.0%}  {words}')
+
+
+def _where(answer: RunReport, out: Path) -> None:
+    overlays = [name for name in answer.written if 'overlays' in name]
+    say('')
+    for name, what in (
+        ('report.txt', 'this table'),
+        ('report.json', 'the same for machines'),
+        ('latency.png', 'every frame, stage by stage'),
+        ('overlays', f'{len(overlays)} pictures with what was found'),
+        ('recording', 'everything the nodes said, as a bag'),
+        ('log', 'the output of every process'),
+    ):
+        if (out / name).exists():
+            say(f'  {out / name}   {what}')
+
+
+def say(text: str) -> None:
+    """Print for whoever watches."""
+    sys.stdout.write(text + '\n')
+    sys.stdout.flush()

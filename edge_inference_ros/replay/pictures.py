@@ -1,0 +1,164 @@
+"""Pictures out of bags, and onto the disk with what was found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inference_ros.core import overlay, registry
+from edge_inference_ros.core.latency import monotonic_ns
+from edge_inference_ros.core.types import Image, Origin, RosNs
+from edge_inference_ros.errors import BadStamp, BagError
+from edge_inference_ros.replay import definitions, stamps
+from edge_inference_ros.replay.bags import Bag, Record
+from edge_inference_ros.replay.schedule import Schedule
+
+SENSORS = {'sensor_msgs/msg/Image': 'image', 'sensor_msgs/msg/CompressedImage': 'compressed'}
+DETECTIONS = 'vision_msgs/msg/Detection2DArray'
+_TO_BGR = {
+    'rgb': cv2.COLOR_RGB2BGR,
+    'rgba': cv2.COLOR_RGBA2BGR,
+    'bgra': cv2.COLOR_BGRA2BGR,
+    'mono': cv2.COLOR_GRAY2BGR,
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object: x1 y1 x2 y2 in pixels, its class, and what to write beside it."""
+
+    box_px: tuple[float, float, float, float]
+    class_name: str
+    label: str
+
+
+def picture_topic(bag: Bag, name: str = '') -> str:
+    """The topic with pictures called ``name``, or the only one.
+
+    Raises:
+        BagError: none, several, or one of another type.
+    """
+    if name:
+        return bag.need(name, tuple(SENSORS)).name
+    found = [t.name for t in bag.topics.values() if t.msgtype in SENSORS and t.count]
+    if len(found) != 1:
+        there = ', '.join(sorted(found)) or 'none'
+        raise BagError(f'{bag.path}: expected one topic with pictures, found {there}; name it')
+    return found[0]
+
+
+def see(record: Record) -> Image:
+    """The picture in ``record``, borrowed from its bytes.
+
+    Raises:
+        SampleError: it contradicts itself, or is not one we read.
+    """
+    origin = Origin('', RosNs(record.time_ns), monotonic_ns())
+    sensor = registry.load('sensors', SENSORS[record.msgtype])
+    image: Image = sensor.view_raw(record.data, origin)
+    return image
+
+
+def bgr(image: Image) -> NDArray[np.uint8]:
+    """A contiguous (H, W, 3) bgr copy to draw on."""
+    if image.order == 'bgr':
+        return np.array(image.pixels, order='C')
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image.pixels), _TO_BGR[image.order]))
+
+
+def read_detections(bag: Bag, topic: str) -> dict[int, list[Found]]:
+    """By stamp, what was found in each frame.
+
+    Raises:
+        BagError: no such topic, or it is not a Detection2DArray.
+    """
+    bag.need(topic, (DETECTIONS,))
+    found = {}
+    for record in bag.records((topic,)):
+        message = definitions.decode(record.msgtype, record.data)
+        try:
+            found[int(stamps.read(record.data))] = [_found(row) for row in message.detections]
+        except BadStamp as error:
+            raise BagError(f'{topic}: {error}') from error
+    return found
+
+
+def _found(row: Any) -> Found:
+    center, size = row.bbox.center.position, (row.bbox.size_x, row.bbox.size_y)
+    x1, y1 = center.x - size[0] / 2, center.y - size[1] / 2
+    best = max((r.hypothesis for r in row.results), key=lambda h: h.score, default=None)
+    name, score = (best.class_id, best.score) if best else ('?', 0.0)
+    track = f' #{row.id}' if row.id else ''
+    return Found((x1, y1, x1 + size[0], y1 + size[1]), name, f'{name} {score:.2f}{track}')
+
+
+def save_overlays(  # noqa: D417 - bag, topic and folder are what they are called
+    bag: Bag,
+    topic: str,
+    found: Mapping[int, list[Found]],
+    folder: Path,
+    *,
+    loops: Sequence[Schedule],
+    captions: Mapping[int, str],
+    most: int,
+    first: int = 0,
+) -> list[Path]:
+    """Draw ``most`` of the frames that have results, evenly spread, into ``folder``.
+
+    Args:
+        bag: holds the pictures as they were before playing.
+        found: objects by stamp, as played.
+        loops: how stamps in the bag became stamps as played; the first with results is used.
+        captions: a line for the picture with this stamp, as played.
+        first: look only at so many frames of the bag; 0 looks at all.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = islice(bag.records((topic,)), first or None)
+    seen = [ns for record in frames if (ns := _played_ns(record, loops, found)) is not None]
+    chosen = set(_spread(seen, most))
+    colours: dict[str, int] = {}
+    saved: list[Path] = []
+    for record in islice(bag.records((topic,)), first or None):
+        stamp_ns = _played_ns(record, loops, found)
+        if stamp_ns in chosen and stamp_ns is not None:
+            picture = _drawn(record, found[stamp_ns], captions.get(stamp_ns, ''), colours)
+            saved.append(folder / f'frame_{len(saved):03d}.jpg')
+            cv2.imwrite(str(saved[-1]), picture)
+    return saved
+
+
+def _played_ns(
+    record: Record, loops: Sequence[Schedule], found: Mapping[int, list[Found]]
+) -> int | None:
+    """The stamp under which this frame was played and has results."""
+    try:
+        stamp_ns = stamps.read(record.data)
+    except BadStamp:
+        return None
+    played = (int(loop.now_ns(stamp_ns)) for loop in loops)
+    return next((ns for ns in played if ns in found), None)
+
+
+def _drawn(
+    record: Record, items: Sequence[Found], caption: str, colours: dict[str, int]
+) -> NDArray[np.uint8]:
+    """The picture with its boxes; a class keeps the colour it has in ``colours``."""
+    picture = bgr(see(record))
+    for item in items:
+        colours.setdefault(item.class_name, len(colours))
+    rows = [(item.box_px, colours[item.class_name], item.label) for item in items]
+    overlay.draw(picture, rows, caption=caption)
+    return picture
+
+
+def _spread(stamps_ns: list[int], most: int) -> list[int]:
+    if len(stamps_ns) <= most:
+        return stamps_ns
+    return [stamps_ns[i] for i in np.linspace(0, len(stamps_ns) - 1, most).round().astype(int)]

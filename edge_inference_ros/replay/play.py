@@ -1,0 +1,252 @@
+"""Plays a bag into the live graph, on a steady schedule, with stamps that are true now."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_inference_ros.core.params import param
+from edge_inference_ros.core.types import RosNs
+from edge_inference_ros.errors import BadStamp, BagError, ConfigError
+from edge_inference_ros.replay import definitions, stamps
+from edge_inference_ros.replay._ros import message_class, offered_qos, open_node
+from edge_inference_ros.replay.bags import Bag, Record, open_bag
+from edge_inference_ros.replay.schedule import Schedule
+
+_CLOCK = '/clock'
+_TF = 'tf2_msgs/msg/TFMessage'
+_CLOCK_PERIOD_S = 0.01
+_LEAD_S = 0.3
+
+
+@dataclass(frozen=True)
+class Params:
+    """How to play."""
+
+    bag: str = param('', 'folder or file to play')
+    topics: tuple[str, ...] = param((), 'only these topics; empty means all')
+    rate: float = param(1.0, 'bag seconds per real second', low=0.01, high=100.0)
+    clock: bool = param(default=False, doc='keep the stamps, publish /clock (use_sim_time)')
+    seconds: float = param(0.0, 'stop after so many bag seconds; 0 plays all', low=0.0)
+    loops: int = param(1, 'how many times; 0 means until stopped', low=0)
+    wait_for: tuple[str, ...] = param((), 'start when each of these topics has a subscriber')
+    wait_s: float = param(10.0, 'give up waiting after so many seconds', low=0.0, high=600.0)
+    log: str = param('', 'write what was played, and when, to this JSON file')
+    json: bool = param(default=False, doc='print progress as JSON lines')
+
+
+@dataclass
+class Played:
+    """What went out.
+
+    Attributes:
+        schedules: one a loop.
+        types: message type of every topic.
+        stamps: per stamped topic, the header stamps published, in order.
+        late_ms: how long after its due time each message went out.
+    """
+
+    schedules: list[Schedule] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    types: dict[str, str] = field(default_factory=dict)
+    stamps: dict[str, list[int]] = field(default_factory=dict)
+    late_ms: list[float] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the log file, which ``report`` reads."""
+        return {
+            'loops': [
+                {'first_ns': s.first_ns, 'start_ns': s.start_ns, 'rate': s.rate}
+                for s in self.schedules
+            ],
+            'types': self.types,
+            'published': dict(self.counts),
+            'stamps_ns': self.stamps,
+            'latest_ms': max(self.late_ms, default=0.0),
+        }
+
+
+def run(params: Params) -> Played:
+    """Play ``params.bag`` until its end, or until interrupted.
+
+    Raises:
+        BagError: the bag cannot be read, lacks a topic, or holds types not installed here.
+    """
+    if not params.bag:
+        raise ConfigError('play needs --bag')
+    played = Played()
+    with open_bag(Path(params.bag)) as bag:
+        names = _chosen(bag, params)
+        with open_node('player') as node:
+            _Player(node, bag, names, params, played).play()
+    if params.log:
+        Path(params.log).write_text(json.dumps(played.as_dict()), encoding='utf-8')
+    return played
+
+
+def _chosen(bag: Bag, params: Params) -> list[str]:
+    if unknown := [name for name in params.topics if name not in bag.topics]:
+        there = ', '.join(sorted(bag.topics)) or 'none'
+        raise BagError(f'{params.bag}: no topic {unknown[0]!r}; there are {there}')
+    names = [name for name in params.topics or bag.topics if name != _CLOCK]
+    if not any(bag.topics[name].count for name in names):
+        raise BagError(f'{params.bag}: no messages to play')
+    return names
+
+
+class _Player:
+    """One bag, its publishers, and the wait between messages."""
+
+    def __init__(
+        self, node: Any, bag: Bag, names: list[str], params: Params, played: Played
+    ) -> None:
+        self._node = node
+        self._bag = bag
+        self._params = params
+        self._played = played
+        self._told_s = 0.0
+        topics = [bag.topics[name] for name in names]
+        played.types.update({t.name: t.msgtype for t in topics})
+        self._publishers = {
+            t.name: node.create_publisher(
+                message_class(t.msgtype), t.name, offered_qos(t.msgtype, t.qos)
+            )
+            for t in topics
+        }
+        self._stamped = {t.name for t in topics if definitions.is_stamped(t.msgtype)}
+        self._clock = None
+        if params.clock:
+            self._clock = node.create_publisher(
+                message_class('rosgraph_msgs/msg/Clock'), _CLOCK, offered_qos('', None)
+            )
+
+    def play(self) -> None:
+        """Wait for listeners, then play every loop."""
+        self._wait_for_listeners()
+        start_s = time.monotonic() + _LEAD_S
+        start_ns = self._node.get_clock().now().nanoseconds + int(_LEAD_S * 1e9)
+        loop = 0
+        while not self._params.loops or loop < self._params.loops:
+            whole_s = self._play_once(loop, start_s, start_ns)
+            start_s += whole_s
+            start_ns += int(whole_s * 1e9)
+            loop += 1
+        self._tell('end', 1.0)
+
+    def _play_once(self, loop: int, start_s: float, start_ns: int) -> float:
+        """One pass over the bag; returns how long after its start the next one begins."""
+        records = self._bag.records(self._publishers)
+        first = next(records)
+        live = Schedule(first.time_ns, start_ns, self._params.rate)
+        stamping = live
+        if self._params.clock:  # stamps stay: the identity, whatever the rate
+            stamping = Schedule(first.time_ns, first.time_ns)
+        self._played.schedules.append(stamping)
+        length_s = self._length_s(first.time_ns)
+        for record in self._due(first, records, live, start_s, length_s):
+            self._publish(record, stamping)
+            late_s = time.monotonic() - start_s - live.due_s(record.time_ns)
+            self._played.late_ms.append(1e3 * late_s)
+            part = min(live.due_s(record.time_ns) / length_s, 1.0) if length_s else 1.0
+            self._progress((loop + part) / max(self._params.loops, 1))
+        return length_s + self._period_s(length_s)
+
+    def _period_s(self, length_s: float) -> float:
+        """Between two messages of the busiest topic: the pause before the next pass."""
+        most = max(self._bag.topics[name].count for name in self._publishers)
+        return length_s / (most - 1) if most > 1 else 0.1
+
+    def _due(
+        self,
+        first: Record,
+        rest: Iterator[Record],
+        schedule: Schedule,
+        start_s: float,
+        whole_s: float,
+    ) -> Iterator[Record]:
+        """Each record when its time has come."""
+        yield from self._held(first, schedule, start_s)
+        for record in rest:
+            if self._params.seconds and schedule.due_s(record.time_ns) > whole_s:
+                return
+            yield from self._held(record, schedule, start_s)
+
+    def _held(self, record: Record, schedule: Schedule, start_s: float) -> Iterator[Record]:
+        due_s = start_s + schedule.due_s(record.time_ns)
+        while (left_s := due_s - time.monotonic()) > 0:
+            if self._clock is None:
+                time.sleep(left_s)
+            else:
+                elapsed_ns = int((time.monotonic() - start_s) * 1e9 * schedule.rate)
+                self._publish_clock(schedule.first_ns + max(elapsed_ns, 0))
+                time.sleep(min(left_s, _CLOCK_PERIOD_S))
+        if self._clock is not None:
+            self._publish_clock(record.time_ns)
+        yield record
+
+    def _length_s(self, first_ns: int) -> float:
+        """Real seconds one loop takes; what the progress is a part of."""
+        span_s = (self._bag.end_ns - first_ns) / 1e9
+        if self._params.seconds:
+            span_s = min(span_s, self._params.seconds)
+        return max(span_s, 0.0) / self._params.rate
+
+    def _publish(self, record: Record, schedule: Schedule) -> None:
+        data = record.data
+        if record.topic in self._stamped:
+            with suppress(BadStamp):  # what carries no stamp is played as it is
+                old_ns = stamps.read(data)
+                new_ns = schedule.now_ns(old_ns) if old_ns else RosNs(0)
+                if new_ns != old_ns:
+                    data = stamps.replace(data, new_ns)
+                self._played.stamps.setdefault(record.topic, []).append(new_ns)
+        elif record.msgtype == _TF and not self._params.clock:
+            data = _restamp_tf(data, schedule)
+        self._publishers[record.topic].publish(data)
+        self._played.counts[record.topic] += 1
+
+    def _publish_clock(self, bag_ns: int) -> None:
+        clock = message_class('rosgraph_msgs/msg/Clock')()
+        clock.clock.sec, clock.clock.nanosec = divmod(bag_ns, 1_000_000_000)
+        if self._clock is not None:
+            self._clock.publish(clock)
+
+    def _wait_for_listeners(self) -> None:
+        names = self._params.wait_for
+        if missing := [name for name in names if name not in self._publishers]:
+            raise BagError(f'wait_for names {missing[0]!r}, which is not played')
+        end_s = time.monotonic() + self._params.wait_s
+        while deaf := [n for n in names if not self._publishers[n].get_subscription_count()]:
+            if time.monotonic() > end_s:
+                raise BagError(
+                    f'nobody subscribed to {", ".join(deaf)} within {self._params.wait_s:g} s;'
+                    ' are the nodes active, and the topics remapped to these names?'
+                )
+            time.sleep(0.02)
+        self._tell('start', 0.0)
+
+    def _progress(self, part: float) -> None:
+        if time.monotonic() - self._told_s > 1.0:
+            self._tell('progress', min(part, 1.0))
+
+    def _tell(self, event: str, part: float) -> None:
+        self._told_s = time.monotonic()
+        if self._params.json:
+            said = {'event': event, 'part': round(part, 4), 'published': self._played.counts}
+            print(json.dumps(said), flush=True)  # noqa: T201 - this is the output
+
+
+def _restamp_tf(data: bytes, schedule: Schedule) -> bytes:
+    message = definitions.decode(_TF, data)
+    for transform in message.transforms:
+        stamp = transform.header.stamp
+        old_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        if old_ns:  # zero means "always", and stays
+            stamp.sec, stamp.nanosec = divmod(schedule.now_ns(old_ns), 1_000_000_000)
+    return definitions.encode(_TF, message)

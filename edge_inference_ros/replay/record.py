@@ -1,0 +1,140 @@
+"""Records topics as they are serialised, into an mcap bag any ROS 2 tool reads."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.errors import WriterError
+
+from edge_inference_ros.core.params import param
+from edge_inference_ros.errors import BagError, ConfigError
+from edge_inference_ros.replay import definitions
+from edge_inference_ros.replay._ros import matching_qos, message_class, open_node
+
+_LOOK_S = 0.2
+_DEPTH = 100
+
+
+@dataclass(frozen=True)
+class Params:
+    """What to record, and where to."""
+
+    out: str = param('', 'folder to create; it must not exist')
+    topics: tuple[str, ...] = param((), 'topics to wait for and record')
+    seconds: float = param(0.0, 'stop after so long; 0 means when interrupted', low=0.0)
+    json: bool = param(
+        default=False, doc='print a JSON line when a topic is joined, and the counts'
+    )
+
+
+@dataclass
+class Recorded:
+    """How many messages of each topic went into the bag."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def run(params: Params) -> Recorded:
+    """Record until interrupted or ``params.seconds`` have passed; the bag is closed properly.
+
+    Raises:
+        BagError: the folder exists or cannot be written, or a type is not installed here.
+    """
+    if not params.topics:
+        raise ConfigError('nothing to record: name the topics')
+    writer = open_writer(Path(params.out))
+    recorded = Recorded()
+    try:
+        with open_node('recorder') as node:
+            _Recorder(node, writer, params, recorded).spin()
+    finally:
+        writer.close()
+        if params.json:
+            _tell({'event': 'end', 'recorded': recorded.counts})
+    return recorded
+
+
+def open_writer(folder: Path) -> Writer:
+    """A new mcap bag.
+
+    Raises:
+        BagError: ``folder`` exists or cannot be made.
+    """
+    try:
+        writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
+        writer.open()
+    except (WriterError, OSError) as error:
+        raise BagError(f'{folder}: cannot be recorded into: {error}') from error
+    return writer
+
+
+class _Recorder:
+    """Subscribes to each topic once somebody publishes it, with what that somebody offers."""
+
+    def __init__(self, node: Any, writer: Writer, params: Params, recorded: Recorded) -> None:
+        self._node = node
+        self._writer = writer
+        self._params = params
+        self._recorded = recorded
+        self._missing = {node.resolve_topic_name(name): name for name in params.topics}
+
+    def spin(self) -> None:
+        import rclpy
+
+        end_s = time.monotonic() + (self._params.seconds or float('inf'))
+        looked_s = told_s = 0.0
+        while rclpy.ok() and (now_s := time.monotonic()) < end_s:
+            if self._missing and now_s - looked_s > _LOOK_S:
+                looked_s = now_s
+                self._join()
+            if self._params.json and now_s - told_s > 1.0:
+                told_s = now_s
+                _tell({'event': 'progress', 'recorded': self._recorded.counts})
+            rclpy.spin_once(self._node, timeout_sec=_LOOK_S)
+
+    def _join(self) -> None:
+        for topic in list(self._missing):
+            if publishers := self._node.get_publishers_info_by_topic(topic):
+                self._subscribe(topic, publishers)
+                del self._missing[topic]
+
+    def _subscribe(self, topic: str, publishers: list[Any]) -> None:
+        msgtype = publishers[0].topic_type
+        if msgtype not in definitions.typestore().fielddefs:
+            definitions.learn(msgtype, _share())
+        connection = self._writer.add_connection(topic, msgtype, typestore=definitions.typestore())
+
+        def write(data: bytes) -> None:
+            self._writer.write(connection, time.time_ns(), data)
+            self._recorded.counts[topic] += 1
+
+        self._node.create_subscription(
+            message_class(msgtype), topic, write, matching_qos(publishers, _DEPTH), raw=True
+        )
+        if self._params.json:
+            _tell({'event': 'joined', 'topic': self._params_name(topic)})
+
+    def _params_name(self, topic: str) -> str:
+        names = {self._node.resolve_topic_name(name): name for name in self._params.topics}
+        return names[topic]
+
+
+def _share() -> Path:
+    """Where the installed message packages keep their definitions."""
+    with suppress(ImportError, LookupError, OSError):
+        from ament_index_python.packages import get_package_share_directory
+
+        return Path(get_package_share_directory('std_msgs')).parent
+    return Path(sys.prefix) / 'share'
+
+
+def _tell(said: dict[str, Any]) -> None:
+    print(json.dumps(said), flush=True)  # noqa: T201 - this is the output

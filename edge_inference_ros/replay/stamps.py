@@ -1,0 +1,42 @@
+"""The header stamp inside serialised bytes: replaced where it stands.
+
+A message whose first field is a ``std_msgs/Header`` begins, after the four bytes that say how it
+is encoded, with the stamp: int32 seconds, uint32 nanoseconds. Nothing in front of it has a
+variable length, so eight bytes can be exchanged without decoding the rest.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from edge_inference_ros.core.cdr import STAMP_END, stamp_ns
+from edge_inference_ros.core.types import RosNs
+from edge_inference_ros.errors import BadStamp
+
+_AT = 4
+_SECOND_NS = 1_000_000_000
+_ORDERS = {b'\x00\x00': '>', b'\x00\x01': '<'}
+
+
+read = stamp_ns
+
+
+def replace(data: bytes, new_ns: RosNs) -> bytes:
+    """A copy of ``data`` stamped ``new_ns``; every other byte stays.
+
+    Raises:
+        BadStamp: ``data`` cannot hold a stamp, or ``new_ns`` does not fit 32 bits of seconds.
+    """
+    order = _order(data)
+    seconds, nanoseconds = divmod(new_ns, _SECOND_NS)
+    if not -(1 << 31) <= seconds < 1 << 31:
+        raise BadStamp(f'{seconds} s do not fit a header stamp')
+    return b''.join(
+        (data[:_AT], struct.pack(order + 'iI', seconds, nanoseconds), data[STAMP_END:])
+    )
+
+
+def _order(data: bytes) -> str:
+    if len(data) < STAMP_END or (order := _ORDERS.get(bytes(data[:2]))) is None:
+        raise BadStamp(f'{len(data)} bytes starting {bytes(data[:2]).hex()!r} carry no stamp')
+    return order

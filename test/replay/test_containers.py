@@ -1,0 +1,133 @@
+"""What is compressed is measured before it is expanded."""
+
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_inference_ros.errors import BagError
+from edge_inference_ros.replay.containers import Limits, check_mcap, inflate, inflate_file
+
+zstd = pytest.importorskip('backports.zstd', reason='rosbags brings it before Python 3.14')
+MAGIC = b'\x89MCAP0\r\n'
+
+
+def record(code, content):
+    return struct.pack('<BQ', code, len(content)) + content
+
+
+def chunk(packed, *, said, kind=b'zstd', length=None):
+    return record(
+        6,
+        struct.pack('<QQQI', 0, 0, said, 0)
+        + struct.pack('<I', len(kind))
+        + kind
+        + struct.pack('<Q', len(packed) if length is None else length)
+        + packed,
+    )
+
+
+def mcap(path, *records):
+    path.write_bytes(MAGIC + record(1, b'') + b''.join(records) + record(2, bytes(20)) + MAGIC)
+    return path
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=4))
+def test_frames_that_follow_one_another_are_expanded_in_order(pieces):
+    packed = b''.join(zstd.compress(piece) for piece in pieces)
+
+    assert inflate(packed, 'zstd', 4000) == b''.join(pieces)
+
+
+def test_the_limit_is_inclusive():
+    packed = zstd.compress(bytes(1000))
+
+    assert len(inflate(packed, 'zstd', 1000)) == 1000
+    with pytest.raises(BagError, match='more than the allowed 999'):
+        inflate(packed, 'zstd', 999)
+
+
+def test_a_bomb_is_stopped_long_before_its_end(tmp_path):
+    layers = zstd.compress(bytes(200 << 20))
+    assert len(layers) < 100_000
+    (tmp_path / 'bomb.db3.zstd').write_bytes(layers)
+
+    with pytest.raises(BagError, match='allowed 1000000'):
+        inflate_file(tmp_path / 'bomb.db3.zstd', tmp_path, Limits(total_bytes=1_000_000))
+
+    assert (tmp_path / 'bomb.db3').stat().st_size <= 1_000_000
+
+
+@pytest.mark.parametrize('kind', ['zstd', 'lz4'])
+def test_cut_and_damaged_blocks_are_refused(kind):
+    lz4 = pytest.importorskip('lz4.frame', reason='rosbags brings it')
+    packed = zstd.compress(bytes(range(256))) if kind == 'zstd' else lz4.compress(bytes(9999))
+
+    for bad in (packed[:-3], b'\xff' * 12, b''):
+        with pytest.raises(BagError, match=kind):
+            inflate(bad, kind, 100_000)
+
+
+def test_an_unknown_compression_is_named(tmp_path):
+    with pytest.raises(BagError, match="'rar'; we read zstd and lz4"):
+        check_mcap(mcap(tmp_path / 'a.mcap', chunk(b'x', said=1, kind=b'rar')), Limits())
+
+
+def test_a_whole_file_passes(tmp_path):
+    check_mcap(
+        mcap(tmp_path / 'a.mcap', chunk(zstd.compress(bytes(5000)), said=5000), record(0x0F, b'')),
+        Limits(message_bytes=5000),
+    )
+
+
+def test_a_chunk_that_lies_about_its_size_is_found_out(tmp_path):
+    bomb = mcap(tmp_path / 'a.mcap', chunk(zstd.compress(bytes(50 << 20)), said=1000))
+
+    with pytest.raises(BagError, match='allowed 1000'):
+        check_mcap(bomb, Limits())
+
+
+def test_a_chunk_that_claims_too_much_is_refused_unexpanded(tmp_path):
+    with pytest.raises(BagError, match='at most 4096'):
+        check_mcap(
+            mcap(tmp_path / 'a.mcap', chunk(b'', said=1 << 60)), Limits(message_bytes=4096)
+        )
+
+
+def test_many_allowed_chunks_may_not_add_up_to_too_much(tmp_path):
+    one = chunk(zstd.compress(bytes(1000)), said=1000)
+
+    with pytest.raises(BagError, match='more than 2500'):
+        check_mcap(mcap(tmp_path / 'a.mcap', one, one, one), Limits(total_bytes=2500))
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        (b'', 'not an mcap file'),
+        (b'PK\x03\x04 something else', 'not an mcap file'),
+        (MAGIC, 'truncated'),
+        (MAGIC + struct.pack('<BQ', 6, 1 << 40), 'claims 1099511627776 bytes'),
+        (MAGIC + record(6, bytes(40))[:-1], 'truncated'),
+    ],
+)
+def test_truncated_files_and_lying_lengths_are_named(tmp_path, content, words):
+    path = tmp_path / 'a.mcap'
+    path.write_bytes(content)
+
+    with pytest.raises(BagError, match=words):
+        check_mcap(path, Limits())
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_bag_error_or_pass(tmp_path_factory, noise):
+    path = tmp_path_factory.mktemp('fuzz') / 'a.mcap'
+    path.write_bytes(MAGIC + noise)
+
+    try:
+        check_mcap(path, Limits(message_bytes=1000, total_bytes=1000))
+    except BagError as error:
+        assert 'a.mcap' in str(error) or 'block' in str(error) or 'compress' in str(error)

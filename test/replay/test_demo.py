@@ -1,0 +1,128 @@
+"""The demo runs the real nodes end to end, and leaves nothing behind."""
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.models import scripted_model
+
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.replay import demo
+
+
+def segments():
+    return {p.name for p in Path('/dev/shm').glob('fastrtps_*')}  # noqa: S108
+
+
+def drive(tmp_path, monkeypatch, **changes):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    said = {
+        'model': str(scripted_model(tmp_path / 'model', durations_ms=[5])),
+        'backend': 'null',
+        'tracker': 'none',
+        'seconds': 2.0,
+        'pictures': 3,
+        'out': str(tmp_path / 'out'),
+    }
+    return demo.run(demo.Params(**{**said, **changes})), tmp_path / 'out'
+
+
+@pytest.mark.ros
+def test_a_short_drive_ends_in_a_report_that_adds_up(tmp_path, monkeypatch, capsys):
+    status, out = drive(tmp_path, monkeypatch)
+
+    said = json.loads((out / 'report.json').read_text())
+    assert status == 0
+    assert said['frames']['published'] == 20
+    assert said['frames']['adds_up']
+    assert said['guard']['judged'] > 0
+    assert (out / 'latency.png').exists()
+    assert len(list((out / 'overlays').iterdir())) == 3
+    text = capsys.readouterr().out
+    assert 'sensor to output' in text
+    assert str(out) in text
+
+
+@pytest.mark.ros
+def test_faster_than_it_can_stop_everything_at_speed_is_refused(tmp_path, monkeypatch):
+    picture = tmp_path / 'one.png'
+    cv2.imwrite(str(picture), np.full((64, 96, 3), 80, np.uint8))
+
+    _, out = drive(tmp_path, monkeypatch, images=str(picture), speed=8.0)
+
+    guard = json.loads((out / 'report.json').read_text())['guard']
+    assert guard['refused'].get('STALE_AGE', 0) > 0
+    assert guard['forwarded'] < guard['judged']
+
+
+@pytest.mark.ros
+def test_a_node_that_refuses_ends_the_demo_with_its_words(tmp_path, monkeypatch):
+    robot = tmp_path / 'robot.yaml'
+    robot.write_text('/**:\n  ros__parameters:\n    v_cap_mps: 1.5\n    b_mps2: 1.0\n')
+    model = scripted_model(tmp_path / 'model')
+    (model / 'script.json').write_text('{}')  # not the file the manifest was written for
+
+    with pytest.raises(ConfigError, match=r'camera_detector: .*SHA-256'):
+        drive(tmp_path, monkeypatch, model=str(model), robot=str(robot))
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        ({'model': 'no_such_model'}, 'no_such_model'),
+        ({'tracker': 'magic'}, 'magic'),
+        ({'robot': 'no_such_robot'}, 'no_such_robot'),
+    ],
+)
+def test_wrong_names_are_found_before_anything_is_rendered(tmp_path, monkeypatch, changes, words):
+    with pytest.raises(ConfigError, match=words):
+        drive(tmp_path, monkeypatch, **changes)
+
+    assert not (tmp_path / 'out').exists()
+    assert not (tmp_path / 'cache').exists()
+
+
+def test_a_folder_with_a_run_in_it_is_not_written_over(tmp_path):
+    (tmp_path / 'recording').mkdir()
+
+    with pytest.raises(ConfigError, match='already holds a run'):
+        demo._folder(str(tmp_path))
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+
+    assert demo._cache(tmp_path / 'out') == tmp_path / 'out'
+
+
+def test_a_damaged_rendering_is_made_again(tmp_path):
+    bag = tmp_path / 'drive'
+    bag.mkdir()
+    (bag / 'metadata.yaml').write_text('')
+
+    assert demo._whole(bag) is False
+    assert not bag.exists()
+
+
+def test_quick_is_never_longer_than_asked_for():
+    assert demo.Params(quick=True).length_s == 6.0
+    assert demo.Params(quick=True, seconds=3.0).length_s == 3.0
+
+
+def test_progress_without_a_terminal_is_a_line_every_tenth(capsys):
+    with demo.Progress('x') as progress:
+        for i in range(101):
+            progress(i / 100, 'words')
+
+    assert len(capsys.readouterr().out.splitlines()) == 11
+
+
+def test_the_fingerprint_follows_the_code(tmp_path, monkeypatch):
+    assert demo._fingerprint('sim') == demo._fingerprint('sim')
+    assert demo._fingerprint('sim') != demo._fingerprint('core')
+    assert os.sep not in demo._fingerprint('sim')

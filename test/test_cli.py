@@ -1,0 +1,193 @@
+"""One line of error, no traceback, and flags that are the parameters."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from support import bags
+from support.models import scripted_model
+
+from edge_inference_ros import cli
+from edge_inference_ros.core import registry
+from edge_inference_ros.core.params import param
+from edge_inference_ros.core.report import Report
+from edge_inference_ros.errors import ConfigError
+
+ALL = [
+    (group, step) for group in (*cli.STEPS, 'train', 'optimize') for step in cli.steps_of(group)
+]
+
+
+def said(capsys, *arguments):
+    status = cli.main(arguments)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.mark.parametrize(('group', 'step'), ALL, ids=' '.join)
+def test_every_step_has_help_and_a_sentence_about_itself(capsys, group, step):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([group, *filter(None, [step]), '--help'])
+
+    assert ended.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 5
+    assert len(cli._doc(cli.steps_of(group)[step])) > 10
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['replya'], "no group called 'replya'; did you mean replay?"),
+        (['replay', 'paly'], "no step of replay called 'paly'; did you mean play?"),
+        (['optimize', 'shrink'], "no step of optimize called 'shrink'"),
+        (['replay', 'play', '--bag', '/nowhere'], 'BagError: /nowhere: no such file or folder'),
+        (['replay', 'play', '--rate', '1000'], 'ParameterError: rate = 1000.0: above 100'),
+        (['replay', 'play', '--rate', 'nan'], 'rate = nan: expected a finite number'),
+        (['replay', 'play'], 'needs --bag'),
+        (['replay', 'record', '--out', '/x'], 'name the topics'),
+        (['models', 'check', '--model', '/nowhere/at_all'], '/nowhere/at_all'),
+        (['demo', '--images', '/nowhere/at_all'], '/nowhere/at_all'),
+    ],
+)
+def test_bad_input_is_one_line_and_status_two(capsys, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+
+    status, _, err = said(capsys, *arguments)
+
+    assert status == cli.BAD_INPUT
+    assert words in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize('arguments', [[], ['--help'], ['replay'], ['models', '--help']])
+def test_help_lists_what_there_is(capsys, arguments):
+    status, out, _ = said(capsys, *arguments)
+
+    assert status == (0 if '--help' in arguments else cli.BAD_INPUT)
+    assert 'list' in out or 'play' in out
+
+
+def test_overall_help_imports_no_heavy_library():
+    program = (
+        'import sys; from edge_inference_ros import cli; cli.main(["--help"]);'
+        'print([m for m in ("numpy", "cv2", "rosbags", "torch", "rclpy", "matplotlib")'
+        ' if m in sys.modules])'
+    )
+
+    out = subprocess.run(  # noqa: S603
+        [sys.executable, '-c', program], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert out.splitlines()[-1] == '[]'
+
+
+@dataclass(frozen=True)
+class Params:
+    """Every kind there is."""
+
+    bits: int = param(8, 'width', low=2, high=16)
+    ratio: float = param(0.5, 'a part', low=0.0, high=1.0)
+    kind: str = param('minmax', 'how', choices=('minmax', 'entropy'))
+    layers: tuple[str, ...] = param((), 'which')
+    sizes: tuple[float, ...] = param((1.0, 2.0), 'how large')
+    per_channel: bool = param(default=True, doc='one scale a channel')
+
+
+@pytest.fixture
+def squeeze(monkeypatch):
+    """An optimise step as somebody would drop it into the folder."""
+    calls = []
+    module = ModuleType('squeeze')
+    module.Params = Params
+
+    def run(model: Path, out: Path, params: Params) -> Report:
+        calls.append((model, out, params))
+        return Report('squeeze', str(model), str(out), facts={'kbytes': 3})
+
+    module.run = run
+    monkeypatch.setattr(registry, 'names', lambda kind: ['squeeze', 'train', 'train_camera'])
+    monkeypatch.setattr(registry, 'load', lambda kind, name: module)
+    return calls
+
+
+def test_an_optimise_step_is_found_by_its_file_and_gets_its_flags(capsys, squeeze):
+    status, out, _ = said(
+        capsys, 'optimize', 'squeeze', 'a.onnx', '--out', 'b.onnx', '--bits', '4',
+        '--kind', 'entropy', '--layers', 'x', 'y', '--sizes', '3', '--no-per-channel',
+    )  # fmt: skip
+
+    assert status == 0
+    ((model, target, params),) = squeeze
+    assert (model, target) == (Path('a.onnx'), Path('b.onnx'))
+    assert params == Params(4, 0.5, 'entropy', ('x', 'y'), (3.0,), per_channel=False)
+    assert 'squeeze: a.onnx -> b.onnx' in out
+
+
+def test_a_report_is_json_when_asked_for(capsys, squeeze):
+    _, out, _ = said(capsys, 'optimize', 'squeeze', 'a', '--out', 'b', '--json')
+
+    assert json.loads(out)['facts'] == {'kbytes': 3}
+
+
+def test_training_is_a_group_of_its_own(squeeze):
+    assert list(cli.steps_of('train')) == ['camera']
+    assert list(cli.steps_of('optimize')) == ['squeeze']
+
+
+def test_a_range_and_a_default_are_in_the_help(capsys, squeeze):
+    with pytest.raises(SystemExit):
+        cli.main(['optimize', 'squeeze', '--help'])
+
+    out = capsys.readouterr().out
+    assert 'width (2 … 16) [8]' in out
+    assert '{minmax,entropy}' in out
+
+
+def test_a_missing_library_is_named_not_traced(capsys, squeeze, monkeypatch):
+    def fail(kind, name):
+        raise ModuleNotFoundError("No module named 'torch'", name='torch')
+
+    monkeypatch.setattr(registry, 'load', fail)
+
+    status, _, err = said(capsys, 'optimize', 'squeeze', 'a', '--out', 'b')
+
+    assert status == cli.BAD_INPUT
+    assert 'needs torch' in err
+
+
+def test_a_drive_is_not_written_over_something(capsys, tmp_path):
+    status, _, err = said(capsys, 'sim', 'drive', '--out', str(tmp_path))
+
+    assert status == cli.BAD_INPUT
+    assert 'exists' in err
+
+
+def test_the_pipeline_runs_from_the_command_line(capsys, tmp_path):
+    bag = bags.pictures(tmp_path / 'bag', 6)
+    model = scripted_model(tmp_path / 'model')
+
+    status, out, _ = said(
+        capsys, 'replay', 'pipeline', '--bag', str(bag), '--model', str(model),
+        '--backend', 'null', '--tracker', 'none', '--json',
+    )  # fmt: skip
+
+    assert status == 0
+    assert json.loads(out)['frames']['adds_up'] is True
+
+
+def test_interruption_has_its_own_status(capsys, squeeze, monkeypatch):
+    def interrupted(kind, name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry, 'load', interrupted)
+
+    assert cli.main(['optimize', 'squeeze', 'a', '--out', 'b']) == cli.INTERRUPTED
+
+
+def test_our_own_errors_are_config_errors_where_a_name_is_wrong():
+    with pytest.raises(ConfigError):
+        cli._dispatch(['nothing'])
