@@ -44,13 +44,31 @@ def in_a_branch(graph):
     )
 
 
+def in_a_list_of_graphs(graph):
+    inner = onnx.helper.make_graph([], 'inner', [], [])
+    as_weight(inner)
+    node = onnx.helper.make_node('Custom', [], ['c'])
+    attribute = onnx.AttributeProto(name='many', type=onnx.AttributeProto.GRAPHS)
+    attribute.graphs.append(inner)
+    node.attribute.append(attribute)
+    graph.node.append(node)
+
+
 def as_sparse_weight(graph):
     indices = onnx.numpy_helper.from_array(np.arange(3), 'at')
     graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(outside(), indices, [9]))
 
 
 @pytest.mark.parametrize(
-    'hide', [as_weight, as_constant, as_list_of_tensors, in_a_branch, as_sparse_weight]
+    'hide',
+    [
+        as_weight,
+        as_constant,
+        as_list_of_tensors,
+        in_a_branch,
+        in_a_list_of_graphs,
+        as_sparse_weight,
+    ],
 )
 def test_data_in_other_files_is_found_wherever_it_hides(tmp_path, hide):
     model = onnx.load(nets.mean_colour(tmp_path / 'net.onnx'))

@@ -281,6 +281,16 @@ def test_yolox_sees_the_picture_in_the_top_left_corner():
     assert (fit.left_px, fit.top_px) == (0, 0)
 
 
+@pytest.mark.parametrize('name', ['detr', 'detr, softmax'])
+@pytest.mark.parametrize('odd', [np.inf, np.nan])
+def test_an_infinite_logit_is_no_certainty(name, odd):
+    head, outputs, image, fit = made(name, max_detections=1)
+    outputs['logits'][0, 5, 2] = odd
+    outputs['boxes'][0, 5] = (0.5, 0.5, 0.3, 0.3)
+
+    assert head.decode(outputs, image, fit).scores[0] < 1
+
+
 def test_efficient_nms_ignores_rows_beyond_its_count():
     head, outputs, image, fit = made('efficient_nms', score_threshold=0.0, max_detections=1000)
 
