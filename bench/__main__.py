@@ -7,6 +7,7 @@ import importlib
 import os
 import pkgutil
 import platform
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -56,17 +57,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def ran(benchmark: ModuleType, *, quick: bool) -> bool:
-    """Run one under its title; say so if it fails."""
+    """Run one in a process of its own, under its title; whether it came to its end."""
     title = (benchmark.__doc__ or '').splitlines()[0]
     print(f'\n== {benchmark.__name__}: {title}', flush=True)
     begin = time.monotonic()
-    try:
-        benchmark.main(['--quick'] if quick else [])
-    except Exception as error:  # noqa: BLE001 - reported, and the next one runs
-        print(f'{type(error).__name__}: {error}')
-        return False
-    print(f'-- {time.monotonic() - begin:.0f} s', flush=True)
-    return True
+    command = [sys.executable, '-m', benchmark.__name__, *(['--quick'] if quick else [])]
+    code = subprocess.run(command, check=False).returncode
+    print(f'-- {"failed, " if code else ""}{time.monotonic() - begin:.0f} s', flush=True)
+    return not code
 
 
 if __name__ == '__main__':

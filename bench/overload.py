@@ -84,6 +84,7 @@ class Watch:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--seconds', type=float, default=60.0)
+    parser.add_argument('--quick', action='store_true', help='10 s')
     parser.add_argument('--model', default='street_tiny')
     args = parser.parse_args(argv)
 
@@ -95,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
     rclpy.init()
     watch = Watch(args.model)
     try:
-        _measure(watch, args.seconds)
+        _measure(watch, 10.0 if args.quick else args.seconds)
     finally:
         watch.close()
         rclpy.try_shutdown()

@@ -25,7 +25,7 @@ TRANSPORT = 'EDGE_INFERENCE_TRANSPORT'
 """Environment: the name of a profile in ``config/transport``, or ``default`` for none of ours."""
 
 EXECUTOR = 'EDGE_INFERENCE_EXECUTOR'
-"""Environment: ``single`` for rclpy's ordinary executor."""
+"""Environment: ``single`` or ``events``, see ``executor``."""
 
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 """Fast DDS before 3.0 reads only the first; later ones either."""
@@ -133,12 +133,19 @@ def real_time(*, priority: int = 0, cpus: Sequence[int] = ()) -> list[str]:
     return refused
 
 
-def run(make_node: Callable[[], Any], *, args: Sequence[str] | None = None) -> int:
+def run(
+    make_node: Callable[[], Any], *, args: Sequence[str] | None = None, events: bool = False
+) -> int:
     """Spin what ``make_node`` makes until SIGINT or SIGTERM; then take it down.
 
     A lifecycle node with the parameter ``autostart`` set configures and activates by itself. When
     that fails the process goes on, unconfigured, so that whoever corrects the cause can configure
     it in place; the log says why and how.
+
+    Args:
+        make_node: called once rclpy is initialised.
+        args: the command line; the process's own unless said.
+        events: spin the events executor, see ``executor``.
 
     Returns:
         The exit status: 0 when asked to end, 1 when the node could not be made.
@@ -153,7 +160,7 @@ def run(make_node: Callable[[], Any], *, args: Sequence[str] | None = None) -> i
     try:
         prepare()
         rclpy.init(args=None if args is None else list(args))
-        return _live(make_node)
+        return _live(make_node, events=events)
     except ConfigError as error:
         get_logger('edge_inference_ros').fatal(f'cannot start: {error}')
         return 1
@@ -168,11 +175,11 @@ def run(make_node: Callable[[], Any], *, args: Sequence[str] | None = None) -> i
         rclpy.try_shutdown()
 
 
-def _live(make_node: Callable[[], Any]) -> int:
+def _live(make_node: Callable[[], Any], *, events: bool) -> int:
     import rclpy
 
     node = make_node()
-    spinner, turn_s = executor()
+    spinner, turn_s = executor(events=events)
     with _undone(node), spinner:
         spinner.add_node(node)
         autostart(node)
@@ -195,18 +202,22 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def executor() -> tuple[Any, float | None]:
-    """The executor our processes use, and the time limit of each of its turns.
+def executor(*, events: bool = False) -> tuple[Any, float | None]:
+    """An executor, and the time limit of each of its turns.
 
-    rclpy's events executor where it exists: it keeps no wait set to rebuild in Python and halves
-    the processor time of a small message (``python -m bench relay``). It is still called
-    experimental and dispatches nothing unless each turn has a time limit. The single-threaded
-    executor is for Humble, which has no other, and for ``EDGE_INFERENCE_EXECUTOR=single``; a limit
-    would cost that one a timer each turn. Never the multi-threaded one: it loses messages.
+    The single-threaded one, or, with ``events`` and where rclpy has it (not on Humble), the events
+    executor, which keeps no wait set to rebuild in Python and halves the processor time of a small
+    message (``python -m bench.relay``). It is called experimental for good reasons: it dispatches
+    nothing unless each turn has a time limit, knows no guard conditions, and ends the process with
+    a segmentation fault when a task of ``create_task`` raises. So it is for nodes that relay many
+    small messages and need neither. A limit would cost the single-threaded one a timer each turn.
+    Never the multi-threaded one: it loses messages.
+
+    ``EDGE_INFERENCE_EXECUTOR`` set to ``single`` or ``events`` overrules ``events``.
     """
     from rclpy.executors import SingleThreadedExecutor
 
-    if os.environ.get(EXECUTOR) != 'single':
+    if os.environ.get(EXECUTOR, 'events' if events else 'single') == 'events':
         with contextlib.suppress(ImportError):
             from rclpy.experimental.events_executor import EventsExecutor
 

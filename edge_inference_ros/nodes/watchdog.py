@@ -259,7 +259,7 @@ def _row(source: SourceStatus) -> tuple[int, str, str, str, dict[str, str]]:
 
 def main() -> int:
     """Run the node as a process."""
-    return process.run(Watchdog)
+    return process.run(Watchdog, events=True)
 
 
 if __name__ == '__main__':

@@ -148,9 +148,36 @@ def test_humble_has_no_events_executor_and_gets_the_single_threaded_one(ros_env,
 
     rclpy.init()
     try:
-        spinner, turn_s = process.executor()
+        spinner, turn_s = process.executor(events=True)
         assert type(spinner).__name__ == 'SingleThreadedExecutor'
         assert turn_s is None
+    finally:
+        rclpy.shutdown()
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ('asked', 'said', 'kind'),
+    [
+        (False, None, 'SingleThreadedExecutor'),
+        (True, None, 'EventsExecutor'),
+        (True, 'single', 'SingleThreadedExecutor'),
+        (False, 'events', 'EventsExecutor'),
+    ],
+)
+def test_the_node_chooses_the_executor_and_the_environment_overrules(
+    ros_env, monkeypatch, asked, said, kind
+):
+    monkeypatch.delenv(process.EXECUTOR, raising=False)
+    if said:
+        monkeypatch.setenv(process.EXECUTOR, said)
+    if kind == 'EventsExecutor':
+        pytest.importorskip('rclpy.experimental.events_executor')
+    import rclpy
+
+    rclpy.init()
+    try:
+        assert type(process.executor(events=asked)[0]).__name__ == kind
     finally:
         rclpy.shutdown()
 
