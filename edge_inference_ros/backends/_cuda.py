@@ -182,16 +182,18 @@ def entered(provider: str = 'auto') -> Iterator[Cuda]:
         BackendUnavailable: no driver, no device, or none of ``PROVIDERS`` is installed.
     """
     if not getattr(_here, 'users', 0):
-        _here.users, _here.cuda = 0, _open(provider)
-        _here.cuda.memory.push()
+        cuda = getattr(_here, 'cuda', None)
+        if cuda is None or provider not in ('auto', cuda.provider):
+            cuda = _open(provider)
+        cuda.memory.push()
+        _here.users, _here.cuda = 0, cuda
     _here.users += 1
     try:
         yield _here.cuda
     finally:
         _here.users -= 1
         if not _here.users:
-            cuda, _here.cuda = _here.cuda, None
-            cuda.memory.pop()
+            _here.cuda.memory.pop()
 
 
 def _open(provider: str) -> Cuda:
@@ -242,12 +244,14 @@ class PyCudaMemory:
         self._context: Any = None
 
     def push(self) -> None:
-        self._context = self._device.retain_primary_context()
-        self._context.push()
+        with self._translated('cuDevicePrimaryCtxRetain'):
+            # Kept until the thread ends: PyCUDA releases a primary context by making it current
+            # once more and never takes that back. TensorRT's runtime holds it all along anyway.
+            self._context = self._context or self._device.retain_primary_context()
+            self._context.push()
 
     def pop(self) -> None:
         self._context.pop()
-        self._context = None
 
     def gpu(self) -> Gpu:
         driver = self._driver.get_driver_version()

@@ -148,6 +148,17 @@ class Engine:
                 self._cuda.queue.synchronize(self._stream)
         self._keep.close()
 
+    def device_ms(self, start: int, end: int) -> float:
+        """Run piece by piece and say how long the device took between the two events."""
+        queue = self._cuda.queue
+        queue.record(start, self._stream)
+        accepted = self._enqueue()
+        queue.record(end, self._stream)
+        queue.synchronize(self._stream)
+        if not accepted:
+            self._refuse('execute_async_v3 refused')
+        return float(queue.elapsed_ms(start, end))
+
     def explain(self, *, runs: int) -> _trt_inspect.Explained:
         """What the engine consists of and where a run's time goes.
 
@@ -173,20 +184,14 @@ class Engine:
 
     def _trial_ms(self, trt: Any, specs: tuple[_trt_io.Spec, ...], kind: str) -> float:
         """Median time of a run with this kind of memory, which is freed again."""
-        queue, stream = self._cuda.queue, self._stream
+        queue = self._cuda.queue
         with ExitStack() as trial:
             self._bind(trt, _trt_io.allocate(self._cuda, specs, kind, trial), trial)
             marks = [queue.event(), queue.event()]
             for mark in marks:
                 trial.callback(queue.end_event, mark)
-            taken_ms = []
-            for _ in range(_WARM_UP_RUNS + _TRIAL_RUNS):
-                queue.record(marks[0], stream)
-                self._enqueue()
-                queue.record(marks[1], stream)
-                queue.synchronize(stream)
-                taken_ms.append(queue.elapsed_ms(*marks))
-            return float(median(taken_ms[_WARM_UP_RUNS:]))
+            taken_ms = [self.device_ms(*marks) for _ in range(_WARM_UP_RUNS + _TRIAL_RUNS)]
+            return median(taken_ms[_WARM_UP_RUNS:])
 
     def _bind(self, trt: Any, buffers: tuple[_trt_io.Buffer, ...], keep: ExitStack) -> None:
         """Tell TensorRT where its tensors lie."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -42,6 +43,7 @@ class Machine:
         put(sys.modules, 'cuda.bindings', SimpleNamespace(driver=there) if there else None)
         put(sys.modules, 'cuda', SimpleNamespace())
         self._monkeypatch.setattr(_cuda, 'load_library', lambda: LibCuda(self.device))
+        self._monkeypatch.setattr(_cuda, '_here', threading.local())
         return self
 
     def model(self, *, shape=None, promised=None, **change):

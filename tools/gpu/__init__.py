@@ -1,0 +1,1 @@
+"""What it takes to run the GPU tests and benchmarks on a machine that has one."""
