@@ -142,9 +142,7 @@ def in_graph(folder: Path) -> Path:
                 'input': {'tensor': 'images', 'shape': list(said.input.shape)},
                 'outputs': [{'tensor': 'output0', 'shape': list(said.outputs[0].shape)}],
                 'head': {'name': 'yolov8', 'score_threshold': 1.0},
-                'files': [
-                    {'path': 'net.onnx', 'sha256': manifests.digest(before / 'net.onnx')}
-                ],
+                'files': [{'path': 'net.onnx', 'sha256': manifests.digest(before / 'net.onnx')}],
             }
         )
     )

@@ -226,10 +226,10 @@ def _sentences(network: Network, layers: Sequence[Layer]) -> list[str]:
     chains = convolution_chains(network)
     nodes = sum(len(chain) for chain in chains)
     fused = fused_chains(chains, layers)
+    chained = f'{len(chains)} convolutions with bias and activation were {nodes} nodes'
     return [
         f'{len(network.nodes)} nodes became {len(layers)} layers.',
-        f'{len(chains)} convolutions with bias and activation were {nodes} nodes;'
-        f' {fused} of them run as one layer each.',
+        f'{chained}; {fused} of them run as one layer each.',
     ]
 
 

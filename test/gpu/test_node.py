@@ -68,7 +68,7 @@ def test_the_camera_node_finds_on_the_gpu_what_it_finds_on_the_cpu(
         node, camera, heard = started(ros, folder, backend)
         for n in range(times):
             camera.publish(picture(n + 1, pixels))
-            ros.until(lambda n=n: len(heard) > n, what='detections')
+            ros.until(lambda n=n, heard=heard: len(heard) > n, what='detections')
         assert heard[-1].header.stamp.sec == times
         found[backend] = boxes(heard[-1])
         node.trigger_deactivate()

@@ -32,7 +32,8 @@ WITH = {
 """Distribution → those it needs in turn; installed without asking an index."""
 MODULE = {
     'attrs': 'attr', 'fonttools': 'fontTools', 'pillow': 'PIL', 'python-dateutil': 'dateutil',
-    'protobuf': 'google.protobuf', 'MarkupSafe': 'markupsafe', 'cuda-pathfinder': 'cuda.pathfinder',
+    'protobuf': 'google.protobuf', 'MarkupSafe': 'markupsafe',
+    'cuda-pathfinder': 'cuda.pathfinder',
 }  # fmt: skip
 """Distribution → its module, where that is another word."""
 ONLY_BEFORE_3_11 = frozenset({'exceptiongroup', 'tomli'})
