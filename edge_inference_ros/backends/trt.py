@@ -40,9 +40,11 @@ _MESSAGES = 8
 
 
 def open(  # noqa: A001 - the seam's word
-    manifest: Manifest, path: Path, *, options: Options | None = None
+    manifest: Manifest, path: Path, *, options: Options | None = None, build_engine: str = ''
 ) -> Engine:
     """Load ``path``, an ONNX file or an engine, on the calling thread.
+
+    ``build_engine``, if not empty, replaces the one in ``options``.
 
     Raises:
         EngineMissing: no engine was built from the network; the message has the command.
@@ -51,6 +53,8 @@ def open(  # noqa: A001 - the seam's word
         BackendError: no driver, device or TensorRT; or they failed.
     """
     options = options or Options()
+    if build_engine:
+        options = dataclasses.replace(options, build_engine=build_engine)
     check(options)
     engine = Engine()
     try:

@@ -20,13 +20,7 @@ REPLACED = ('libcublas', 'libcudnn')
 
 def versioned_symbols(library: Path) -> dict[str, list[str]]:
     """What ``library`` wants from others: their version names → symbols."""
-    command = [
-        _tool('nm'),
-        '--dynamic',
-        '--undefined-only',
-        '--with-symbol-versions',
-        str(library),
-    ]
+    command = [_tool('nm'), '--dynamic', '--undefined-only', str(library)]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found: dict[str, list[str]] = defaultdict(list)
     for line in listing.splitlines():
