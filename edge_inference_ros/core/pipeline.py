@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -81,10 +81,11 @@ def open_pipeline(
     backend: str,
     precision: str = '',
     tracker: str = 'none',
+    settings: Mapping[str, Any] | None = None,
 ) -> Pipeline[Any, Any, Any]:
     """Assemble what ``manifest`` describes; ``keep`` closes the engine.
 
-    Call it on the thread that will run it.
+    Call it on the thread that will run it. ``settings`` go to the backend's ``open``.
 
     Raises:
         ConfigError: no such backend, head or tracker.
@@ -94,7 +95,7 @@ def open_pipeline(
     runtime: Backend = registry.load('backends', backend)
     file = manifest.file(backend, precision)
     verify(file)
-    engine = runtime.open(manifest, file.path)
+    engine = runtime.open(manifest, file.path, **(settings or {}))
     keep.callback(engine.close)
     _check(manifest, engine, file.path.name)
     head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from edge_inference_ros.core.manifest import HeadSpec, Manifest
 from edge_inference_ros.core.types import RosNs, Tensors, Tracked
@@ -40,8 +40,10 @@ class Engine(Protocol):
 class Backend(Protocol):
     """A module ``backends/<name>.py``."""
 
-    def open(self, manifest: Manifest, path: Path) -> Engine:
+    def open(self, manifest: Manifest, path: Path, **settings: Any) -> Engine:
         """Load ``path``, whose digest has been verified, on the calling thread.
+
+        ``settings`` are what only this backend understands; each has a default.
 
         Raises:
             ModelError: the file is not a network this runtime can load.

@@ -18,6 +18,11 @@ class CameraDetectorParams:
     precision: str = param(
         '', 'fp32, fp16, int8, …; empty takes the first file that suits the backend'
     )
+    build_engine: str = param(
+        'never',
+        'trt without an engine for this machine: refuse and name the command, or build (minutes)',
+        choices=('never', 'if_missing'),
+    )
     tracker: str = param('sort', 'gives objects an identity: none, sort, or a plug-in')
     transport: str = param(
         'raw', 'sensor_msgs/Image, or sensor_msgs/CompressedImage', choices=('raw', 'compressed')

@@ -137,6 +137,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
             backend=params.backend,
             precision=params.precision,
             tracker=params.tracker,
+            settings=_settings(params),
         )
         self._pipeline.head.spec = _head(self.manifest, params)
         self._engine = {
@@ -238,6 +239,11 @@ class Detector(EdgeNode[CameraDetectorParams]):
         message = f'{lost} lost, the last to {type(self._loss).__name__}: {self._loss}'
         self.get_logger().warning(message)
         return WARN, message
+
+
+def _settings(params: Any) -> dict[str, Any]:
+    """What only the backend that was chosen understands."""
+    return {'build_engine': params.build_engine} if params.backend == 'trt' else {}
 
 
 def _head(manifest: Manifest, params: CameraDetectorParams) -> HeadSpec:

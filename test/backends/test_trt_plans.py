@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from contextlib import ExitStack
 
 import pytest
 
-from edge_inference_ros.backends import _trt_build
+from edge_inference_ros.backends import _trt_build, trt
 from edge_inference_ros.core.manifest import ModelFile
+from edge_inference_ros.core.pipeline import open_pipeline
 from edge_inference_ros.errors import (
     DigestMismatch,
     EngineMissing,
@@ -96,6 +98,32 @@ def test_a_damaged_engine_is_rebuilt_only_if_it_was_told_to(machine):
     machine.open(manifest, path, build_engine='if_missing').close()
 
     assert b'damaged' not in machine.trt._loaded
+
+
+def test_the_node_says_whether_to_build(machine, monkeypatch):
+    manifest, path = machine.start().model()
+    monkeypatch.setenv('EDGE_INFERENCE_ENGINES', str(machine.cache))
+
+    trt.open(manifest, path, build_engine='if_missing').close()
+
+    assert len(machine.trt._builds) == 1
+    with pytest.raises(ParameterError, match='build_engine'):
+        trt.open(manifest, path, build_engine='always')
+
+
+def test_the_pipeline_hands_settings_to_the_backend(machine, monkeypatch):
+    manifest, _ = machine.start().model()
+    heard = {}
+
+    def hear(manifest, path, **settings):
+        heard.update(settings)
+        raise EngineMissing('heard')
+
+    monkeypatch.setattr(trt, 'open', hear)
+
+    with ExitStack() as keep, pytest.raises(EngineMissing, match='heard'):
+        open_pipeline(manifest, keep, backend='trt', settings={'build_engine': 'if_missing'})
+    assert heard == {'build_engine': 'if_missing'}
 
 
 # ---- an engine that the manifest names
