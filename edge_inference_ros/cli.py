@@ -94,7 +94,8 @@ def parser_of(title: str, step: Step) -> argparse.ArgumentParser:
     )
     for name in _paths(function):
         if name == 'out':
-            parser.add_argument('--out', type=Path, required=True, help='what to write')
+            optional = 'None' in str(inspect.signature(function).parameters['out'].annotation)
+            parser.add_argument('--out', type=Path, required=not optional, help='what to write')
         else:
             parser.add_argument(name, type=Path, help=f'path of the {name}')
     for name, default, kind, spec in specs(schema):

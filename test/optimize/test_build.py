@@ -109,3 +109,16 @@ def test_a_log_file_gets_one_line_a_phase(machine):
     build.run(path, machine.cache, EngineOptions(), stream=stream)
 
     assert stream.getvalue() == 'Building Engine\n'
+
+
+def test_the_command_that_open_prints_is_one_the_command_line_takes(machine, monkeypatch):
+    from edge_inference_ros import cli
+    from edge_inference_ros.errors import ModelError
+
+    manifest, path = machine.model()
+    with pytest.raises(ModelError) as failure:
+        machine.open(manifest, path)
+    printed = str(failure.value).rpartition('edge_inference ')[2].split()
+
+    assert cli.main(printed) == 0
+    machine.open(manifest, path).close()
