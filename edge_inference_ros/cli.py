@@ -147,7 +147,7 @@ def _show(result: Any, *, as_json: bool) -> int:
         _print(result.as_json() if as_json else result.as_table())
     elif isinstance(result, dict):
         _print(json.dumps(result, indent=2, default=str))
-    return 0
+    return 1 if getattr(result, 'refused', '') else 0
 
 
 def _load(step: Step) -> tuple[Callable[..., Any], type[Any]]:

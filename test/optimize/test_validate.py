@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from optimize.networks import detector, onnx
 
+from edge_inference_ros import cli
 from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core.types import Detections2D, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
@@ -120,6 +121,15 @@ def test_a_damaged_model_is_refused_and_the_reason_has_both_numbers(tmp_path):
 
     assert 'objects agree to 0.' in report.refused
     assert 'wanted 0.98' in report.refused
+
+
+def test_a_refusal_is_an_exit_code(tmp_path):
+    good = detector(tmp_path / 'good')
+    bad = damaged(detector(tmp_path / 'bad'), -1.0)
+    said = ['optimize', 'validate', str(good), '--other-backend', 'ort', '--count', '2']
+
+    assert cli.main(said) == 0
+    assert cli.main([*said, '--other', str(bad)]) == 1
 
 
 def test_a_slightly_changed_model_passes_unless_elements_are_judged(tmp_path):
