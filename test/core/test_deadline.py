@@ -18,8 +18,10 @@ from edge_inference_ros.core.deadline import (
     stopping_distance_m,
     stopping_s,
 )
-from edge_inference_ros.core.params import build
+from edge_inference_ros.core.params import build, table
 from edge_inference_ros.core.robot import FORWARD, REVERSE, SIDE, RobotProfile
+from edge_inference_ros.core.speed_limit import LimitRules
+from edge_inference_ros.core.standing import Rules
 from edge_inference_ros.errors import ParameterError
 
 INF = math.inf
@@ -341,3 +343,9 @@ def test_the_shipped_files_describe_the_robots_of_the_specification(file, name):
     said = yaml.safe_load(text)['/**']['ros__parameters']
 
     assert build(RobotProfile, said) == ROBOTS[name]
+
+
+def test_the_documentation_lists_every_figure_as_declared():
+    text = (ROOT / 'docs' / 'safety.md').read_text()
+
+    assert all(table(schema) in text for schema in (RobotProfile, Rules, LimitRules))

@@ -28,7 +28,7 @@ def a_robot(draw):
     return dataclasses.replace(
         draw.choice((AMR, OUTDOOR, HUMANOID)),
         v_other_mps=draw.choice((0.0, 0.0, 0.4, 1.6)),
-        range_m=draw.choice((1.5, 2.5, 4.0, 8.0)),
+        range_m=draw.choice((1.5, 2.6, 4.0, 8.0)),
         range_reverse_m=draw.choice((0.0, 2.0)),
         range_side_m=draw.choice((0.0, 2.0)),
         a_acc_mps2=draw.choice((0.0, 0.5, 1.0)),
@@ -164,7 +164,7 @@ def judge_twice(seeds, *, messages):
 def test_twenty_thousand_random_messages_are_judged_like_the_slow_judge_does():
     said, in_band = judge_twice(range(20), messages=1000)
 
-    assert in_band < 40
+    assert in_band < 10
     assert set(said) == {v.value for v in Verdict} - {'NONEWDATA'}
     assert min(said[v] for v in ('OK', 'NO_ODOM', 'STALE_AGE', 'STALE_MOVED')) > 100
 
@@ -173,5 +173,5 @@ def test_twenty_thousand_random_messages_are_judged_like_the_slow_judge_does():
 def test_a_million_random_messages_are_judged_like_the_slow_judge_does():
     said, in_band = judge_twice(range(1000, 1500), messages=2000)
 
-    assert in_band < 2000
+    assert in_band < 500
     assert sum(said.values()) + in_band == 1_000_000

@@ -97,16 +97,11 @@ class SlowJudge:
         stop_m += v * v / (2 * b) + v_o * v / b + one.margin_m
         reserve_m = range_m - stop_m
         at_once_m = reserve_m + (v + v_o) * age_s
-        near = min(
-            abs(off_m - one.d_max_m),
-            abs(reserve_m),
-            abs(age_s - one.deadline_cap_s),
-            abs(at_once_m),
-        )
-        if off_m > one.d_max_m or reserve_m < 0 or age_s > one.deadline_cap_s or at_once_m <= 0:
-            return 'STALE_AGE', near
+        worst = max(off_m - one.d_max_m, -reserve_m, age_s - one.deadline_cap_s, -at_once_m)
+        if worst > 0 or at_once_m <= 0:
+            return 'STALE_AGE', worst
         moved_m = self.moved_m(stamp_s, now_s, sound=sound) + v_o * age_s
-        near = min(near, abs(moved_m - one.d_max_m))
+        near = min(-worst, abs(moved_m - one.d_max_m))
         if moved_m > one.d_max_m:
             return 'STALE_MOVED', near
         return ('OK' if sound else 'NO_ODOM'), near

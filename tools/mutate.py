@@ -1,0 +1,322 @@
+"""Breaks the code on purpose, one small change at a time, and asks whether a test notices.
+
+``python -m tools.mutate`` works through ``TARGETS``; ``python -m tools.mutate deadline`` through
+one of them. Each mutant runs in a process of its own, its source put in the place of the module's,
+with the tests that are to catch it. A mutant that survives is printed unless ``tools/mutants.txt``
+says, on a line ``module.function | before -> after | why``, that it means the same.
+
+A process is started only by ``survivors``, at most ``--jobs`` at a time, each with a limit on its
+processor time, and never by a test run itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import importlib
+import importlib.abc
+import importlib.util
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+CORE = 'edge_inference_ros.core'
+JUSTIFIED = Path(__file__).with_name('mutants.txt')
+FRESHNESS = ['test_freshness.py', 'test_freshness_random.py', 'test_freshness_replay.py']
+TARGETS = {
+    'deadline': ['test_deadline.py', 'test_deadline_properties.py'],
+    'odometry': ['test_odometry.py', 'test_freshness_random.py'],
+    'freshness': FRESHNESS,
+    'standing': ['test_freshness.py'],
+    'timeline': ['test_freshness.py'],
+    'speed_limit': ['test_speed_limit.py'],
+    'robot': ['test_deadline.py', 'test_deadline_properties.py'],
+}
+SECONDS = 60
+
+_OPPOSITE: dict[type[ast.AST], type[Any]] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn,
+    ast.NotIn: ast.In, ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.And: ast.Or,
+    ast.Or: ast.And, ast.LShift: ast.RShift, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr,
+}  # fmt: skip
+_NAMES = {'min': 'max', 'max': 'min'}
+_SKIPPED_CALLS = {'param', 'NewType'}
+_SKIPPED_FIELDS = {'annotation', 'returns', 'decorator_list', 'bases', 'type_params'}
+
+Way = tuple[tuple[str, int | None], ...]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change to one module, and the whole changed source."""
+
+    module: str
+    where: str
+    line: int
+    change: str
+    source: str
+
+    @property
+    def key(self) -> str:
+        """How ``mutants.txt`` names it."""
+        return f'{self.module}.{self.where} | {self.change}'
+
+
+def mutants(module: str) -> Iterator[Mutant]:
+    """Every mutant of one module of the core."""
+    source = _source(module)
+    for where, way in _places(ast.parse(source)):
+        for variant in range(3):
+            tree = ast.parse(source)
+            parent, field, index = _follow(tree, way)
+            old = getattr(parent, field) if index is None else getattr(parent, field)[index]
+            before, new = _text(old), _changed(copy.deepcopy(old), variant)
+            if new is None:
+                break
+            _put(parent, field, index, ast.copy_location(new, old))
+            changed = ast.unparse(ast.fix_missing_locations(tree))
+            yield Mutant(module, where, old.lineno, f'{before} -> {_text(new)}', changed)
+
+
+def _source(module: str) -> str:
+    return (ROOT / 'edge_inference_ros' / 'core' / f'{module}.py').read_text()
+
+
+def _places(tree: ast.AST) -> Iterator[tuple[str, Way]]:
+    """Where something can be changed: the enclosing function, and the way down to it."""
+    todo: list[tuple[ast.AST, str, Way]] = [(tree, '', ())]
+    while todo:
+        node, where, way = todo.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            where = f'{where}.{node.name}'.strip('.')
+        for step, child in _children(node):
+            if where and _changed(copy.deepcopy(child), 0) is not None:
+                yield where, (*way, step)
+            todo.append((child, where, (*way, step)))
+
+
+def _children(node: ast.AST) -> Iterator[tuple[tuple[str, int | None], ast.AST]]:
+    for field, value in ast.iter_fields(node):
+        if field in _SKIPPED_FIELDS:
+            continue
+        listed = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+        for index, child in listed:
+            if isinstance(child, ast.AST) and not _is_left_alone(child):
+                yield (field, index), child
+
+
+def _is_left_alone(node: ast.AST) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(node, ast.Raise) or (
+        isinstance(called, ast.Name) and called.id in _SKIPPED_CALLS
+    )
+
+
+def _follow(tree: ast.AST, way: Way) -> tuple[Any, str, int | None]:
+    node: Any = tree
+    for field, index in way[:-1]:
+        node = getattr(node, field) if index is None else getattr(node, field)[index]
+    return node, *way[-1]
+
+
+def _put(parent: Any, field: str, index: int | None, node: ast.AST) -> None:
+    if index is None:
+        setattr(parent, field, node)
+    else:
+        getattr(parent, field)[index] = node
+
+
+def _changed(node: Any, variant: int) -> Any:
+    """The node, changed in the way number ``variant``; None when there is no such way."""
+    for kind, change in _CHANGES:
+        if isinstance(node, kind):
+            return change(node, variant)
+    return None
+
+
+def _swap(node: Any, variant: int) -> Any:
+    operators = node.ops if isinstance(node, ast.Compare) else [node.op]
+    if variant >= len(operators) or type(operators[variant]) not in _OPPOSITE:
+        return None
+    operators[variant] = _OPPOSITE[type(operators[variant])]()
+    if not isinstance(node, ast.Compare):
+        node.op = operators[0]
+    return node
+
+
+def _without(node: ast.UnaryOp, variant: int) -> Any:
+    return node.operand if variant == 0 and isinstance(node.op, (ast.Not, ast.USub)) else None
+
+
+def _other_number(node: ast.Constant, variant: int) -> Any:
+    if variant or not isinstance(node.value, (bool, int, float)):
+        return None
+    return ast.Constant(not node.value if isinstance(node.value, bool) else node.value + 1)
+
+
+def _other_name(node: ast.Call, variant: int) -> Any:
+    if variant or not isinstance(node.func, ast.Name) or node.func.id not in _NAMES:
+        return None
+    node.func.id = _NAMES[node.func.id]
+    return node
+
+
+def _one_way(node: Any, variant: int) -> Any:
+    if variant > 1:
+        return None
+    node.test = ast.Constant(bool(variant))
+    return node
+
+
+def _nothing(node: Any, variant: int) -> Any:
+    if variant or (isinstance(node, ast.Expr) and not isinstance(node.value, ast.Call)):
+        return None
+    return ast.Pass()
+
+
+_CHANGES: list[tuple[Any, Any]] = [
+    ((ast.Compare, ast.BinOp, ast.BoolOp), _swap),
+    (ast.UnaryOp, _without),
+    (ast.Constant, _other_number),
+    (ast.Call, _other_name),
+    ((ast.If, ast.IfExp), _one_way),
+    ((ast.AugAssign, ast.Expr), _nothing),
+]
+
+
+def _text(node: ast.AST) -> str:
+    text = ast.unparse(node).split('\n')[0].replace(' | ', ' or_bits ')
+    return text if len(text) <= 90 else f'{text[:87]}...'
+
+
+class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads the changed source where the module would have been."""
+
+    def __init__(self, module: str, source: str) -> None:
+        self._name, self._source = f'{CORE}.{module}', source
+
+    def find_spec(self, fullname: str, *_: Any) -> Any:
+        if fullname != self._name:
+            return None
+        return importlib.util.spec_from_loader(fullname, self)
+
+    def exec_module(self, module: Any) -> None:
+        exec(compile(self._source, f'<mutant of {self._name}>', 'exec'), module.__dict__)  # noqa: S102
+
+
+class _Quickly:
+    """Tells hypothesis to draw the same few examples every time, and not to shrink."""
+
+    def pytest_configure(self) -> None:
+        hypothesis = importlib.import_module('hypothesis')
+        hypothesis.settings.register_profile(
+            'mutants',
+            database=None,
+            derandomize=True,
+            deadline=None,
+            max_examples=40,
+            phases=[hypothesis.Phase.generate],
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        hypothesis.settings.load_profile('mutants')
+
+
+def try_one(module: str, path: str) -> int:
+    """Run the tests of ``module`` with the source in ``path``; pytest's exit code."""
+    pytest = importlib.import_module('pytest')
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    sys.meta_path.insert(0, _Instead(module, Path(path).read_text()))
+    tests = [str(ROOT / 'test' / 'core' / name) for name in TARGETS[module]]
+    options = ['-x', '-q', '-m', 'not faults', '-p', 'no:cacheprovider', *tests]
+    return int(pytest.main(options, plugins=[_Quickly()]))
+
+
+def survivors(every: list[Mutant], *, jobs: int) -> list[Mutant]:
+    """The mutants on which every test passes; one that hangs is caught too."""
+    todo, alive = every[::-1], []
+    running: list[tuple[subprocess.Popen[bytes], Mutant, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        while todo or running:
+            while todo and len(running) < jobs:
+                mutant = todo.pop()
+                path = Path(folder) / f'{len(todo)}.py'
+                path.write_text(mutant.source)
+                running.append((_start(mutant.module, path), mutant, time.monotonic()))
+            time.sleep(0.02)
+            for entry in list(running):
+                process, mutant, since_s = entry
+                if process.poll() is None and time.monotonic() - since_s > 4 * SECONDS:
+                    process.kill()
+                    process.wait()
+                if process.poll() is not None:
+                    running.remove(entry)
+                    alive += [mutant] if process.returncode == 0 else []
+    return alive
+
+
+def _start(module: str, path: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, '-B', '-m', 'tools.mutate', '--try-one', module, str(path)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def justified() -> dict[str, str]:
+    """Why some mutants mean the same as the code, by key."""
+    if not JUSTIFIED.exists():
+        return {}
+    rows = [line.rsplit(' | ', 1) for line in JUSTIFIED.read_text().splitlines() if ' | ' in line]
+    return dict(rows)
+
+
+def main() -> int:
+    """Try every mutant; 1 if one survives without a reason."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('modules', nargs='*', help=f'of {", ".join(TARGETS)}; default: all')
+    parser.add_argument('--jobs', type=int, default=2)
+    parser.add_argument('--try-one', nargs=2, metavar=('MODULE', 'PATH'), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.try_one:
+        return try_one(*options.try_one)
+    os.nice(10)
+    results = [_report(module, jobs=options.jobs) for module in options.modules or TARGETS]
+    return int(not all(results))
+
+
+def _report(module: str, *, jobs: int) -> bool:
+    """Try one module; whether every survivor has a reason. Unchanged, it must pass its tests."""
+    if not survivors([Mutant(module, '', 0, 'nothing', _source(module))], jobs=1):
+        _say(f'{module}: its tests fail as it is')
+        return False
+    reasons, every = justified(), list(mutants(module))
+    alive = survivors(every, jobs=jobs)
+    strange = [mutant for mutant in alive if mutant.key not in reasons]
+    _say(
+        f'{module}: {len(every)} mutants, {len(every) - len(alive)} killed,'
+        f' {len(alive) - len(strange)} equivalent, {len(strange)} unexplained'
+    )
+    for mutant in strange:
+        _say(f'  line {mutant.line}: {mutant.key}')
+    return not strange
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f'{line}\n')
+    sys.stdout.flush()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
