@@ -79,23 +79,20 @@ def test_a_burst_of_losses_is_stale_when_it_outlasts_the_deadline(burst):
 
 
 @pytest.mark.fault('M3')
-@pytest.mark.parametrize('v', [0.0, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize('v', [0.0, 0.5, 1.0, 1.3])
 @pytest.mark.parametrize('course', ['constant', 'ramp', 'jitter'])
 def test_the_verdict_flips_one_nanosecond_after_the_deadline(figure, v, course):
     rng = random.Random(3)
     stand = Stand(v=v)
     stand.pass_(S)
     limit_ns = deadline_ns(v)
-    budget_ns = int(AMR.d_max_m / v * S) if v else limit_ns
     for k in range(figure.tries(20, 400)):
-        stand.pass_(TICK_NS)
         off_ns = {'constant': 0, 'ramp': k, 'jitter': rng.randrange(10**6)}[course]
-        judged = stand.say(age_ns=limit_ns + 1 + off_ns)
-        assert judged.verdict is Verdict.STALE_AGE
         stand.pass_(TICK_NS)
-        age_ns = min(limit_ns, budget_ns) - off_ns
-        assert stand.say(age_ns=age_ns).age_ns == age_ns
-    assert not [s for s in stand.forwarded if s <= 0]
+        late = stand.say(age_ns=limit_ns + 1 + off_ns)
+        stand.pass_(TICK_NS)
+        just = stand.say(age_ns=limit_ns - off_ns)
+        assert (late.verdict, just.verdict) == (Verdict.STALE_AGE, Verdict.OK)
 
 
 @pytest.mark.fault('M4', 'M5', 'M7', 'M9')

@@ -55,7 +55,7 @@ MUTANTS = (
            'return Deadline(max(robot.deadline_floor_s, shortest),'),
     Mutant('automatic liveliness', 'nodes/qos.py',
            'LivelinessPolicy.MANUAL_BY_TOPIC', 'LivelinessPolicy.AUTOMATIC',
-           ('test/nodes/test_qos.py',)),
+           ('test/faults/test_liveliness_faults.py::test_the_watchdog_itself_must_assert_that_it_lives',)),
     Mutant('depth 10', 'nodes/qos.py', 'depth=1,', 'depth=10,', ('test/nodes/test_qos.py',)),
     Mutant('a limit of 0.0', 'core/speed_limit.py',
            'if not v_mps >= robot.v_floor_mps:\n        return None',
