@@ -15,7 +15,7 @@ export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 CHECKED = edge_inference_ros tools $(patsubst %/,%,$(wildcard bench/))
 
 .DEFAULT_GOAL := help
-.PHONY: help env test check demo bench bench-models faults train-env colcon gpu-test gpu-bench clean distclean
+.PHONY: help env test check demo bench bench-models faults faults-report mutants train-env colcon gpu-test gpu-bench clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,9 +43,16 @@ bench: env  ## measure what our part of the way costs, beside the common recipe
 bench-models: env  ## measure the shipped models: accuracy and time
 	$(PY) -m bench.models $(ARGS)
 
-faults: env  ## the long fault-injection tests
+faults: env  ## break things on purpose and report what came of it
 	@$(PY) -m tools.devenv.shm
-	$(PY) -m pytest -m faults $(ARGS)
+	$(PY) -m tools.faults $(ARGS)
+
+faults-report: env  ## the same, written to docs/faults.md
+	@$(PY) -m tools.devenv.shm
+	$(PY) -m tools.faults --write docs/faults.md $(ARGS)
+
+mutants: env  ## break our own code and check that tests notice
+	$(PY) -m tools.faults.mutants $(ARGS)
 
 train-env: env  ## add what trains and compresses models (large)
 	@$(PYTHON) -m tools.devenv --venv $(VENV) --with train

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,20 +10,24 @@ from typing import Any
 
 import cv2
 import numpy as np
+from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMsg
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from edge_inference_ros.core import overlay, registry
+from edge_inference_ros.core.image_health import MOVING_MPS, ImageHealth
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.pipeline import Prediction
 from edge_inference_ros.core.types import Detections2D, Image, Origin, Tracked
+from edge_inference_ros.errors import BadStamp
 from edge_inference_ros.nodes import process, qos
 from edge_inference_ros.nodes._wire import Detections2DWriter
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 from edge_inference_ros.nodes.detector import Detector
 from edge_inference_ros.nodes.messages import bgr_image, header_msg, label_info
+from edge_inference_ros.nodes.odometry import read_odometry
 
 _INPUTS = {'raw': ('image', ImageMsg), 'compressed': ('compressed', CompressedImage)}
 _TO_BGR = {
@@ -34,7 +39,10 @@ _TO_BGR = {
 
 
 class CameraDetector(Detector):
-    """Subscribes to ``image``, publishes ``detections``, ``latency`` and ``label_info``."""
+    """Subscribes to ``image``, publishes ``detections``, ``latency`` and ``label_info``.
+
+    Where there is ``odom`` it also notices pictures that stand still while the robot moves.
+    """
 
     output_type = Detection2DArray
 
@@ -49,10 +57,25 @@ class CameraDetector(Detector):
         keep.callback(self.destroy_publisher, self._overlay)
         self._labels = self.create_publisher(LabelInfo, 'label_info', qos.latched())
         keep.callback(self.destroy_publisher, self._labels)
+        self._health, self._moving = ImageHealth(), False
         super().configure(keep)
         self._labels.publish(
             label_info(self.manifest.classes, self._pipeline.head.spec.score_threshold)
         )
+
+    def activate(self, keep: ExitStack) -> None:
+        """Listen to the camera and to how the robot moves."""
+        super().activate(keep)
+        odometer = qos.subscribe(
+            self,
+            Odometry,
+            'odom',
+            self._moved,
+            qos=qos.sensor(),
+            raw=True,
+            on_mismatch=self._mismatched,
+        )
+        keep.callback(self.destroy_subscription, odometer)
 
     def input(self) -> tuple[type[Any], str]:
         """``image``, in the form the parameter ``transport`` says."""
@@ -62,6 +85,23 @@ class CameraDetector(Detector):
         """See an Image or CompressedImage message as a picture."""
         image: Image = self._sensor.view(msg, origin)
         return image
+
+    def look(self, sample: Image) -> None:
+        """Notice a camera that is covered, broken or stuck."""
+        self._health.look(sample.pixels, moving=self._moving)
+
+    def condition(self) -> tuple[int, str]:
+        """What is wrong with the pictures: nothing found in such a one is no clear road."""
+        health = self._health
+        words = f'IMAGE_HEALTH {health.fault.value}' if health.fault else ''
+        return int(health.level), words
+
+    def _moved(self, data: bytes) -> None:
+        try:
+            _, (vx, vy, *_) = read_odometry(data)
+        except BadStamp:  # bytes that are no odometry say nothing of motion
+            return
+        self._moving = math.hypot(vx, vy) > MOVING_MPS
 
     def writer(self, manifest: Manifest) -> Callable[[Tracked[Detections2D]], bytes]:
         """vision_msgs/Detection2DArray, straight to its serialised form."""

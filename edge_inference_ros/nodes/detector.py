@@ -71,6 +71,13 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def show(self, sample: Any, prediction: Prediction[Any]) -> None:
         """Draw for people, after everything urgent has been sent."""
 
+    def look(self, sample: Any) -> None:
+        """Look whether the sensor works at all, after everything urgent has been sent."""
+
+    def condition(self) -> tuple[int, str]:
+        """Diagnostic level and words for the sensor's own condition."""
+        return OK, ''
+
     def configure(self, keep: ExitStack) -> None:
         """Create the publishers and load the model, on the lane's thread."""
         params = self.parameters.read()
@@ -182,13 +189,15 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._detections.publish(self._write(prediction.tracked))
         prediction.watch.lap('publish')
         self._tell(prediction)
+        self.look(sample)
         self.show(sample, prediction)
 
     def _tell(self, prediction: Prediction[Any]) -> None:
         """Publish and remember where the time went."""
         origin, timing = prediction.origin, prediction.timing
         values = latency_values(origin, timing, self._job.tally) | self._engine
-        row = (OK, self.get_fully_qualified_name(), '', origin.frame_id, values)
+        level, words = self.condition()
+        row = (level, self.get_fully_qualified_name(), words, origin.frame_id, values)
         self._latency.publish(diagnostics(origin.stamp_ns, origin.frame_id, [row]))
         total_ns = origin.transport_ns + timing.total_ns
         whole = (('sensor_to_output', total_ns), ('transport', origin.transport_ns))
@@ -235,7 +244,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
             return ERROR, f'{type(self.broken).__name__}: {self.broken}'
         tally, before = self._job.tally, self._reported
         if not (lost := tally.rejected + tally.failed - before.rejected - before.failed):
-            return OK, ''
+            return self.condition()
         message = f'{lost} lost, the last to {type(self._loss).__name__}: {self._loss}'
         self.get_logger().warning(message)
         return WARN, message

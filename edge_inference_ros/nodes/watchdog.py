@@ -35,6 +35,7 @@ from edge_inference_ros.nodes import process, qos
 from edge_inference_ros.nodes._wire import diagnostics
 from edge_inference_ros.nodes.base import EdgeNode
 from edge_inference_ros.nodes.messages import ERROR
+from edge_inference_ros.nodes.odometry import read_odometry
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 
 _COMMANDS = {'Twist': Twist, 'TwistStamped': TwistStamped}
@@ -222,15 +223,6 @@ def message_type(name: str) -> Any:
         return getattr(import_module(f'{package}.msg'), kind)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f'types: {name!r} is not an installed message type: {error}') from error
-
-
-def read_odometry(data: bytes) -> tuple[RosNs, tuple[float, ...]]:
-    """Stamp and twist (vx vy vz wx wy wz, base frame) of a serialised nav_msgs/Odometry."""
-    reader = Reader(data, BadStamp)
-    stamp_ns, _ = reader.header()
-    reader.text('child_frame_id')
-    reader.doubles(7 + 36, 'pose')
-    return stamp_ns, reader.doubles(6, 'twist')
 
 
 def _summary(status: Status) -> tuple[int, str, str, str, dict[str, str]]:

@@ -385,3 +385,43 @@ def test_compressed_pictures_are_seen_too(ros, model):
     ros.until(lambda: rig.detections, what='detections')
 
     assert stamp_ns(rig.detections[0]) == 9 * 10**9
+
+
+def drive(ros, rig, v_mps):
+    from nav_msgs.msg import Odometry
+
+    odometer = ros.publisher(Odometry, 'odom', readers=1)
+    msg = Odometry()
+    msg.twist.twist.linear.x = v_mps
+    odometer.publish(b'\0\1\0\0 no odometry')
+    odometer.publish(msg)
+    ros.until(lambda: rig.node._moving is (v_mps > 0.1), what='odometry')
+
+
+def textured():
+    rows, columns = np.mgrid[:HEIGHT_PX, :WIDTH_PX]
+    grey = (127 + 60 * np.sin(rows / 9) * np.cos(columns / 7)).astype(np.uint8)
+    return array.array('B', np.repeat(grey, 3).tobytes())
+
+
+@pytest.mark.parametrize(
+    ('v_mps', 'data', 'words'),
+    [
+        (1.0, textured(), 'IMAGE_HEALTH FROZEN'),
+        (0.0, textured(), ''),
+        (0.0, array.array('B', bytes(3 * WIDTH_PX * HEIGHT_PX)), 'IMAGE_HEALTH BLACK'),
+    ],
+)
+def test_pictures_that_can_show_nothing_are_warned_of(ros, model, v_mps, data, words):
+    rig = Rig(ros, model, diagnostics_period_s=0.1).start()
+    drive(ros, rig, v_mps)
+
+    for n in range(1, 9):
+        rig.exchange(n * 10**9, data=data)
+    rig.exchange(9 * 10**9, data=data)
+
+    assert rig.latency[-1].status[0].message == words
+    assert rig.latency[-1].status[0].level == (b'\x01' if words else b'\x00')
+    before = len(rig.diagnostics)
+    ros.until(lambda: len(rig.diagnostics) > before + 1, what='a report')
+    assert rig.diagnostics[-1].status[0].message == words

@@ -1,0 +1,20 @@
+"""The middleware's threads live on while ours hangs; the heartbeat must not."""
+
+import pytest
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.mark.fault('K2', 'K3')
+def test_the_watchdog_itself_must_assert_that_it_lives(ros):
+    from rclpy.lifecycle import TransitionCallbackReturn
+    from rclpy.qos import LivelinessPolicy
+
+    from edge_inference_ros.nodes.watchdog import Watchdog
+
+    node = ros.add(Watchdog(context=ros.context))
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    (offer,) = node.get_publishers_info_by_topic('freshness')
+
+    assert offer.qos_profile.liveliness == LivelinessPolicy.MANUAL_BY_TOPIC
+    assert 0 < offer.qos_profile.liveliness_lease_duration.nanoseconds <= 150_000_000

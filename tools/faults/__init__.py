@@ -1,0 +1,1 @@
+"""Breaks things on purpose, and reports what came of it."""
