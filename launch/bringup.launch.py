@@ -1,10 +1,11 @@
 """Starts perception and the watchdog that guards it, for one camera."""
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
 
 LAUNCH = PathJoinSubstitution([FindPackageShare('edge_inference_ros'), 'launch'])
 
@@ -35,11 +36,13 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=value, description=words)
         for name, (value, words) in ARGUMENTS.items()
     ]
-    return LaunchDescription([
-        *arguments,
-        _include('perception', DETECTOR, 'detector_params_file'),
-        _include('watchdog', WATCHDOG, 'watchdog_params_file'),
-    ])
+    return LaunchDescription(
+        [
+            *arguments,
+            _include('perception', DETECTOR, 'detector_params_file'),
+            _include('watchdog', WATCHDOG, 'watchdog_params_file'),
+        ]
+    )
 
 
 def _include(name: str, handed_on: tuple[str, ...], params_file: str) -> IncludeLaunchDescription:

@@ -12,6 +12,7 @@ from edge_inference_ros.core.share import share
 from edge_inference_ros.errors import BagError, ConfigError
 
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+_DEEPEST = 100
 SENSOR_TYPES = (
     'sensor_msgs/msg/Image',
     'sensor_msgs/msg/CompressedImage',
@@ -81,6 +82,7 @@ def offered_qos(msgtype: str, recorded: Any) -> Any:
         ReliabilityPolicy.BEST_EFFORT if msgtype in SENSOR_TYPES else ReliabilityPolicy.RELIABLE
     )
     if recorded is not None:
+        qos.depth = min(max(recorded.depth, qos.depth), _DEEPEST)
         if recorded.reliability.name in ('RELIABLE', 'BEST_EFFORT'):
             qos.reliability = ReliabilityPolicy[recorded.reliability.name]
         if recorded.durability.name in ('VOLATILE', 'TRANSIENT_LOCAL'):

@@ -22,7 +22,7 @@ from edge_inference_ros.replay.schedule import Schedule
 _CLOCK = '/clock'
 _TF = 'tf2_msgs/msg/TFMessage'
 _CLOCK_PERIOD_S = 0.01
-_LEAD_S = 0.3
+_LEAD_S = 0.5  # the readers must know us, too, before the first message
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import numpy as np
 
 from edge_inference_ros.replay.figures import CORRECTED, STAGES, WHOLE, Observed, corrected_ms
 
-
 COLOURS = {
     'transport': '#4c78a8',
     'wait': '#f2b880',
@@ -50,7 +49,9 @@ def _over_time(seen: Observed, axes: Any) -> None:
     if seen.verdicts:
         let_through = {stamp for stamp, _ in seen.forwarded_ns}
         refused = np.array([o.stamp_ns not in let_through for o in seen.outputs])
-        axes.plot(at_s[refused], totals[refused], 'x', color='crimson', label='refused by the watchdog')
+        axes.plot(
+            at_s[refused], totals[refused], 'x', color='crimson', label='refused by the watchdog'
+        )
     if seen.ages:
         since_s = np.array([(at_ns - first_ns) / 1e9 for at_ns, _, _ in seen.ages])
         deadline = np.array([deadline_ms for _, _, deadline_ms in seen.ages])

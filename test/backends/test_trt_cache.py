@@ -140,7 +140,7 @@ def test_of_256_flipped_bits_none_reaches_tensorrt(machine):
     manifest, path = machine.start().model()
     machine.build(path)
     file = engine_file(EngineCache(machine.cache))
-    whole, draw = file.read_bytes(), random.Random(5)  # noqa: S311 - a seed, not a secret
+    whole, draw = file.read_bytes(), random.Random(5)
 
     for _ in range(256):
         damaged = bytearray(whole)

@@ -39,7 +39,7 @@ class Drive:
     """A random drive that tells the guard and the slow judge the same things."""
 
     def __init__(self, seed):
-        self.draw = random.Random(seed)  # noqa: S311
+        self.draw = random.Random(seed)
         self.robot = a_robot(self.draw)
         names = [Source(f'source {k}') for k in range(SOURCES)]
         self.guard = Guard(self.robot, names, sim_time=self.draw.random() < 0.3)

@@ -30,7 +30,7 @@ def clean_drive(one, *, seconds, seed):
     Odometry at 50 Hz a few ms late, predictions at 30 Hz aged 60 to 110 ms, the robot speeding up,
     braking and turning gently up to its cap, the wall clock slewed by 500 ppm.
     """
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     guard = Guard(one, [Source('camera')])
     v, w, goal_v, goal_w, refused, stale = 0.0, 0.0, 0.0, 0.0, 0, 0
     events = [(S, 'odometry', S), (S, 'message', S), (S, 'tick', S)]
@@ -70,7 +70,7 @@ def test_a_clean_day_has_no_false_alarm(hour):
 
 @pytest.mark.parametrize('seed', range(200))
 def test_silence_is_declared_a_tick_after_the_deadline_and_never_before_it(seed):
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     one = draw.choice((AMR, OUTDOOR, HUMANOID))
     v, w = draw.uniform(0.0, one.v_cap_mps), draw.choice((0.0, 0.1, 0.3))
     guard = Guard(one, [Source('camera')])

@@ -317,7 +317,7 @@ def test_a_change_of_limits_does_not_rewrite_history():
 
 def truth(seed, *, one, seconds):
     """A random motion within the robot's limits: speed and rate every millisecond."""
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     v, w, goal_v, goal_w = draw.uniform(0, one.v_cap_mps), 0.0, 0.0, 0.0
     for k in range(int(seconds * 1000)):
         if k % 50 == 0:
@@ -330,7 +330,7 @@ def truth(seed, *, one, seconds):
 @settings(deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([10, 25, 50, 100]), st.booleans())
 def test_the_odometer_never_reads_less_than_the_robot_moved(seed, hz, faulty):
-    draw, seconds = random.Random(seed), 1.2  # noqa: S311
+    draw, seconds = random.Random(seed), 1.2
     one = robot('amr', alpha_acc_radps2=2.0)
     motion = list(truth(seed, one=one, seconds=seconds))
     odometry, held = Odometry(one, skew_ns=5 * MS), []

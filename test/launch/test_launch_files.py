@@ -45,7 +45,9 @@ def calls(path, name):
     """The keyword arguments of every call of ``name`` that are constants."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == name:
-            yield {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
+            yield {
+                k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)
+            }
 
 
 def test_there_is_a_launch_file_for_each_purpose():
@@ -166,9 +168,10 @@ def test_the_launch_library_takes_the_description(path):
 @pytest.mark.skipif(not HAS_LAUNCH, reason='the launch library is not installed here')
 @pytest.mark.parametrize('path', LAUNCH[1:], ids=lambda p: p.name)
 def test_the_launch_library_makes_the_node_from_the_defaults(path):
-    from launch import LaunchContext
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
     from launch_ros.actions import LifecycleNode
+
+    from launch import LaunchContext
 
     context = LaunchContext()
     entities = load(path).generate_launch_description().entities

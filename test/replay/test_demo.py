@@ -62,7 +62,7 @@ def test_faster_than_it_can_stop_everything_at_speed_is_refused(tmp_path, monkey
 def test_a_node_that_refuses_ends_the_demo_with_its_words(tmp_path, monkeypatch):
     robot = tmp_path / 'robot.yaml'
     robot.write_text('/**:\n  ros__parameters:\n    v_cap_mps: 1.5\n    b_mps2: 1.0\n')
-    model = scripted_model(tmp_path / 'model')
+    model = scripted_model(tmp_path / 'altered')
     (model / 'script.json').write_text('{}')  # not the file the manifest was written for
 
     with pytest.raises(ConfigError, match=r'camera_detector: .*SHA-256'):

@@ -88,7 +88,13 @@ def test_the_whole_comes_first_and_unknown_stages_last():
     [
         ({'received': 10, 'superseded': 2, 'rejected': 1, 'failed': 1, 'done': 6}, 12, True, 2, 0),
         ({'received': 10, 'superseded': 2, 'rejected': 1, 'failed': 0, 'done': 6}, 12, True, 2, 1),
-        ({'received': 10, 'superseded': 2, 'rejected': 0, 'failed': 0, 'done': 6}, 12, False, 2, 2),
+        (
+            {'received': 10, 'superseded': 2, 'rejected': 0, 'failed': 0, 'done': 6},
+            12,
+            False,
+            2,
+            2,
+        ),
         ({'received': 10, 'superseded': 5, 'done': 6}, 12, False, 2, -1),
         ({'received': 13, 'done': 13}, 12, False, -1, 0),
     ],

@@ -50,12 +50,17 @@ def test_a_child_is_ended_when_the_block_ends(tmp_path, env):
 
 @pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
 def test_a_child_is_ended_when_the_block_fails(tmp_path, env, error):
-    with pytest.raises(error), Graph(env, tmp_path / 'log') as running:
-        child = running.start('sleeper', ['-c', SLEEPER], tells=True)
-        wait_for_event(running)
-        raise error
+    def fails():
+        with Graph(env, tmp_path / 'log') as running:
+            children.append(running.start('sleeper', ['-c', SLEEPER], tells=True))
+            wait_for_event(running)
+            raise error
 
-    assert not alive(child.process.pid)
+    children = []
+    with pytest.raises(error):
+        fails()
+
+    assert not alive(children[0].process.pid)
 
 
 def test_a_child_that_ignores_being_asked_is_killed(tmp_path, env, monkeypatch):

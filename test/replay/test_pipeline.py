@@ -117,7 +117,9 @@ def test_a_bag_through_a_scripted_network_gives_the_whole_table(tmp_path):
 def test_a_frame_that_lies_is_rejected_and_the_rest_go_on(tmp_path):
     model = scripted_model(tmp_path / 'model')
     good = [('/image', bags.IMAGE, i, bags.image(i * 10**8)) for i in range(1, 6)]
-    lying = bags.make(bags.IMAGE, bags.header(3 * 10**8), 4000, 6000, 'bgr8', 0, 18, np.zeros(0, np.uint8))
+    lying = bags.make(
+        bags.IMAGE, bags.header(3 * 10**8), 4000, 6000, 'bgr8', 0, 18, np.zeros(0, np.uint8)
+    )
     good[2] = (*good[2][:3], bags.definitions.encode(bags.IMAGE, lying))
     bag = bags.write(tmp_path / 'bag', good)
 

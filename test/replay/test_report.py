@@ -32,7 +32,9 @@ def run_of(tmp_path, count=70, *, refused=(), superseded=()):
                   'rejected': 0, 'failed': 0, 'backend': 'null'}  # fmt: skip
         out_ns = ns + 40_000_000
         box = bags.detections(ns, [(1.0, 1.0, 4.0, 3.0, 'person', 0.9)])
-        rows.append(('/latency', bags.DIAGNOSTICS, out_ns, bags.diagnostics(ns, {'d': laps | counts})))
+        rows.append(
+            ('/latency', bags.DIAGNOSTICS, out_ns, bags.diagnostics(ns, {'d': laps | counts}))
+        )
         rows.append(('/detections', bags.DETECTIONS, out_ns, box))
         if i not in refused:
             rows.append(('/fresh/detections', bags.DETECTIONS, out_ns + 1, box))

@@ -16,7 +16,9 @@ NANOSECONDS = st.integers(0, 10**9 - 1)
 
 @settings(deadline=None)
 @given(SECONDS, NANOSECONDS, st.booleans(), st.binary(max_size=40))
-def test_a_replaced_stamp_reads_back_and_every_other_byte_stays(seconds, nanoseconds, little, rest):
+def test_a_replaced_stamp_reads_back_and_every_other_byte_stays(
+    seconds, nanoseconds, little, rest
+):
     head = b'\x00' + bytes([little]) + b'\x12\x34'
     data = head + struct.pack(('<' if little else '>') + 'iI', 5, 6) + rest
     stamp_ns = seconds * 10**9 + nanoseconds

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 
 from edge_inference_ros.replay import definitions
 
 IMAGE = 'sensor_msgs/msg/Image'
 DIAGNOSTICS = 'diagnostic_msgs/msg/DiagnosticArray'
 DETECTIONS = 'vision_msgs/msg/Detection2DArray'
+RELIABLE = Qos(
+    QosHistory.KEEP_LAST,
+    10,
+    QosReliability.RELIABLE,
+    QosDurability.VOLATILE,
+    QosTime(0, 0),
+    QosTime(0, 0),
+    QosLiveliness.AUTOMATIC,
+    QosTime(0, 0),
+    avoid_ros_namespace_conventions=False,
+)
 SECOND_NS = 1_000_000_000
 FIRST_NS = 1_700_000_000 * SECOND_NS
 
@@ -65,12 +84,13 @@ def detections(stamp_ns, boxes):
     return definitions.encode(DETECTIONS, make(DETECTIONS, header(stamp_ns), rows))
 
 
-def write(folder, messages, *, storage='mcap', compression=None):
+def write(folder, messages, *, storage='mcap', compression=None, reliable=False):  # noqa: D417
     """Write ``(topic, msgtype, time_ns, bytes)`` rows as a bag at ``folder``.
 
     Args:
         messages: a topic without messages is written by a row whose bytes are None.
         compression: None, 'file', 'message' or 'storage'.
+        reliable: say that the topics were published reliably.
     """
     from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
@@ -82,7 +102,10 @@ def write(folder, messages, *, storage='mcap', compression=None):
         for topic, msgtype, time_ns, data in messages:
             if topic not in connections:
                 connections[topic] = writer.add_connection(
-                    topic, msgtype, typestore=definitions.typestore()
+                    topic,
+                    msgtype,
+                    typestore=definitions.typestore(),
+                    offered_qos_profiles=[RELIABLE] if reliable else [],
                 )
             if data is not None:
                 writer.write(connections[topic], time_ns, data)
