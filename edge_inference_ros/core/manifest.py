@@ -26,7 +26,11 @@ A model is a folder with a ``manifest.yaml``::
       options: {}                     # and what only this head understands goes here
     files:                            # first one that suits the backend and precision wins
       - {path: model.onnx, precision: fp32, sha256: …}
-      - {path: model_int8.onnx, precision: int8, sha256: …, backends: [ort]}
+      - path: model_int8.onnx
+        precision: int8
+        sha256: …
+        backends: [ort]
+        provenance: {}                # free: what it was made from, how, and how good it is
     accuracy: {}                      # free: measured figures, for people
 """
 
@@ -121,12 +125,21 @@ class HeadSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One artefact of the model; ``backends`` empty means any that reads its suffix."""
+    """One artefact of the model.
+
+    Attributes:
+        path: absolute, inside the model folder.
+        sha256: of its bytes.
+        precision: of its weights and arithmetic.
+        backends: which may run it; empty means any that reads its suffix.
+        provenance: what it was made from and how, for people and for later steps.
+    """
 
     path: Path
     sha256: str
     precision: str = 'fp32'
     backends: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,15 @@ def test_a_good_manifest_is_read(tmp_path):
     assert manifest.files[0].path == tmp_path / 'a.onnx'
 
 
+def test_a_file_may_say_what_it_was_made_from(tmp_path):
+    said = changed(['files', 1, 'provenance'], {'from': 'a.onnx', 'after': {'ap50': 0.9}})
+
+    first, second = manifests.load(written(tmp_path, said)).files
+
+    assert first.provenance == {}
+    assert second.provenance['after'] == {'ap50': 0.9}
+
+
 def test_the_file_is_chosen_by_backend_and_precision(tmp_path):
     manifest = manifests.load(written(tmp_path, GOOD))
 

@@ -1,0 +1,164 @@
+"""Model folders as the steps see them: which network to start from, where to put what was made."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge_inference_ros.core.manifest import (
+    FILE_NAME,
+    Manifest,
+    digest,
+    load,
+    read_yaml,
+    verify,
+)
+from edge_inference_ros.errors import ConfigError, EngineMissing, ManifestError
+
+_TOOLS = ('numpy', 'onnx', 'onnxruntime')
+
+
+@dataclass(frozen=True)
+class Source:
+    """The float network a step starts from.
+
+    Attributes:
+        path: its ONNX file.
+        manifest: of the folder it was found in, if it was one.
+    """
+
+    path: Path
+    manifest: Manifest | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The model folder, if it came from one."""
+        return self.manifest.folder if self.manifest else None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file to be added to a model folder.
+
+    Attributes:
+        file_name: inside the folder.
+        precision: as the manifest says it.
+        backends: which may run it; empty means any.
+        provenance: what it was made from and how.
+    """
+
+    file_name: str
+    precision: str
+    backends: tuple[str, ...]
+    provenance: Mapping[str, Any]
+
+
+def source(model: Path) -> Source:
+    """The float network of ``model``: an ONNX file, or a model folder's fp32 file.
+
+    Raises:
+        ConfigError: no such file.
+        ModelError: the folder has no fp32 network, or it is not the promised one.
+    """
+    if not model.is_dir():
+        if not model.is_file():
+            raise ConfigError(f'{model}: no such file or folder')
+        return Source(model)
+    manifest = load(model)
+    for file in manifest.files:
+        if file.precision == 'fp32' and file.path.suffix == '.onnx':
+            verify(file)
+            return Source(file.path, manifest)
+    raise EngineMissing(f'{model}/{FILE_NAME} names no fp32 network to start from')
+
+
+def target(source_: Source, out: Path, file_name: str) -> Path:
+    """Where the file goes: into the model folder ``out``, or ``out`` itself without a manifest.
+
+    The folder starts as a copy of the one the network came from, unless it is that one.
+    """
+    if source_.manifest is None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return out
+    out.mkdir(parents=True, exist_ok=True)
+    if not out.samefile(source_.manifest.folder):
+        shutil.copy2(source_.manifest.folder / FILE_NAME, out / FILE_NAME)
+        for file in source_.manifest.files:
+            shutil.copy2(file.path, out / file.path.name)
+    return out / file_name
+
+
+def register(source_: Source, path: Path, made: Made) -> None:
+    """Write into the manifest, or into a file beside ``path``, what ``path`` is."""
+    if source_.manifest is None:
+        text = json.dumps(dict(made.provenance), indent=2)
+        path.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
+        return
+    said = read_yaml(path.parent / FILE_NAME, ManifestError)
+    entry: dict[str, Any] = {
+        'path': made.file_name,
+        'precision': made.precision,
+        'sha256': digest(path),
+    }
+    if made.backends:
+        entry['backends'] = list(made.backends)
+    entry['provenance'] = plain(made.provenance)
+    others = [row for row in said['files'] if row['path'] != made.file_name]
+    said['files'] = [*others, entry]
+    write_manifest(path.parent, said)
+
+
+def write_manifest(folder: Path, said: Mapping[str, Any]) -> None:
+    """Replace the folder's manifest; an interruption leaves the old one."""
+    text = yaml.safe_dump(dict(said), sort_keys=False, default_flow_style=None, width=99)
+    part = folder / (FILE_NAME + '.part')
+    part.write_text(text, encoding='utf-8')
+    part.replace(folder / FILE_NAME)
+
+
+def provenance(source_: Source, step: str, made_by: str, **facts: Any) -> dict[str, Any]:
+    """What something was made from, with what, and what is known about it."""
+    return {
+        'step': step,
+        **({'command': made_by} if made_by else {}),
+        'from': {'path': source_.path.name, 'sha256': digest(source_.path)},
+        'tools': tools(),
+        'machine': machine(),
+        **facts,
+    }
+
+
+def tools() -> dict[str, str]:
+    """Versions of what shapes the bytes a step writes."""
+    there = {name for package in packages_distributions().values() for name in package}
+    found = {name: version(name) for name in _TOOLS if name in there}
+    return {'python': platform.python_version(), **found}
+
+
+def machine() -> str:
+    """The processor that latencies were measured on."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return f'{names[0]}, {len(names)} cores' if names else platform.machine()
+
+
+def plain(value: Any) -> Any:
+    """The same value in types that YAML and JSON know, floats with four digits."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f'{value:.4g}')
+    return value

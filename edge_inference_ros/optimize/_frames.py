@@ -1,0 +1,112 @@
+"""Pictures to calibrate with: a folder, a labelled split, a recording, or the small world.
+
+Whatever the source, the same seed chooses the same places, so frames recorded in a bag and the
+same frames saved in a folder are the same set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_inference_ros.core import registry
+from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
+from edge_inference_ros.errors import ConfigError
+
+WORLD = 'world'
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
+_NOWHERE = Origin('calibration', RosNs(0), MonoNs(0))
+_MESSAGES = {
+    'sensor_msgs/msg/Image': 'image',
+    'sensor_msgs/msg/CompressedImage': 'compressed',
+}
+
+
+def pictures(source: str, *, count: int, seed: int, topic: str = '') -> Iterator[Image]:
+    """At most ``count`` pictures of ``source``, in its order.
+
+    Args:
+        source: a folder of pictures or one that holds ``images.npy``; a recording; or ``world``,
+            which renders training scenes.
+        count: how many; a source with fewer gives all it has.
+        seed: chooses which.
+        topic: of a recording with several cameras.
+
+    Raises:
+        ConfigError: there is no such source, or it holds no pictures.
+    """
+    if source == WORLD:
+        return _world(count, seed)
+    path = Path(source)
+    if (path / 'images.npy').is_file():
+        return _split(path / 'images.npy', count, seed)
+    if (path / 'metadata.yaml').is_file() or path.suffix in ('.mcap', '.db3'):
+        return _recording(path, count, seed, topic)
+    if path.is_dir():
+        return _folder(path, count, seed)
+    raise ConfigError(
+        f'{source}: neither a folder of pictures nor a recording; {WORLD!r} renders some'
+    )
+
+
+def chosen(there: int, count: int, seed: int) -> list[int]:
+    """Which ``count`` of ``there`` places the seed chooses, ascending."""
+    if count >= there:
+        return list(range(there))
+    places = np.random.default_rng(seed).choice(there, count, replace=False)
+    return sorted(int(place) for place in places)
+
+
+def _world(count: int, seed: int) -> Iterator[Image]:
+    dataset = registry.load('sim', 'dataset')
+    split = dataset.Split(dataset.TRAIN, count)
+    for index in range(count):
+        yield Image(_NOWHERE, dataset.example(seed * count + index, split).picture, 'bgr')
+
+
+def _split(file: Path, count: int, seed: int) -> Iterator[Image]:
+    images = np.load(file, mmap_mode='r')
+    for place in chosen(len(images), count, seed):
+        yield Image(_NOWHERE, np.ascontiguousarray(images[place]), 'bgr')
+
+
+def _folder(folder: Path, count: int, seed: int) -> Iterator[Image]:
+    import cv2
+
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise ConfigError(f'{folder} holds no pictures; we read {", ".join(SUFFIXES)}')
+    for place in chosen(len(files), count, seed):
+        pixels = cv2.imread(str(files[place]), cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise ConfigError(f'{files[place]} cannot be read as a picture')
+        yield Image(_NOWHERE, np.asarray(pixels, np.uint8), 'bgr')
+
+
+def _recording(path: Path, count: int, seed: int, topic: str) -> Iterator[Image]:
+    from rosbags.highlevel import AnyReader
+
+    with AnyReader([path]) as reader:
+        camera = _camera(path, reader.connections, topic)
+        view = registry.load('sensors', _MESSAGES[camera.msgtype]).view_raw
+        wanted = set(chosen(reader.topics[camera.topic].msgcount, count, seed))
+        connections = [c for c in reader.connections if c.topic == camera.topic]
+        for place, (_, _, data) in enumerate(reader.messages(connections)):
+            if place in wanted:
+                yield view(bytes(data), _NOWHERE)
+
+
+def _camera(path: Path, connections: Sequence[Any], topic: str) -> Any:
+    """The connection of ``topic``, or of the only camera there is."""
+    cameras = {c.topic: c for c in connections if c.msgtype in _MESSAGES and c.msgcount}
+    if topic in cameras:
+        return cameras[topic]
+    if topic or len(cameras) != 1:
+        there = ', '.join(sorted(cameras)) or 'no pictures at all'
+        raise ConfigError(
+            f'{path}: {f"no pictures on {topic}" if topic else "which topic"}; {there}'
+        )
+    return next(iter(cameras.values()))

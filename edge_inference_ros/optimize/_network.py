@@ -1,0 +1,159 @@
+"""What the steps ask of an ONNX graph: its layers, what lies before and behind them."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from edge_inference_ros.errors import ConfigError, ModelError
+
+HEAVY = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
+"""Operators that do the arithmetic; everything else is cheap beside them."""
+
+NEWEST_OPSET = 20
+"""What the parser of TensorRT 10.3 knows in full; it is built with ONNX 1.16."""
+
+NEWEST_IR = 10
+
+
+class Graph:
+    """An ONNX graph with its edges in both directions.
+
+    Nodes without a name get one, `<operator>_<position>`, so that each can be kept or chosen.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.nodes: list[Any] = list(model.graph.node)
+        self.constants = {tensor.name for tensor in model.graph.initializer}
+        self._made = {name: node for node in self.nodes for name in node.output}
+        self._read: dict[str, list[Any]] = defaultdict(list)
+        for place, node in enumerate(self.nodes):
+            node.name = node.name or f'{node.op_type}_{place}'
+            for name in node.input:
+                self._read[name].append(node)
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the heavy nodes, in order."""
+        return [node.name for node in self.nodes if node.op_type in HEAVY]
+
+    def before(self, node: Any) -> list[Any]:
+        """The nodes whose outputs ``node`` reads."""
+        return [self._made[name] for name in node.input if name in self._made]
+
+    def after(self, node: Any) -> list[Any]:
+        """The nodes that read what ``node`` makes."""
+        return [reader for name in node.output for reader in self._read[name]]
+
+    def edges(self) -> list[str]:
+        """Nodes that stay float: before the first heavy node, and behind the last ones.
+
+        In front are the nodes that turn bytes into numbers, behind is the decoding of boxes, whose
+        few values are worth their precision.
+        """
+        fed = _reached(self.nodes, self.before)
+        feeding = _reached(list(reversed(self.nodes)), self.after)
+        return [
+            node.name
+            for node in self.nodes
+            if node.op_type not in HEAVY and not (node.name in fed and node.name in feeding)
+        ]
+
+    def named(self, patterns: Sequence[str]) -> list[str]:
+        """The nodes whose names fit one of ``patterns`` (``*`` and ``?`` stand for anything).
+
+        Raises:
+            ConfigError: a pattern fits none.
+        """
+        names = [node.name for node in self.nodes]
+        chosen: dict[str, None] = {}
+        for pattern in patterns:
+            if not (fitting := fnmatch.filter(names, pattern)):
+                some = ', '.join(self.layers[:5])
+                raise ConfigError(f'no node is called {pattern!r}; layers are {some}, …')
+            chosen.update(dict.fromkeys(fitting))
+        return list(chosen)
+
+
+def _reached(ordered: Sequence[Any], sources: Any) -> set[str]:
+    """Names of the nodes that a heavy one reaches; each comes after its ``sources``."""
+    reached: set[str] = set()
+    for node in ordered:
+        if any(near.op_type in HEAVY or near.name in reached for near in sources(node)):
+            reached.add(node.name)
+    return reached
+
+
+def load(path: Path) -> Any:
+    """Read a network with the shapes of its inner tensors.
+
+    Raises:
+        ModelError: no ONNX file, or one that contradicts itself.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(str(path))
+        onnx.checker.check_model(model)
+        inferred = onnx.shape_inference.infer_shapes(model)
+    except Exception as error:
+        raise ModelError(f'{path}: not a network ONNX {onnx.__version__} accepts: {error}') from (
+            error
+        )
+    Graph(inferred)
+    return inferred
+
+
+def opset(model: Any) -> int:
+    """Version of the standard operators."""
+    return max(int(said.version) for said in model.opset_import if said.domain in ('', 'ai.onnx'))
+
+
+def ordered(model: Any) -> None:
+    """Put every node behind those it reads from; rewriting tools leave them where they like."""
+    nodes = list(model.graph.node)
+    made = {name: place for place, node in enumerate(nodes) for name in node.output}
+    needs = {
+        place: [made[name] for name in node.input if name in made]
+        for place, node in enumerate(nodes)
+    }
+    places = list(TopologicalSorter(needs).static_order())
+    del model.graph.node[:]
+    model.graph.node.extend(nodes[place] for place in places)
+
+
+def save(model: Any, path: Path) -> None:
+    """Write a network in a form older runtimes read; the same network gives the same bytes."""
+    import onnx
+
+    ordered(model)
+    _forget(model)
+    model.ir_version = min(int(model.ir_version), NEWEST_IR)
+    model.producer_name, model.producer_version = 'edge_inference_ros', ''
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix('.part')
+    part.write_bytes(model.SerializeToString(deterministic=True))
+    onnx.checker.check_model(str(part))
+    part.replace(path)
+
+
+def _forget(model: Any) -> None:
+    """Drop exporters' notes and inferred shapes: a twelfth of a small file."""
+    for node in model.graph.node:
+        node.ClearField('metadata_props')
+        node.ClearField('doc_string')
+    model.ClearField('metadata_props')
+    model.graph.ClearField('metadata_props')
+    model.graph.ClearField('value_info')
+
+
+def unused(model: Any, keep: Iterable[str] = ()) -> None:
+    """Drop the constants no node reads."""
+    read = {name for node in model.graph.node for name in node.input} | set(keep)
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)

@@ -1,0 +1,102 @@
+"""Finds the range of every inner tensor while the network sees what the robot will see."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_inference_ros.core.manifest import digest
+from edge_inference_ros.core.params import check, param
+from edge_inference_ros.core.report import Report, Value
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.optimize import _calibration, _folder, _frames
+from edge_inference_ros.optimize._calibration import Inputs
+
+log = logging.getLogger(__name__)
+
+_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Params:
+    """Which pictures, how many, and what counts as the range."""
+
+    source: str = param('world', 'folder of pictures, recording, labelled split, or world')
+    topic: str = param('', 'image topic of a recording; empty takes the only one')
+    frames: int = param(200, 'pictures to show', low=1, high=100_000)
+    keep: int = param(64, 'prepared pictures to keep for later comparisons', low=1, high=10_000)
+    method: str = param(
+        'minmax', 'what becomes of outliers', choices=('entropy', 'minmax', 'percentile')
+    )
+    percentile: float = param(99.99, 'share inside, with percentile', low=50.0, high=100.0)
+    seed: int = param(0, 'chooses the pictures', low=0)
+
+
+def run(model: Path, out: Path, params: Params) -> Report:
+    """Calibrate a model folder's float network.
+
+    Args:
+        model: a model folder; its head prepares the pictures, as on the robot.
+        out: folder for the ranges and some of the prepared pictures.
+        params: which pictures.
+
+    Raises:
+        ConfigError: no manifest, or no pictures.
+        ModelError: the network cannot be run.
+    """
+    check(params)
+    source = _folder.source(model)
+    if source.manifest is None:
+        raise ConfigError(
+            f'{model}: calibration needs a model folder, whose manifest says how pictures'
+            ' are shown to the network'
+        )
+    pictures = _frames.pictures(
+        params.source, count=params.frames, seed=params.seed, topic=params.topic
+    )
+    fed = _calibration.fed(source.manifest, source.path, pictures)
+    seen = _calibration.Remembering(_counted(fed, params.frames), keep=params.keep)
+    ranges = _calibration.collect(
+        source.path,
+        source.manifest.input.tensor,
+        iter(seen),
+        method=params.method,
+        percentile=params.percentile,
+    )
+    facts: dict[str, Value] = {
+        'source': Path(params.source).name,
+        'frames': seen.count,
+        'method': params.method,
+        'seed': params.seed,
+    }
+    if params.method == 'percentile':
+        facts['percentile'] = params.percentile
+    made = _calibration.Calibration(
+        digest(source.path),
+        seen.sha256,
+        source.manifest.input.tensor,
+        ranges,
+        np.concatenate(seen.kept),
+        facts,
+    )
+    _calibration.write(made, out)
+    return Report(
+        'calibrate',
+        str(model),
+        str(out),
+        {**facts, 'set_sha256': seen.sha256, 'tensors': len(ranges)},
+    )
+
+
+def _counted(inputs: Iterator[Inputs], most: int) -> Iterator[Inputs]:
+    count = 0
+    for count, value in enumerate(inputs, 1):
+        if count % _EVERY == 0:
+            log.info('calibrate: %d of %d pictures', count, most)
+        yield value
+    if not count:
+        raise ConfigError('the source gave no pictures')

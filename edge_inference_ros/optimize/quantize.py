@@ -1,0 +1,209 @@
+"""Makes a network smaller and faster with shorter numbers: int8, fp16, int4 or fp8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_inference_ros.core.manifest import digest
+from edge_inference_ros.core.params import check, param
+from edge_inference_ros.core.report import Report, Value
+from edge_inference_ros.errors import BackendError, ConfigError, ModelError
+from edge_inference_ros.optimize import (
+    _calibration,
+    _float,
+    _folder,
+    _int4,
+    _int8,
+    _measure,
+    _network,
+)
+from edge_inference_ros.optimize._calibration import Calibration
+from edge_inference_ros.optimize._folder import Made, Source
+
+_COMPARED = 16
+_BACKENDS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ('int8', 'ort'): ('ort',),
+    ('int8', 'trt'): ('trt', 'openvino'),
+    ('int4', 'ort'): ('ort',),
+    ('int4', 'trt'): ('trt',),
+    ('fp8', 'trt'): ('trt',),
+}
+
+
+@dataclass(frozen=True)
+class Params:
+    """Which numbers, for which runtime, and what is kept as it is."""
+
+    precision: str = param('int8', 'numbers to use', choices=('fp16', 'fp8', 'int4', 'int8'))
+    dialect: str = param('ort', 'runtime it is for (fp16: any; fp8: trt)', choices=('ort', 'trt'))
+    form: str = param(
+        '',
+        'int8 for ort as operators or as Q/DQ nodes; empty: what measured faster',
+        choices=('', 'qdq', 'qoperator'),
+    )
+    calibration: str = param('', 'folder that calibrate wrote; int8 and fp8 need it')
+    keep: tuple[str, ...] = param((), 'nodes that stay float; * and ? stand for anything')
+    block: int = param(32, 'int4: weights that share a scale', low=16, high=256)
+    labelled: str = param('', 'labelled split to score before and after; empty: not scored')
+    pictures: int = param(300, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
+    runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
+    file_name: str = param('', 'name in the model folder; empty: after the numbers')
+
+    def faults(self) -> list[str]:
+        """What fits no other parameter."""
+        if self.precision in ('int8', 'fp8') and not self.calibration:
+            return [f'calibration: {self.precision} needs one; make it with optimize calibrate']
+        if self.form == 'qoperator' and (self.precision, self.dialect) != ('int8', 'ort'):
+            return ['form: operators are for int8 on ort; elsewhere it is qdq']
+        return []
+
+
+def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
+    """Quantise the float network of ``model``.
+
+    Args:
+        model: a model folder, or an ONNX file.
+        out: the model folder that gets the new file beside the others (may be ``model``), or the
+            ONNX file to write when ``model`` is one.
+        params: how.
+        made_by: the command, for the manifest.
+
+    Raises:
+        ConfigError: no calibration, one of another network, or nothing to quantise.
+        ModelError: no network.
+    """
+    check(params)
+    source = _folder.source(model)
+    calibration = _calibration.read(Path(params.calibration)) if params.calibration else None
+    if calibration:
+        calibration.check(source.path)
+    made = _made(source, calibration, params)
+    file_name = params.file_name or _name(params)
+    path = _folder.target(source, out, file_name)
+    _network.save(made, path)
+    before, after, notes = measured(source, path, calibration, params)
+    facts = _folder.provenance(
+        source,
+        'quantize',
+        made_by,
+        params=said(params),
+        **({'calibration': calibration.summary()} if calibration else {}),
+        before=before,
+        after=after,
+    )
+    backends = _BACKENDS.get((params.precision, _dialect(params)), ())
+    _folder.register(source, path, Made(file_name, params.precision, backends, facts))
+    return _report(model, path, before, after, notes)
+
+
+def said(params: Params) -> dict[str, Any]:
+    """The parameters that shape the file."""
+    facts: dict[str, Any] = {'precision': params.precision, 'dialect': _dialect(params)}
+    if params.precision == 'int8':
+        facts['form'] = _form(params)
+    if params.precision == 'int4':
+        facts['block'] = params.block
+    return {**facts, 'keep': list(params.keep)}
+
+
+def _made(source: Source, calibration: Calibration | None, params: Params) -> Any:
+    model = _network.load(source.path)
+    keep = _network.Graph(model).named(params.keep)
+    if params.precision == 'fp16':
+        return _float.half(model, keep=keep)
+    if params.precision == 'int4':
+        return _int4.weights_in_four_bits(
+            model, dialect=params.dialect, block=params.block, keep=keep
+        )
+    if calibration is None:
+        raise ConfigError(f'{params.precision} needs a calibration')
+    if params.precision == 'fp8':
+        return _float.eighth(model, calibration.ranges, keep=keep)
+    return _int8.quantised(
+        model, calibration.ranges, dialect=params.dialect, form=_form(params), keep=keep
+    )
+
+
+def _dialect(params: Params) -> str:
+    return {'fp8': 'trt', 'fp16': 'any'}.get(params.precision, params.dialect)
+
+
+def _form(params: Params) -> str:
+    return params.form or ('qoperator' if params.dialect == 'ort' else 'qdq')
+
+
+def _name(params: Params) -> str:
+    dialect = '_trt' if _dialect(params) == 'trt' else ''
+    return f'model_{params.precision}{dialect}.onnx'
+
+
+def measured(
+    source: Source, path: Path, calibration: Calibration | None, params: Params
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """What is known of the network before and after, and what could not be measured."""
+    before: dict[str, Any] = {'bytes': source.path.stat().st_size}
+    after: dict[str, Any] = {'bytes': path.stat().st_size, 'sha256': digest(path)}
+    files = {'before': source.path, 'after': path}
+    try:
+        with _measure.opened(files, source.manifest) as engines:
+            _compare(engines, source, calibration, params, (before, after))
+    except (ModelError, BackendError) as error:
+        return before, after, [f'Not measured here: {_first_line(error)}']
+    return before, after, []
+
+
+def _compare(
+    engines: Any,
+    source: Source,
+    calibration: Calibration | None,
+    params: Params,
+    facts: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    before, after = facts
+    times = _measure.latencies(engines, runs=params.runs)
+    for name, known in (('before', before), ('after', after)):
+        known['ort_ms'] = times[name].ms
+    after['ort_speedup'] = times['after'].speedup
+    if calibration:
+        tensor, some = calibration.tensor, calibration.inputs[:_COMPARED]
+        wanted, given = (
+            _measure.outputs(engines[name], tensor, some) for name in ('before', 'after')
+        )
+        after['sqnr_db'] = _measure.sqnr_db(wanted, given)
+    if params.labelled and source.manifest:
+        scores = _measure.accuracy(
+            engines, source.manifest, Path(params.labelled), count=params.pictures
+        )
+        for name, known in (('before', before), ('after', after)):
+            known['accuracy'] = scores[name]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition('\n')[0][:300]
+
+
+def _report(
+    model: Path, path: Path, before: Mapping[str, Any], after: Mapping[str, Any], notes: list[str]
+) -> Report:
+    facts: dict[str, Value] = {
+        'bytes': after['bytes'],
+        'size_ratio': after['bytes'] / before['bytes'],
+        'sha256': after['sha256'],
+    }
+    facts |= {k: after[k] for k in ('ort_speedup', 'sqnr_db') if k in after}
+    if 'accuracy' in after:
+        facts['ap50_loss'] = before['accuracy']['ap50'] - after['accuracy']['ap50']
+    rows = tuple(_row(name, known) for name, known in (('before', before), ('after', after)))
+    return Report('quantize', str(model), str(path), facts, rows, tuple(notes))
+
+
+def _row(name: str, known: Mapping[str, Any]) -> dict[str, Value]:
+    row: dict[str, Value] = {'network': name, 'bytes': known['bytes']}
+    if 'ort_ms' in known:
+        row['ort_ms'] = known['ort_ms']
+    if 'accuracy' in known:
+        row |= {key: known['accuracy'][key] for key in ('ap50', 'ap50_95')}
+    return row

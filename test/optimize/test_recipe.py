@@ -1,0 +1,135 @@
+"""A recipe does every step once, and again only when something it read has changed."""
+
+import pytest
+import yaml
+from support.quantisable import detector, model_folder, picture_folder, pictures
+
+from edge_inference_ros.core.manifest import digest, load
+from edge_inference_ros.core.params import build
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.optimize import recipe
+
+
+@pytest.fixture
+def said(tmp_path):
+    """A recipe as a mapping, with its inputs made."""
+    return {
+        'schema': 1,
+        'inputs': {
+            'model': str(model_folder(tmp_path / 'small')),
+            'source': str(picture_folder(tmp_path / 'images', pictures(4))),
+        },
+        'steps': [
+            {'name': 'ranges', 'step': 'calibrate', 'model': '$model',
+             'params': {'source': '$source'}},
+            {'name': 'eight', 'step': 'quantize', 'model': '$model',
+             'params': {'calibration': '$ranges', 'runs': 2}},
+            {'name': 'both', 'step': 'quantize', 'model': '$eight',
+             'params': {'calibration': '$ranges', 'runs': 2, 'dialect': 'trt'}},
+        ],
+    }  # fmt: skip
+
+
+def cook(tmp_path, said, **asked):
+    path = tmp_path / 'recipe.yaml'
+    path.write_text(yaml.safe_dump(said))
+    return recipe.run(path, tmp_path / 'out', build(recipe.Params, asked))
+
+
+def did(report):
+    return [row['did'] for row in report.rows]
+
+
+def test_the_chain_ends_in_a_model_folder_with_both_dialects(tmp_path, said):
+    report = cook(tmp_path, said)
+
+    assert did(report) == ['made'] * 3
+    manifest = load(tmp_path / 'out/both')
+    assert [f.precision for f in manifest.files] == ['fp32', 'int8', 'int8']
+    assert manifest.files[1].provenance['command'].startswith('edge_inference optimize recipe')
+
+
+def test_a_second_run_does_nothing(tmp_path, said):
+    cook(tmp_path, said)
+
+    assert did(cook(tmp_path, said)) == ['kept'] * 3
+    assert did(cook(tmp_path, said, fresh=True)) == ['made'] * 3
+
+
+def test_only_what_follows_a_change_is_done_again(tmp_path, said):
+    cook(tmp_path, said)
+    said['steps'][1]['params']['keep'] = ['squeeze']
+
+    assert did(cook(tmp_path, said)) == ['kept', 'made', 'made']
+
+
+def test_a_changed_input_starts_from_there(tmp_path, said):
+    cook(tmp_path, said)
+    folder = tmp_path / 'small'
+    detector(folder / 'model.onnx', seed=9)
+    manifest = yaml.safe_load((folder / 'manifest.yaml').read_text())
+    manifest['files'][0]['sha256'] = digest(folder / 'model.onnx')
+    (folder / 'manifest.yaml').write_text(yaml.safe_dump(manifest))
+
+    assert did(cook(tmp_path, said)) == ['made'] * 3
+
+
+def test_a_damaged_result_is_made_again(tmp_path, said):
+    cook(tmp_path, said)
+    (tmp_path / 'out/both/model_int8_trt.onnx').write_bytes(b'half')
+
+    assert did(cook(tmp_path, said)) == ['kept', 'kept', 'made']
+
+
+def test_what_was_done_before_a_failure_is_kept(tmp_path, said):
+    said['steps'][2]['params']['keep'] = ['nothing_of_that_name']
+    with pytest.raises(ConfigError, match='no node is called'):
+        cook(tmp_path, said)
+    del said['steps'][2]['params']['keep']
+
+    assert did(cook(tmp_path, said)) == ['kept', 'kept', 'made']
+
+
+def test_two_runs_give_the_same_networks(tmp_path, said):
+    names = ('model_int8.onnx', 'model_int8_trt.onnx')
+    made = []
+    for _ in range(2):
+        cook(tmp_path, said, fresh=True)
+        made.append([digest(tmp_path / 'out/both' / name) for name in names])
+
+    assert made[0] == made[1]
+
+
+def test_the_result_is_published_where_asked(tmp_path, said):
+    target = tmp_path / 'small'
+    report = cook(tmp_path, said, publish=str(target))
+
+    assert report.facts['result'] == str(target)
+    assert load(target).file('trt', 'int8').path.is_file()
+
+
+def test_inputs_are_replaced_from_outside(tmp_path, said):
+    other = picture_folder(tmp_path / 'others', pictures(2))
+
+    report = cook(tmp_path, said, inputs=[f'source={other}'])
+
+    assert report.rows[0]['frames'] == 2
+    with pytest.raises(ConfigError, match='the recipe has model, source'):
+        cook(tmp_path, said, inputs=['bag=x'])
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ({'step': 'quantise'}, 'no step'),
+        ({'model': '$modle'}, 'modle'),
+        ({'colour': 'red'}, 'needs step and model'),
+        ({'name': 'model'}, 'taken'),
+    ],
+)
+def test_a_fault_names_the_line(tmp_path, said, change, words):
+    said['steps'][0].update(change)
+
+    with pytest.raises(ConfigError, match=words) as caught:
+        cook(tmp_path, said)
+    assert 'steps[0]' in str(caught.value)
