@@ -17,7 +17,7 @@ RNG = np.random.default_rng(5)
 
 @functools.cache
 def scene(seed=1):
-    return example(seed, Split(TRAIN, 1, 0, WIDTH, HEIGHT)).picture
+    return example(seed, Split(TRAIN, 1, width=WIDTH, height=HEIGHT)).picture
 
 
 def uniform(value):
