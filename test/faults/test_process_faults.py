@@ -238,7 +238,7 @@ def test_a_detector_without_memory_makes_silence_and_not_late_data(ros, model):
     graph.picture.data.frombytes(bytes(12_000_000 - len(graph.picture.data)))
     graph.until(lambda: graph.state() == 'STALE', 'STALE')
 
-    assert not graph.locks or graph.locks[-1].data
+    graph.until(lambda: graph.locks[-1].data, 'the lock')
 
 
 @pytest.mark.fault('S5')
