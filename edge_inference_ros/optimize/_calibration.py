@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -99,9 +100,10 @@ def collect(
             calibrate_method=CalibrationMethod[METHODS[method]],
             extra_options=options,
         )
-        while some := list(islice(inputs, _TOGETHER)):
-            calibrator.collect_data(_reader(tensor, some))
-        found = calibrator.compute_data()
+        with redirect_stdout(io.StringIO()):  # the calibrators print
+            while some := list(islice(inputs, _TOGETHER)):
+                calibrator.collect_data(_reader(tensor, some))
+            found = calibrator.compute_data()
     return {
         name: (float(np.squeeze(data.lowest)), float(np.squeeze(data.highest)))
         for name, data in sorted(found.items())

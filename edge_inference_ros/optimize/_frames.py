@@ -6,7 +6,7 @@ same frames saved in a folder are the same set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,21 +87,18 @@ def _folder(folder: Path, count: int, seed: int) -> Iterator[Image]:
 
 
 def _recording(path: Path, count: int, seed: int, topic: str) -> Iterator[Image]:
-    from rosbags.highlevel import AnyReader
-
-    with AnyReader([path]) as reader:
-        camera = _camera(path, reader.connections, topic)
+    with registry.load('replay', 'bags').open_bag(path) as bag:
+        camera = _camera(path, bag.topics, topic)
         view = registry.load('sensors', _MESSAGES[camera.msgtype]).view_raw
-        wanted = set(chosen(reader.topics[camera.topic].msgcount, count, seed))
-        connections = [c for c in reader.connections if c.topic == camera.topic]
-        for place, (_, _, data) in enumerate(reader.messages(connections)):
+        wanted = set(chosen(camera.count, count, seed))
+        for place, record in enumerate(bag.records([camera.name])):
             if place in wanted:
-                yield view(bytes(data), _NOWHERE)
+                yield view(record.data, _NOWHERE)
 
 
-def _camera(path: Path, connections: Sequence[Any], topic: str) -> Any:
-    """The connection of ``topic``, or of the only camera there is."""
-    cameras = {c.topic: c for c in connections if c.msgtype in _MESSAGES and c.msgcount}
+def _camera(path: Path, topics: Mapping[str, Any], topic: str) -> Any:
+    """What the recording holds of ``topic``, or of the only camera there is."""
+    cameras = {name: t for name, t in topics.items() if t.msgtype in _MESSAGES and t.count}
     if topic in cameras:
         return cameras[topic]
     if topic or len(cameras) != 1:
