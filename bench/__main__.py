@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).parent
+ON_REQUEST = {'models', 'gpu'}  # long, or for a machine of its own: run when named
 
 
 def benchmarks() -> dict[str, ModuleType]:
@@ -50,10 +51,16 @@ def main(argv: list[str] | None = None) -> int:
     if unknown := set(chosen.names) - set(known):
         parser.error(f'no benchmark {", ".join(sorted(unknown))}; there are {", ".join(known)}')
     print(machine())
-    failed = [name for name in chosen.names or known if not ran(known[name], quick=chosen.quick)]
+    names = chosen.names or sorted(set(known) - ON_REQUEST)
+    failed = [name for name in names if not ran(known[name], quick=chosen.quick)]
     if failed:
         print(f'failed: {", ".join(failed)}')
     return len(failed)
+
+
+def hurries(benchmark: ModuleType) -> bool:
+    """Whether it has a short run to offer."""
+    return '--quick' in Path(benchmark.__file__ or '').read_text()
 
 
 def ran(benchmark: ModuleType, *, quick: bool) -> bool:
@@ -61,7 +68,12 @@ def ran(benchmark: ModuleType, *, quick: bool) -> bool:
     title = (benchmark.__doc__ or '').splitlines()[0]
     print(f'\n== {benchmark.__name__}: {title}', flush=True)
     begin = time.monotonic()
-    command = [sys.executable, '-m', benchmark.__name__, *(['--quick'] if quick else [])]
+    command = [
+        sys.executable,
+        '-m',
+        benchmark.__name__,
+        *(['--quick'] if quick and hurries(benchmark) else []),
+    ]
     code = subprocess.run(command, check=False).returncode
     print(f'-- {"failed, " if code else ""}{time.monotonic() - begin:.0f} s', flush=True)
     return not code

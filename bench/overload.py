@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Watch:
         self.camera = self.node.create_publisher(Image, 'image', qos.sensor())
         self.node.create_subscription(DiagnosticArray, 'latency', self._hear, qos.output())
         self.rows: list[dict[str, float]] = []
-        self._spin = lambda s: rclpy.spin_once(self.node, timeout_sec=s)
+        self._spin: Callable[[float], None] = lambda s: rclpy.spin_once(self.node, timeout_sec=s)
         args = ['model:=' + model, 'autostart:=true', 'tracker:=none']
         command = [sys.executable, '-m', 'edge_inference_ros.nodes.camera_detector', '--ros-args']
         self.detector = subprocess.Popen([*command, *(w for a in args for w in ('-p', a))])

@@ -1,11 +1,11 @@
-"""What one hop through a bare rclpy relay costs under each executor, or through any process.
+"""What one hop costs: through a bare rclpy relay under each executor, and through the watchdog.
 
-The source publishes stamped messages and listens for them to come back; the relay re-publishes the
-serialised bytes. Its processor time is read from outside, from the kernel. With ``--command`` the
-relay is a process of your choice, so that a watchdog can be set beside the bare relay.
+The source publishes stamped messages and listens for them to come back; a bare relay re-publishes
+the serialised bytes, the watchdog those it judges fresh, beside its ticks and heartbeats. The
+relay's processor time is read from outside, from the kernel. Relays take turns; medians of the
+rounds are shown, and ratios to the first, which is ``rclpy.spin``.
 
-    python -m bench.relay
-    python -m bench.relay --payload 'detections 20' --to … --back fresh/… --command 'python -m …'
+    python -m bench.relay [--quick]
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shlex
 import signal
 import subprocess
 import sys
@@ -55,7 +54,7 @@ class Trip:
     count: int
     rate_hz: float
     to: str = 'there'
-    back: str = 'back'
+    back: str = 'fresh/there'
 
 
 def measure(trip: Trip, command: list[str]) -> Hop:
@@ -266,21 +265,20 @@ def show(title: str, hop: Hop, ordinary: Hop) -> None:
     print(f'{title}{hop.back:>6d}/{hop.sent:<6d}{figures}', flush=True)
 
 
-def trips(chosen: argparse.Namespace, seconds: float) -> Iterator[Trip]:
-    """What to send."""
-    for payload in [chosen.payload] if chosen.payload else PAYLOADS:
-        rate_hz = PAYLOADS.get(payload, 100.0)
-        yield Trip(payload, int(seconds * rate_hz), rate_hz, chosen.to, chosen.back)
+def watchdog(trip: Trip) -> list[str]:
+    """The command of the watchdog as a relay of ``trip``."""
+    msg = type(link.message(trip.payload))
+    kind = f'{msg.__module__.split(".")[0]}/msg/{msg.__name__}'
+    words = ['autostart:=true', f'topics:=[{trip.to}]', f'types:=[{kind}]']
+    options = [word for pair in words for word in ('-p', pair)]
+    module = 'edge_inference_ros.nodes.watchdog'
+    return [sys.executable, '-m', module, '--ros-args', *options]
 
 
 def main(argv: list[str] | None = None) -> None:
     """Print the table, or be one of the processes behind it."""
     parser = argparse.ArgumentParser(prog='python -m bench.relay', description=__doc__)
     parser.add_argument('--quick', action='store_true', help='one round of 2 s instead of 3 of 3')
-    parser.add_argument('--command', help='a process to set beside the bare relay')
-    parser.add_argument('--payload', help="such as 'detections 20' or 'cloud 65536'")
-    parser.add_argument('--to', default='there', help='the topic sent to')
-    parser.add_argument('--back', default='back', help='the topic listened to')
     hidden = argparse.SUPPRESS
     parser.add_argument('--source', type=a_trip, help=hidden)
     parser.add_argument('--relay', type=a_trip, help=hidden)
@@ -305,12 +303,11 @@ def compare(chosen: argparse.Namespace) -> None:
     print(f'{"payload":15s}{"relay":13s}{"back/sent":>13s}'
           + ''.join(f'{name:>9s}{"ratio":>7s}' for name in SHOWN))  # fmt: skip
     rounds, seconds = (1, 2.0) if chosen.quick else (3, 3.0)
-    for trip in trips(chosen, seconds):
+    for payload, rate_hz in PAYLOADS.items():
+        trip = Trip(payload, int(seconds * rate_hz), rate_hz)
         relays = {executor: bare(trip, executor) for executor in SPINS}
-        if chosen.command:
-            ours = shlex.split(chosen.command)
-            relays = {name: relays[name] for name in ('single', 'events')} | {'command': ours}
-        table(trip, relays, rounds)
+        table(trip, {**relays, 'watchdog': watchdog(trip)}, rounds)
+    print('(goal: the watchdog at most 1.25x in p50 and CPU)')
 
 
 if __name__ == '__main__':

@@ -110,7 +110,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
                 self._receive,
                 profile=_RELIABILITY[params.reliability],
                 expected_hz=params.expected_rate_hz,
-                on_mismatch=lambda mismatch: self.get_logger().error(str(mismatch)),
+                on_mismatch=self._mismatched,
             )
         )
         if limit_s := self.parameters.current.hang_s:
@@ -207,6 +207,10 @@ class Detector(EdgeNode[CameraDetectorParams]):
             self._stats[stage].add(lap_ns * MS)
         self._pipeline_ms.publish(Float64(data=total_ns * MS))
         self._processing_ms.publish(Float64(data=timing.total_ns * MS))
+
+    def _mismatched(self, mismatch: qos.Mismatch) -> None:
+        """Said once when it is found; the input's report repeats it for as long as it stands."""
+        self.get_logger().error(str(mismatch))
 
     def _lost(self, error: Exception) -> None:
         self._loss = error
