@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from edge_inference_ros.core.share import share
-from edge_inference_ros.errors import BagError, ConfigError
+from edge_inference_ros.errors import BagError, ConfigError, EdgeInferenceError
 
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 _DEEPEST = 100
@@ -54,6 +54,11 @@ def open_node(name: str) -> Iterator[Any]:
         yield node
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except EdgeInferenceError:
+        raise
+    except Exception:
+        if rclpy.ok():
+            raise  # otherwise SIGTERM pulled the context from under a call in progress
     finally:
         with suppress(KeyboardInterrupt):  # a second Ctrl-C must not cut the tidying short
             node.destroy_node()

@@ -22,6 +22,7 @@ from edge_inference_ros.replay.schedule import Schedule
 _CLOCK = '/clock'
 _TF = 'tf2_msgs/msg/TFMessage'
 _CLOCK_PERIOD_S = 0.01
+_LINGER_S = 3.0
 _LEAD_S = 0.5  # the readers must know us, too, before the first message
 
 
@@ -137,7 +138,16 @@ class _Player:
             start_s += whole_s
             start_ns += int(whole_s * 1e9)
             loop += 1
+        self._linger()
         self._tell('end', 1.0)
+
+    def _linger(self) -> None:
+        """Stay until the last messages have been taken: they vanish with their publisher."""
+        from rclpy.duration import Duration
+
+        for publisher in self._publishers.values():
+            publisher.wait_for_all_acked(Duration(seconds=_LINGER_S))
+        time.sleep(_LEAD_S)  # best-effort readers acknowledge nothing
 
     def _play_once(self, loop: int, start_s: float, start_ns: int) -> float:
         """One pass over the bag; returns how long after its start the next one begins."""
