@@ -36,7 +36,7 @@ TARGETS = {
     'deadline': ['test_deadline.py', 'test_deadline_properties.py'],
     'odometry': ['test_odometry.py', 'test_freshness_random.py'],
     'freshness': FRESHNESS,
-    'standing': ['test_freshness.py'],
+    'standing': ['test_standing.py', 'test_freshness.py'],
     'timeline': ['test_timeline.py', 'test_freshness.py'],
     'speed_limit': ['test_speed_limit.py'],
     'robot': ['test_deadline.py', 'test_deadline_properties.py'],

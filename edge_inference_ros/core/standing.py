@@ -106,7 +106,7 @@ class Standing:
     def good(self, *, resumable: bool = True) -> None:
         """An acceptable message; ``resumable`` if it would also be at the speed to be resumed."""
         if self.state is State.VALID:
-            self._good, self._bad = self._good << 1 & _REGISTER | 1, self._bad << 1 & _REGISTER
+            self._bad = self._bad << 1 & _REGISTER
             return
         if self.state is State.NODATA:
             self._enter(State.INIT)
