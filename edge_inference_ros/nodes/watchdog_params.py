@@ -29,7 +29,7 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
     )
     tick_s: float = param(0.02, 'between two looks at what is held', low=0.001, high=0.1)
     heartbeat_s: float = param(
-        0.04, 'between two heartbeats while nothing changes', low=0.001, high=0.09
+        0.05, 'between two heartbeats while nothing changes', low=0.001, high=0.09
     )
     diagnostics_period_s: float = param(1.0, 'between two reports', low=0.1, high=60.0)
     priority: int = param(0, 'SCHED_FIFO priority; 0 leaves the scheduler alone', low=0, high=99)
