@@ -17,6 +17,7 @@ from edge_inference_ros.core.deadline import (
     speed_for_displacement,
     speed_for_stopping,
     stopping_distance_m,
+    stopping_left_s,
     stopping_s,
 )
 from edge_inference_ros.core.params import build, table
@@ -396,3 +397,8 @@ def test_no_rate_suffices_without_any_time_to_spare():
 
 def test_brakes_that_bite_at_once_are_the_default():
     assert stopping_distance_m(2.0, 4.0) == 0.5
+
+
+def test_nothing_is_left_for_stopping_once_the_budget_is_spent():
+    assert stopping_left_s(AMR, 0.5, 0.1, range_m=0.4) == 0.0
+    assert stopping_left_s(AMR, 0.5, 0.1) > 1.0
