@@ -19,6 +19,7 @@ from edge_inference_ros.core.deadline import (
     displacement_s,
     stopping_left_s,
 )
+from edge_inference_ros.core.drift import Drift
 from edge_inference_ros.core.odometry import S_PER_NS, Motion, Odometry
 from edge_inference_ros.core.robot import RobotProfile
 from edge_inference_ros.core.standing import Level, Rules, Standing, State
@@ -55,6 +56,7 @@ class _Watch:
     last: Verdict = Verdict.NONEWDATA
     strays: int = 0
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
+    drift: Drift = field(default_factory=Drift)
 
     @property
     def two_senders(self) -> bool:
@@ -66,6 +68,7 @@ class _Watch:
 
     def forget(self) -> None:
         self.standing.reset()
+        self.drift.forget()
         self.stamp_ns, self.place_ns, self.lapsed, self.news = 0, None, None, False
 
     def note(self, verdict: Verdict) -> None:
@@ -171,6 +174,7 @@ class Guard:
         watch.note(verdict)
         if verdict in FORWARDED:
             watch.hold(stamp_ns, frame_id, place_ns)
+            watch.drift.observe(age_ns, now.mono_ns)
             share = self._rules.resume_share
             watch.standing.good(resumable=self._resumable(watch, here, share))
         elif verdict not in UNCOUNTED:
@@ -282,6 +286,7 @@ class Guard:
             watch.stamp_ns,
             watch.counts,
             watch.two_senders,
+            watch.drift.ppm,
         )
         watch.news = False
         return status
@@ -302,7 +307,8 @@ class Guard:
             return Level.WARN
         if state is not State.VALID:
             return Level.ERROR
-        doubtful = watch.two_senders or here.motion.fault or watch.standing.errors
+        drifts = watch.drift.ppm is not None
+        doubtful = watch.two_senders or drifts or here.motion.fault or watch.standing.errors
         return Level.WARN if doubtful or watch.last is not Verdict.OK else Level.OK
 
 

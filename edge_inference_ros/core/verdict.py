@@ -94,6 +94,7 @@ class SourceStatus(NamedTuple):
         stamp_ns: capture time of what is held, as its header says; 0 when nothing is.
         counts: messages by verdict since the start; live, do not change it.
         two_senders: so many are out of order that two nodes seem to publish on one topic.
+        drift_ppm: how fast the sensor's clock falls behind ours; None while it does not.
     """
 
     name: str
@@ -105,6 +106,7 @@ class SourceStatus(NamedTuple):
     stamp_ns: int
     counts: dict[Verdict, int]
     two_senders: bool
+    drift_ppm: float | None = None
 
 
 class Status(NamedTuple):

@@ -8,6 +8,7 @@ import pytest
 from support.robots import AMR, ROBOTS, ROOT, robot, vectors
 
 from edge_inference_ros.core.deadline import (
+    Binding,
     bearing_s,
     deadline,
     displacement_s,
@@ -16,6 +17,7 @@ from edge_inference_ros.core.deadline import (
     speed_for_displacement,
     speed_for_stopping,
     stopping_distance_m,
+    stopping_left_s,
     stopping_s,
 )
 from edge_inference_ros.core.params import build, table
@@ -171,9 +173,7 @@ def test_nothing_is_feasible_at_a_deadline_of_zero_even_without_a_floor():
 
 @pytest.mark.parametrize(('v', 'w'), [(math.nan, 0.0), (0.0, math.nan), (INF, 0.0), (0.0, -INF)])
 def test_a_motion_that_is_not_a_number_has_no_deadline(v, w):
-    found = deadline(AMR, v, w)
-
-    assert (found.limit_s, found.feasible) == (0.0, False)
+    assert deadline(AMR, v, w) == (0.0, False, Binding.DISPLACEMENT, 0.0, -INF)
 
 
 @pytest.mark.parametrize('tau_s', [math.nan, INF, -0.1, None, 1.0])
@@ -349,3 +349,56 @@ def test_the_documentation_lists_every_figure_as_declared():
     text = (ROOT / 'docs' / 'safety.md').read_text()
 
     assert all(table(schema) in text for schema in (RobotProfile, Rules, LimitRules))
+
+
+def test_a_budget_that_is_spent_leaves_no_time():
+    assert displacement_s(AMR, 1.0, 0.0, d_m=0.0) == 0.0
+    assert displacement_s(AMR, 1.0, 0.0, d_m=-0.1) == 0.0
+    assert displacement_s(robot('amr', a_acc_mps2=0.0), 0.0, 0.0, d_m=-0.1) == 0.0
+
+
+def test_arguments_take_the_place_of_the_profile():
+    assert stopping_s(AMR, 1.0, v_other=1.6) == stopping_s(robot('amr', v_other_mps=1.6), 1.0)
+    assert stopping_s(AMR, 1.0, range_m=2.0) == stopping_s(robot('amr', range_m=2.0), 1.0)
+    for range_m, v_other in ((2.0, 0.0), (4.0, 1.6)):
+        other = robot('amr', range_m=range_m, v_other_mps=v_other)
+        said = speed_for_stopping(AMR, 0.2, range_m=range_m, v_other=v_other)
+        assert said == speed_for_stopping(other, 0.2)
+    people = robot('amr', v_other_mps=1.6)
+    assert speed_for_displacement(AMR, 0.1, 0.2, v_other=1.6) == speed_for_displacement(
+        people, 0.1, 0.2
+    )
+    assert speed_for(AMR, 0.1, 0.2, range_m=2.0, v_other=1.6) == speed_for(
+        robot('amr', v_other_mps=1.6, range_m=2.0), 0.1, 0.2
+    )
+
+
+def test_standing_right_before_the_end_of_sight_is_still_standing():
+    assert stopping_s(AMR, 0.0, range_m=AMR.margin_m) == INF
+
+
+def test_the_inverse_holds_when_the_cap_is_reached_on_the_way():
+    brisk = robot('amr', v_cap_mps=0.5, a_acc_mps2=3.0, d_max_m=0.24)
+    v = speed_for_displacement(brisk, 0.5, 0.0)
+
+    assert v == pytest.approx(0.5 - math.sqrt(6.0 * 0.01))
+    assert displacement_s(brisk, v, 0.0) == pytest.approx(0.5)
+
+
+def test_when_others_spend_the_whole_budget_there_is_no_speed():
+    for a in (0.0, 1.0):
+        crowd = robot('amr', a_acc_mps2=a, v_other_mps=1.0)
+        assert speed_for_displacement(crowd, 0.4, 0.0) == 0.0
+
+
+def test_no_rate_suffices_without_any_time_to_spare():
+    assert slowest_rate_hz(0.03, 0.03) == INF
+
+
+def test_brakes_that_bite_at_once_are_the_default():
+    assert stopping_distance_m(2.0, 4.0) == 0.5
+
+
+def test_nothing_is_left_for_stopping_once_the_budget_is_spent():
+    assert stopping_left_s(AMR, 0.5, 0.1, range_m=0.4) == 0.0
+    assert stopping_left_s(AMR, 0.5, 0.1) > 1.0

@@ -199,6 +199,28 @@ def test_what_is_left_for_stopping_ends_when_the_budget_does(robot, v, age_s):
     assert needs_m(robot, later, age_s + left_s) == pytest.approx(robot.range_m, rel=1e-9)
 
 
+@given(robots(strict=both), between(0.0, 0.95), between(0.01, 0.99), ages)
+def test_the_time_left_for_stopping_is_found_while_the_robot_still_gains_speed(
+    robot, share, part, age_s
+):
+    assume(robot.a_acc_mps2 > 0.0)
+    v = share * robot.v_cap_mps
+    left_s = part * (robot.v_cap_mps - v) / robot.a_acc_mps2
+    range_m = needs_m(robot, v + robot.a_acc_mps2 * left_s, age_s + left_s)
+
+    assert stopping_left_s(robot, v, age_s, range_m=range_m) == pytest.approx(left_s, rel=1e-6)
+
+
+@given(robots(strict=both), between(0.0, 0.95), between(0.0, 3.0), ages)
+def test_the_time_left_for_stopping_is_found_after_the_cap_is_reached(robot, share, more_s, age_s):
+    assume(robot.a_acc_mps2 > 0.0)
+    v = share * robot.v_cap_mps
+    left_s = (robot.v_cap_mps - v) / robot.a_acc_mps2 + more_s
+    range_m = needs_m(robot, robot.v_cap_mps, age_s + left_s)
+
+    assert stopping_left_s(robot, v, age_s, range_m=range_m) == pytest.approx(left_s, rel=1e-6)
+
+
 @given(robots(), speeds, ages)
 def test_looking_ahead_never_leaves_more_time_than_the_speed_of_the_moment(robot, v, age_s):
     left_s = stopping_left_s(robot, v, age_s)

@@ -30,7 +30,7 @@ class Bench:
 
     def __init__(self, *sources, one=AMR, v=1.0, w=0.0, rules=None, sim_time=False):
         self.guard = Guard(one, sources or [Source('camera')], rules=rules, sim_time=sim_time)
-        self.ms, self.wall_ns, self.v, self.w, self.odometry = 0, EPOCH, v, w, True
+        self.ms, self.wall_ns, self.v, self.w, self.odometry = 100_000, EPOCH, v, w, True
 
     @property
     def now(self):
@@ -787,3 +787,77 @@ def test_real_time_never_stalls():
     bench.ms += 2000
 
     assert bench.tick().state is State.STALE
+
+
+# What deserves a warning although the robot may move on.
+
+
+def test_an_error_behind_a_good_message_still_warns():
+    bench = valid()
+    bench.run(5)
+    bench.say(-50)
+    bench.say(10)
+
+    assert (bench.source().last, bench.source().level) == (OK, Level.WARN)
+
+
+def test_two_senders_warn_though_the_newest_message_is_good():
+    bench = valid()
+    for k in range(10):
+        bench.run(15)
+        bench.say(60 if k % 2 == 0 else 20)
+
+    assert (bench.source().last, bench.source().level) == (OK, Level.WARN)
+
+
+def test_two_strays_are_not_yet_two_senders():
+    bench = valid()
+    for _ in range(2):
+        bench.run(15)
+        bench.say(60)
+
+    assert not bench.source().two_senders
+
+
+def test_the_grace_ends_one_nanosecond_after_its_length():
+    guard = Guard(AMR, [Source('camera')], rules=Rules(grace_s=1.0))
+    levels = [guard.tick(Instant(EPOCH + ns, ns)).level for ns in (7 * S, 8 * S, 8 * S + 1)]
+
+    assert levels == [Level.WARN, Level.WARN, Level.ERROR]
+
+
+def test_a_sensor_clock_that_runs_away_is_warned_about():
+    bench = valid(v=0.2)
+    for k in range(70):
+        bench.run(1000, every=50, age_ms=60 + k // 8)
+        if bench.source().drift_ppm:
+            break
+
+    assert bench.source().drift_ppm == pytest.approx(125.0, rel=0.3)
+    assert bench.source().level is Level.WARN
+    assert bench.tick().fresh
+
+
+def test_a_loop_of_simulated_time_is_no_drift():
+    bench = valid(sim_time=True, v=0.2)
+    for k in range(70):
+        bench.run(1000, every=50, age_ms=60 + k // 8)
+    assert bench.source().drift_ppm
+    bench.wall_ns -= 600 * S
+
+    assert bench.source().drift_ppm is None
+
+
+def test_a_refused_message_claims_no_displacement():
+    assert valid().say(-50).travelled_m == 0.0
+
+
+def test_the_clock_is_remembered_for_the_source_that_may_be_oldest():
+    patient = robot('amr', deadline_cap_s=2.0, d_max_m=3.0)
+    bench = Bench(Source('camera'), Source('map', robot=patient), v=0.2)
+    bench.run(1000)
+    stamp_ns = bench.now.ros_ns
+    bench.wall_ns -= 100 * MS
+    bench.run(1500)
+
+    assert bench.guard.judge('map', stamp_ns, 'optical', bench.now).age_ns == 1500 * MS
