@@ -35,6 +35,7 @@ def test_silence_is_stale_within_the_deadline_and_a_tick(figure):
         due_ns = stand.forwarded[-1] - EPOCH_NS + deadline_ns(stand.v)
         forwarded = len(stand.forwarded)
         while stand.tick().sources[0].state is not State.STALE:
+            assert stand.mono_ns <= due_ns + TICK_NS
             stand.pass_(TICK_NS - stand.mono_ns % TICK_NS)
         late.append(stand.mono_ns - due_ns)
         assert len(stand.forwarded) == forwarded

@@ -81,7 +81,7 @@ def test_a_slow_engine_skips_and_never_queues(tmp_path, figure, slower):
     assert job.tally.superseded > 0
 
 
-@pytest.mark.fault('E1', 'E6')
+@pytest.mark.fault('E6')
 def test_what_fails_loses_its_frame_and_ten_in_a_row_end_the_lane(figure):
     def decode(sample):
         if sample:
