@@ -78,11 +78,9 @@ class _Leg(NamedTuple):
     v: _Bound
     w: _Bound
 
-    def after(self, t_s: float) -> Travel:
+    def after(self, t_s: float) -> tuple[float, float]:
         path_m, turn_rad, (v, v_gain, v_top), (w, w_gain, w_top) = self
-        return Travel(
-            path_m + reach(v, t_s, v_gain, v_top), turn_rad + reach(w, t_s, w_gain, w_top)
-        )
+        return path_m + reach(v, t_s, v_gain, v_top), turn_rad + reach(w, t_s, w_gain, w_top)
 
 
 _NOWHERE = _Leg(0.0, 0.0, _Bound(0.0, 0.0, 0.0), _Bound(0.0, 0.0, 0.0))
@@ -269,7 +267,7 @@ class Odometry:
             _open(w, floor=self._floor[1], lost=lost),
         )
 
-    def _read(self, at_ns: int) -> Travel:
+    def _read(self, at_ns: int) -> tuple[float, float]:
         """What the odometer shows at ``at_ns``; before the oldest sample it ran at the caps."""
         times = self._times
         if at_ns >= times[-1]:
@@ -278,7 +276,7 @@ class Odometry:
             first, before_s = self._legs[0], (times[0] - at_ns) * S_PER_NS
             v = max(self.robot.v_cap_mps, first.v.start)
             w = max(self.robot.w_cap_radps, first.w.start)
-            return Travel(first.path_m - v * before_s, first.turn_rad - w * before_s)
+            return first.path_m - v * before_s, first.turn_rad - w * before_s
         i = bisect_right(times, at_ns) - 1
         return self._legs[i].after((at_ns - times[i]) * S_PER_NS)
 
