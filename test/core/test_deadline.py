@@ -402,3 +402,36 @@ def test_brakes_that_bite_at_once_are_the_default():
 def test_nothing_is_left_for_stopping_once_the_budget_is_spent():
     assert stopping_left_s(AMR, 0.5, 0.1, range_m=0.4) == 0.0
     assert stopping_left_s(AMR, 0.5, 0.1) > 1.0
+
+
+def test_a_sideways_step_ahead_does_not_need_to_see_behind():
+    around = robot('amr', range_reverse_m=3.0, range_side_m=3.5)
+
+    assert around.range_toward(FORWARD | SIDE) == 3.5
+
+
+def test_brakes_that_just_hold_the_robot_on_its_descent_are_refused():
+    with pytest.raises(ParameterError, match='slope_rad'):
+        robot('amr', b_mps2=9.80665 * math.sin(0.1), slope_rad=0.1)
+
+
+def test_a_sensor_that_sees_no_further_than_the_margin_is_refused():
+    with pytest.raises(ParameterError, match='range_side_m'):
+        robot('amr', range_side_m=0.3)
+
+
+@pytest.mark.parametrize(
+    ('share', 'v', 'far_m'),
+    [(0.0, 0.0, 0.0), (0.4, 0.0, 2 / 3 * 0.4**3 / 4), (0.5, 0.0, 1 / 48), (0.8, 0.0, 0.1145833)],
+)
+def test_a_robot_that_must_brake_at_rest_on_a_descent_rolls_so_far(share, v, far_m):
+    slope = math.asin(share / 9.80665)
+    steep = robot('amr', b_mps2=1.0, slope_rad=slope, jerk_mps3=2.0)
+
+    assert steep.lost_m - steep.margin_m == pytest.approx(far_m, abs=1e-6)
+    assert dataclasses.replace(steep, jerk_mps3=0.0).lost_m == steep.margin_m
+
+
+def test_on_the_level_slow_brakes_cost_time_and_no_distance():
+    assert robot('amr', jerk_mps3=1.0).lost_m == 0.3
+    assert robot('amr', jerk_mps3=1.0).react_s == pytest.approx(0.25 + 0.5)

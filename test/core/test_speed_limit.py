@@ -247,3 +247,25 @@ def test_whatever_comes_a_limit_is_in_range_and_rises_slowly(steps, data):
             raised_ns = now_ns
         started = started or limit is not None
         before = limit
+
+
+def test_the_rules_given_are_the_rules_used():
+    for rules, limit in ((LimitRules(raise_hold_s=1.0, raise_step_mps=0.1), 0.45), (None, 0.35)):
+        made = SpeedLimiter(AMR, rules=rules)
+        for _ in range(SAMPLES):
+            made.observe(100 * MS)
+        made.limit(100 * MS, 0.0, 0)
+        made.limit(500 * MS, 0.0, 0)
+
+        assert made.limit(100 * MS, 0.0, S) == limit
+        assert made.limit(100 * MS, 0.0, 6 * S) == pytest.approx(limit + (0.1 if rules else 0.25))
+
+
+@pytest.mark.parametrize('steps', range(1, 30))
+def test_a_floor_on_the_grid_is_itself_the_first_step(steps):
+    floor = robot('amr', v_floor_mps=round(steps * GRID_MPS, 2))
+    made = limiter(floor, raise_step_mps=0.05)
+    made.limit(100 * MS, 0.0, 0)
+    made.limit(None, 0.0, 0)
+
+    assert made.limit(100 * MS, 0.0, 5 * S) == floor.v_floor_mps
