@@ -243,7 +243,8 @@ def _play(params: Params, scene: Scene, out: Path) -> None:
             'player',
             _tool(
                 'play', '--bag', str(scene.bag), '--topics', CAMERA, ODOM,
-                '--wait-for', CAMERA, ODOM, '--wait-s', '30',
+                # of the odometry: detector, watchdog and recorder
+                '--wait-for', CAMERA, ODOM, ODOM, ODOM, '--wait-s', '30',
                 '--loops', str(scene.loops), '--log', str(out / 'played.json'),
             ),
             tells=True,

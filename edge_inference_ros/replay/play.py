@@ -36,7 +36,9 @@ class Params:
     clock: bool = param(default=False, doc='keep the stamps, publish /clock (use_sim_time)')
     seconds: float = param(0.0, 'stop after so many bag seconds; 0 plays all', low=0.0)
     loops: int = param(1, 'how many times; 0 means until stopped', low=0)
-    wait_for: tuple[str, ...] = param((), 'start when each of these topics has a subscriber')
+    wait_for: tuple[str, ...] = param(
+        (), 'start when each of these topics has a subscriber for each time it is named'
+    )
     wait_s: float = param(10.0, 'give up waiting after so many seconds', low=0.0, high=600.0)
     log: str = param('', 'write what was played, and when, to this JSON file')
     json: bool = param(default=False, doc='print progress as JSON lines')
@@ -232,14 +234,18 @@ class _Player:
         if missing := [name for name in names if name not in self._publishers]:
             raise BagError(f'wait_for names {missing[0]!r}, which is not played')
         end_s = time.monotonic() + self._params.wait_s
-        while deaf := [n for n in names if not self._publishers[n].get_subscription_count()]:
+        while deaf := [name for name in set(names) if self._heard_by(name) < names.count(name)]:
             if time.monotonic() > end_s:
                 raise BagError(
-                    f'nobody subscribed to {", ".join(deaf)} within {self._params.wait_s:g} s;'
+                    f'nobody, or too few, subscribed to {", ".join(sorted(deaf))}'
+                    f' within {self._params.wait_s:g} s;'
                     ' are the nodes active, and the topics remapped to these names?'
                 )
             time.sleep(0.02)
         self._tell('start', 0.0)
+
+    def _heard_by(self, name: str) -> int:
+        return int(self._publishers[name].get_subscription_count())
 
     def _progress(self, part: float) -> None:
         if time.monotonic() - self._told_s > 1.0:
