@@ -150,7 +150,8 @@ class Watchdog(EdgeNode[WatchdogParams]):
         judgement = self._guard.judge(topic, stamp_ns, frame_id, now)
         if judgement.forwarded:
             forward(data)
-        if topic not in self.parameters.current.optional:
+        # What was refused for its stamp has no age: one zero stamp would count as fifty years.
+        if judgement.deadline_ns and topic not in self.parameters.current.optional:
             self._limiter.observe(judgement.age_ns)
 
     def _moved(self, data: bytes) -> None:

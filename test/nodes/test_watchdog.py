@@ -320,3 +320,13 @@ def test_two_nodes_on_one_topic_are_flagged(rig):
 
     rig.ros.until(lambda: 'ASYMMETRIC' in rig.source().get('senders', ''), what='the flag')
     assert rig.row().level == b'\x01'
+
+
+def test_a_message_without_a_stamp_does_not_count_as_an_age(rig):
+    rig.start().drive(0.0)
+    rig.detect()
+    before_s = rig.node._limiter.tail_s
+
+    rig.detect(stamp_ns=0)
+
+    assert rig.node._limiter.tail_s <= before_s
