@@ -73,7 +73,7 @@ class CameraDetector(Detector):
             self._moved,
             qos=qos.sensor(),
             raw=True,
-            on_mismatch=lambda mismatch: self.get_logger().error(str(mismatch)),
+            on_mismatch=self._mismatched,
         )
         keep.callback(self.destroy_subscription, odometer)
 

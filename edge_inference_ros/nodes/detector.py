@@ -51,7 +51,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
     """Receives on the executor's thread, sees and publishes on the lane's.
 
     A subclass says what comes in and what goes out: ``output_type``, ``input``, ``view``,
-    ``writer`` and, if it likes, ``show``.
+    ``writer`` and, if it likes, ``show``, ``look`` and ``condition``.
     """
 
     output_type: type[Any]
@@ -113,7 +113,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
                 on_mismatch=self._mismatched,
             )
         )
-        if limit_s := self.parameters.current.hang_s:
+        if limit_s := params.hang_s:
             guard = HangGuard(self._lane, limit_s=limit_s)
             keep.callback(guard.close)
             timer = self.create_timer(PERIOD_S, guard.look, clock=Clock(clock_type=STEADY))
@@ -254,7 +254,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         return WARN, message
 
 
-def _settings(params: Any) -> dict[str, Any]:
+def _settings(params: CameraDetectorParams) -> dict[str, Any]:
     """What only the backend that was chosen understands."""
     return {'build_engine': params.build_engine} if params.backend == 'trt' else {}
 

@@ -34,12 +34,11 @@ from edge_inference_ros.errors import BadStamp, ConfigError
 from edge_inference_ros.nodes import process, qos
 from edge_inference_ros.nodes._wire import diagnostics
 from edge_inference_ros.nodes.base import EdgeNode
-from edge_inference_ros.nodes.messages import ERROR
+from edge_inference_ros.nodes.messages import ERROR, MS
 from edge_inference_ros.nodes.odometry import read_odometry
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 
 _COMMANDS = {'Twist': Twist, 'TwistStamped': TwistStamped}
-MS = 1e-6
 
 LIMIT_PERIOD_NS = 500_000_000
 """Between two repetitions of an unchanged speed limit: a restarted controller has forgotten it."""

@@ -37,8 +37,6 @@ def test_what_is_elsewhere_is_there(row):
     for test in row.elsewhere:
         file, _, name = test.partition('::')
         path = HERE.parents[1] / file
-        if not path.is_file():
-            pytest.skip(f'{file} is not in this tree yet')
         assert f'def {name}(' in path.read_text()
 
 
