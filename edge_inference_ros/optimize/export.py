@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import BackendUnavailable, ConfigError, ModelError, SpecMismatch
 from edge_inference_ros.optimize import _network
+from edge_inference_ros.optimize._hush import hushed
 
 INPUT, OUTPUT = 'images', 'output0'
 _GROWN = 32
@@ -172,7 +170,7 @@ def _write(torch: Any, network: Network, path: Path, params: Params) -> None:
     options: dict[str, Any] = {}
     if network.dynamic and not hasattr(network.module, 'graph_signature'):
         options['dynamic_shapes'] = (dict.fromkeys(network.dynamic, torch.export.Dim.DYNAMIC),)
-    with _hushed():
+    with hushed():
         try:
             torch.onnx.export(
                 network.module,
@@ -191,20 +189,6 @@ def _write(torch: Any, network: Network, path: Path, params: Params) -> None:
             raise ModelError(
                 f'torch cannot export the network: {type(cause).__name__}: {cause}'
             ) from error
-
-
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Silence what the exporter says about operators of other packages."""
-    exporter = logging.getLogger('torch.onnx')
-    level = exporter.level
-    exporter.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        exporter.setLevel(level)
 
 
 def _trials(torch: Any, network: Network) -> list[Any]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edge_inference_ros.core.manifest import FILE_NAME, SCHEMA, digest
 from edge_inference_ros.errors import SpecMismatch
+from edge_inference_ros.optimize._hush import hushed
 from edge_inference_ros.optimize.train.data import F32, Picture
 from edge_inference_ros.optimize.train.net import Deployed, Detector
 from edge_inference_ros.optimize.train.score import Predict
@@ -48,7 +46,7 @@ def export(detector: nn.Module, path: Path, *, width: int, height: int) -> None:
     deployed = Deployed(fused(detector)).to(memory_format=torch.contiguous_format).eval()
     picture = torch.from_numpy(_noise(width, height))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _hushed():
+    with hushed():
         torch.onnx.export(
             deployed, (picture,), str(path), input_names=[INPUT], output_names=[OUTPUT],
             opset_version=OPSET, dynamo=True, external_data=False, verbose=False,
@@ -59,20 +57,6 @@ def export(detector: nn.Module, path: Path, *, width: int, height: int) -> None:
     given = onnx_predict(path)(picture.numpy())
     if (worst := float(np.abs(wanted - given).max())) > TOLERANCE_PX:
         raise SpecMismatch(f'{path}: differs from torch by {worst:.3g}; do not ship it')
-
-
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Silence what the exporter says about operators we do not have and its own deprecations."""
-    exporter = logging.getLogger('torch.onnx')
-    level = exporter.level
-    exporter.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        exporter.setLevel(level)
 
 
 def _strip(path: Path) -> None:
