@@ -114,6 +114,7 @@ def start(model: nn.Module, schedule: Schedule) -> State:
             {'params': others, 'weight_decay': 0.0},
         ],
         lr=schedule.rate,
+        fused=True,
     )
     return State(model, copy.deepcopy(model).eval(), optimiser)
 
@@ -198,7 +199,7 @@ def _move(state: State, device: torch.device) -> None:
     state.averaged.to(device)
     for values in state.optimiser.state.values():
         for name, value in values.items():
-            if isinstance(value, Tensor) and name != 'step':
+            if isinstance(value, Tensor):
                 values[name] = value.to(device)
 
 
