@@ -49,7 +49,10 @@ STEPS: dict[str, dict[str, Step]] = {
         'report': Step('replay.report'),
         'pipeline': Step('replay.pipeline'),
     },
-    'sim': {'drive': Step('cli', 'drive', 'DriveParams', 'Renders a drive and writes its bag.')},
+    'sim': {
+        'drive': Step('cli', 'drive', 'DriveParams', 'Renders a drive and writes its bag.'),
+        'dataset': Step('cli', 'dataset', 'DatasetParams', 'Renders the labelled pictures.'),
+    },
     'models': {
         'list': Step('core.shelf', 'list_models', 'ListParams', 'Lists the models that are here.'),
         'check': Step('core.shelf', 'check_model', 'CheckParams', 'Opens a model and checks it.'),
@@ -264,6 +267,26 @@ def drive(out: Path, params: DriveParams) -> dict[str, Any]:
         foreign=params.foreign,
     )
     return {'bag': str(out), 'frames': len(made), 'topics': list(TOPICS)}
+
+
+@dataclass(frozen=True)
+class DatasetParams:
+    """How much of the labelled set to render."""
+
+    share: float = param(1.0, 'of the pictures of each split', low=1e-4, high=1.0)
+    processes: int = param(2, 'worker processes', low=1, high=256)
+
+
+def dataset(out: Path, params: DatasetParams) -> dict[str, Any]:
+    """Render the splits that ``train camera`` and the gates read; those that are there stay."""
+    from edge_inference_ros.sim.dataset import RECIPE, write_recipe
+
+    def tell(split: str, done: int, count: int) -> None:
+        if done % 100 == 0 or done == count:
+            logging.getLogger(_PACKAGE).info('%s: %d of %d', split, done, count)
+
+    write_recipe(out, share=params.share, processes=params.processes, progress=tell)
+    return {'folder': str(out), 'splits': list(RECIPE)}
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from support import bags
 from support.models import scripted_model
@@ -191,3 +192,13 @@ def test_interruption_has_its_own_status(capsys, squeeze, monkeypatch):
 def test_our_own_errors_are_config_errors_where_a_name_is_wrong():
     with pytest.raises(ConfigError):
         cli._dispatch(['nothing'])
+
+
+def test_the_labelled_set_is_rendered_by_a_command(capsys, tmp_path):
+    options = ('--out', str(tmp_path), '--share', '0.0001', '--processes', '1', '--json')
+
+    status, out, _ = said(capsys, 'sim', 'dataset', *options)
+
+    assert status == 0
+    for split in json.loads(out)['splits']:
+        assert len(np.load(tmp_path / split / 'images.npy'))

@@ -142,7 +142,9 @@ def _training(data: Path, classes: Sequence[str]) -> Joined:
 
     folders = sorted(p for p in data.glob('train*') if p.is_dir())
     if not folders:
-        raise ConfigError(f'{data} holds no folder train*; make one with the small world first')
+        raise ConfigError(
+            f'{data} holds no folder train*; render one: edge_inference sim dataset --out {data}'
+        )
     return Joined([Split(folder, only=classes) for folder in folders])
 
 
