@@ -85,7 +85,7 @@ class Coco:
         """Category id → number of the model's class, -1 for none."""
         names = {}
         for i, row in enumerate(categories):
-            if not isinstance(row, Mapping) or not {'id', 'name'} <= set(row):
+            if not isinstance(row, Mapping) or not all(_is_id(row.get(k)) for k in ('id', 'name')):
                 raise ConfigError(f'{file}: categories[{i}] = {row!r}: expected id and name')
             names[row['id']] = row['name']
         if not set(names.values()) & set(self.classes):
@@ -103,9 +103,9 @@ class Coco:
     ) -> None:
         if not isinstance(row, Mapping) or not {'image_id', 'category_id', 'bbox'} <= set(row):
             raise ConfigError(f'{where}: expected image_id, category_id and bbox')
-        if (image_id := row['image_id']) not in place:
+        if not _is_id(image_id := row['image_id']) or image_id not in place:
             raise ConfigError(f'{where}.image_id = {image_id!r}: there is no such image')
-        if (category := row['category_id']) not in numbers:
+        if not _is_id(category := row['category_id']) or category not in numbers:
             raise ConfigError(
                 f'{where}.category_id = {category!r}: unknown; the categories are'
                 f' {", ".join(map(str, numbers))}'
@@ -133,7 +133,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _image(row: Any, index: int, file: Path, folder: Path) -> tuple[Any, Path, int, int]:
     where = f'{file}: images[{index}]'
-    if not isinstance(row, Mapping) or not {'id', 'file_name', 'width', 'height'} <= set(row):
+    keys = {'id', 'file_name', 'width', 'height'}
+    if not isinstance(row, Mapping) or not keys <= set(row) or not _is_id(row['id']):
         raise ConfigError(f'{where}: expected id, file_name, width and height')
     width, height = row['width'], row['height']
     if not (type(width) is int and type(height) is int and width > 0 and height > 0):
@@ -167,6 +168,10 @@ def _distance(value: Any, where: str) -> float:
     if not _is_number(value) or value < 0:
         raise ConfigError(f'{where} = {value!r}: expected metres, at least 0')
     return float(value)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, (int, str))
 
 
 def _is_number(value: Any) -> bool:

@@ -29,8 +29,8 @@ def pictures(source: str, *, count: int, seed: int, topic: str = '') -> Iterator
     """At most ``count`` pictures of ``source``, in its order.
 
     Args:
-        source: a folder of pictures, however deep, or one that holds ``images.npy``; a recording; or ``world``,
-            which renders training scenes.
+        source: a folder of pictures, however deep, or one that holds ``images.npy``; a recording;
+            or ``world``, which renders training scenes.
         count: how many; a source with fewer gives all it has.
         seed: chooses which.
         topic: of a recording with several cameras.

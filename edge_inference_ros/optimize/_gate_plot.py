@@ -76,11 +76,11 @@ def _precision(axes: Any, classes: Rows) -> None:
     axes.set(
         xticks=range(len(classes)),
         xticklabels=[str(row['class']) for row in classes],
-        ylim=(0, 1.08),
+        ylim=(0, 1.3),
         ylabel='AP at IoU 0.5',
         title='average precision',
     )
-    axes.legend(loc='lower right')
+    axes.legend(loc='upper right', ncols=2)
 
 
 def _of(row: Mapping[str, Value], name: str) -> float:

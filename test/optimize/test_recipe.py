@@ -100,6 +100,40 @@ def test_two_runs_give_the_same_networks(tmp_path, said):
     assert made[0] == made[1]
 
 
+def gated(said, **asked):
+    """The recipe with the gate at its end."""
+    judge = {'other_backend': 'ort', 'other_precision': 'int8', 'images': '$source', **asked}
+    line = {'name': 'gate', 'step': 'validate', 'model': '$both', 'params': judge}
+    return {**said, 'steps': [*said['steps'], line]}
+
+
+def test_a_gate_at_the_end_does_not_change_what_is_published(tmp_path, said):
+    target = tmp_path / 'small'
+
+    report = cook(
+        tmp_path,
+        gated(said, agreement=0.0, score_difference=1.0, labelled=['']),
+        publish=str(target),
+    )
+
+    assert did(report) == ['made'] * 4
+    assert load(target).file('trt', 'int8').path.is_file()
+    assert not (target / 'validate.json').exists()
+
+
+def test_what_the_gate_refused_is_not_published_and_not_forgotten_either(tmp_path, said):
+    target = tmp_path / 'small'
+    strict = gated(said, sqnr_db=200.0)
+
+    first = cook(tmp_path, strict, publish=str(target))
+    second = cook(tmp_path, strict, publish=str(target))
+
+    assert 'dB, wanted 200.0' in first.refused
+    assert second.refused == first.refused
+    assert did(second) == ['kept'] * 3 + ['made']
+    assert len(load(target).files) == 1
+
+
 def test_the_result_is_published_where_asked(tmp_path, said):
     target = tmp_path / 'small'
     report = cook(tmp_path, said, publish=str(target))
