@@ -6,16 +6,25 @@ Whatever the source, row k of every array of a picture's labels is the same thin
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inference_ros.core import registry
 from edge_inference_ros.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
+WORLD = 'world'
+FIRST_NEAR = 100_000
+"""Number of the first scene to look at, behind those of the held-out splits."""
+EVERY = 200
 F32 = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
@@ -136,24 +145,77 @@ class Sets:
         return one.known(inner)
 
 
-def open_labelled(sources: Sequence[str], *, pictures: str, classes: Sequence[str]) -> Labelled:
+class World:
+    """Scenes of the small world that training never saw, rendered now, somebody near in each."""
+
+    name = WORLD
+
+    def __init__(self, classes: Sequence[str], *, count: int, near_m: float) -> None:
+        dataset = registry.load('sim', 'dataset')
+        if missing := set(classes) - set(dataset.CLASSES):
+            raise ConfigError(
+                f'labelled = {WORLD!r}: it has no {", ".join(sorted(missing))}, only'
+                f' {", ".join(dataset.CLASSES)}'
+            )
+        self.classes = tuple(classes)
+        split = dataset.Split(dataset.HELD_OUT, count, FIRST_NEAR)
+        self._made = []
+        for made in islice(dataset.with_people(split, within_m=near_m), count):
+            self._made.append(made)
+            if len(self._made) % EVERY == 0:
+                log.info('validate: rendered %d of %d pictures', len(self._made), count)
+        there = dataset.CLASSES
+        self._number = np.array(
+            [self.classes.index(c) if c in self.classes else -1 for c in there], np.int32
+        )
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def picture(self, index: int) -> Picture:
+        """(H, W, 3) BGR; borrowed."""
+        picture: Picture = self._made[index].picture
+        return picture
+
+    def known(self, index: int) -> Known:
+        """The labels of a picture."""
+        truth, class_id = self._made[index].truth, self._number[self._made[index].truth.class_id]
+        kept = (class_id >= 0) & (truth.pixels > 0)
+        return Known(
+            class_id[kept], truth.boxes_px[kept], self._made[index].ignored[kept],
+            truth.distance_m[kept],
+        )  # fmt: skip
+
+
+def open_labelled(
+    sources: Sequence[str],
+    *,
+    classes: Sequence[str],
+    pictures: str = '',
+    world: tuple[int, float] = (100, 3.0),
+) -> Labelled:
     """What ``sources`` name, one after the other.
 
     Args:
-        sources: each the folder of a split, or a ``.json`` of labels in COCO's format.
-        pictures: folder of the pictures of a COCO file; empty: the folder it lies in.
+        sources: each the folder of a split, a ``.json`` of labels in COCO's format, or ``world``.
         classes: of the model; labels of others are left out.
+        pictures: folder of the pictures of a COCO file; empty: the folder it lies in.
+        world: how many scenes to render, and how near somebody is in each, m.
 
     Raises:
-        ConfigError: one is neither, or something in it is wrong; names it.
+        ConfigError: one is none of these, or something in it is wrong; names it.
     """
-    sets = [_open(source, pictures, classes) for source in sources]
+    sets = [_open(source, classes, pictures, world) for source in sources]
     return sets[0] if len(sets) == 1 else Sets(sets)
 
 
-def _open(source: str, pictures: str, classes: Sequence[str]) -> Labelled:
+def _open(
+    source: str, classes: Sequence[str], pictures: str, world: tuple[int, float]
+) -> Labelled:
     from edge_inference_ros.optimize._coco import Coco
 
+    if source == WORLD:
+        return World(classes, count=world[0], near_m=world[1])
     path = Path(source)
     if path.suffix == '.json':
         return Coco(path, Path(pictures) if pictures else path.parent, classes)
@@ -161,5 +223,5 @@ def _open(source: str, pictures: str, classes: Sequence[str]) -> Labelled:
         return Split(path, only=classes)
     raise ConfigError(
         f'labelled = {source!r}: expected the folder of a split (images.npy, labels.npz,'
-        ' split.json) or a .json file of labels in the format of COCO'
+        f' split.json), a .json file of labels in the format of COCO, or {WORLD}'
     )

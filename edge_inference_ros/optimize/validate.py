@@ -33,13 +33,13 @@ from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.optimize import _agreement, _frames, _gate_plot, _people, _score
 from edge_inference_ros.optimize._detector import Detector
-from edge_inference_ros.optimize._labelled import Labelled, open_labelled
+from edge_inference_ros.optimize._labelled import EVERY, Labelled, open_labelled
 
 log = logging.getLogger(__name__)
 
 PATTERNS = 'patterns'
 _NOWHERE = Origin('', RosNs(0), MonoNs(0))
-_EVERY = 200
+_SCENES, _NEAR_M = 600, 3.0
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,12 @@ class Params:
     )
 
     labelled: tuple[str, ...] = param(
-        (), 'labelled pictures: folders of splits, or .json files in the format of COCO'
+        (),
+        'labelled pictures: folders of splits, .json files in the format of COCO, or world, which'
+        ' renders scenes with somebody near',
     )
     labelled_images: str = param('', 'folder of the pictures of a .json; empty: beside it')
-    labelled_count: int = param(0, 'labelled pictures at most; 0: all', low=0)
+    labelled_count: int = param(0, 'labelled pictures at most; 0: all, of world 600', low=0)
     least_ap: float = param(0.0, 'least AP@0.5; 0: not judged', low=0.0, high=1.0)
     ap_loss: float = param(0.01, 'most AP@0.5 that the reference may lead by', low=0.0, high=1.0)
 
@@ -197,7 +199,10 @@ def _score_labelled(
     made: Judgement, one: Detector, other: Detector, params: Params, needed_m: dict[str, float]
 ) -> None:
     there = open_labelled(
-        _said(params.labelled), pictures=params.labelled_images, classes=other.manifest.classes
+        _said(params.labelled),
+        classes=other.manifest.classes,
+        pictures=params.labelled_images,
+        world=(params.labelled_count or _SCENES, min(needed_m.values(), default=_NEAR_M)),
     )
     count = min(params.labelled_count or len(there), len(there))
     made.facts |= {'labelled': there.name, 'labelled_pictures': count}
@@ -218,7 +223,7 @@ def _found(
         here, all_ = detector.both(sample)
         reported.append(_score.found_in(here))
         faint.append(_score.found_in(all_))
-        if (index + 1) % _EVERY == 0:
+        if (index + 1) % EVERY == 0:
             log.info('validate: %s, %d of %d pictures', detector.file.path.name, index + 1, count)
     return reported, faint
 
