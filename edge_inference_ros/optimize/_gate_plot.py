@@ -77,6 +77,7 @@ def _precision(axes: Any, classes: Rows) -> None:
         xticks=range(len(classes)),
         xticklabels=[str(row['class']) for row in classes],
         ylim=(0, 1.3),
+        yticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
         ylabel='AP at IoU 0.5',
         title='average precision',
     )

@@ -235,6 +235,17 @@ def test_labels_as_a_split_and_as_coco_give_the_same_judgement(good, tmp_path):
     assert one.refused == other.refused
 
 
+def test_the_small_world_gives_scenes_with_somebody_near(tmp_path):
+    nano = blocks.model(tmp_path / 'nano', classes=('person',))
+
+    report = judged(nano, nano, 'world', labelled_count=3)
+
+    assert report.facts['labelled_pictures'] == 3
+    assert people(report)['people'] >= 3
+    with pytest.raises(ConfigError, match='has no car, only person'):
+        judged(blocks.model(tmp_path / 'both'), blocks.model(tmp_path / 'other'), 'world')
+
+
 def test_several_labelled_sets_count_as_one(good, tmp_path):
     a = blocks.split(tmp_path / 'a', *blocks.scenes(3))
     b = blocks.coco(tmp_path / 'b', *blocks.scenes(4, seed=1))

@@ -1,9 +1,13 @@
 """A recipe does every step once, and again only when something it read has changed."""
 
+from pathlib import Path
+
 import pytest
 import yaml
+from optimize import blocks
 from support.quantisable import detector, model_folder, picture_folder, pictures
 
+from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import digest, load
 from edge_inference_ros.core.params import build
 from edge_inference_ros.errors import ConfigError
@@ -167,3 +171,28 @@ def test_a_fault_names_the_line(tmp_path, said, change, words):
     with pytest.raises(ConfigError, match=words) as caught:
         cook(tmp_path, said)
     assert 'steps[0]' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'path',
+    sorted((Path(__file__).parents[2] / 'config/recipes').glob('*.yaml')),
+    ids=lambda p: p.stem,
+)
+def test_a_shipped_recipe_asks_for_what_its_steps_know(path, tmp_path):
+    for step in recipe.read(path, tmp_path):
+        build(registry.load('optimize', step.step).Params, step.params)
+
+
+def test_a_changed_file_in_a_list_is_noticed(tmp_path, said):
+    robot = tmp_path / 'robot.yaml'
+    robot.write_text('/**: {ros__parameters: {v_cap_mps: 1.0}}')
+    split = blocks.split(tmp_path / 'labelled', *blocks.scenes(2))
+    judge = gated(
+        said, agreement=0.0, score_difference=1.0, ap_loss=1.0, allow_inconclusive=True,
+        recall_loss=1.0, labelled=[str(split)], robots=[str(robot)],
+    )  # fmt: skip
+    assert did(cook(tmp_path, judge)) == ['made'] * 4
+
+    robot.write_text('/**: {ros__parameters: {v_cap_mps: 1.5}}')
+
+    assert did(cook(tmp_path, judge)) == ['kept'] * 3 + ['made']
