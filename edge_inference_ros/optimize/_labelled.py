@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.optimize._frames import WORLD
 
 log = logging.getLogger(__name__)
 
-WORLD = 'world'
 FIRST_NEAR = 100_000
 """Number of the first scene to look at, behind those of the held-out splits."""
 EVERY = 200

@@ -3,7 +3,8 @@
 **Where.** A person further away than the robot needs to stop is somebody else's problem for now.
 Within ``range_for_stopping`` (`core/deadline.py`) at v_cap, on a prediction as old as the watchdog
 lets through at that speed, a person who is not seen is hit. Distances are those of the labels,
-from the robot; what its footprint overhangs is in the profile's margin.
+from the robot; what its footprint overhangs is in the profile's margin. People whose labels are
+ignored are not asked for.
 
 **How.** Reference and candidate see the same people, so the comparison is paired: of n people
 within the distance some are *lost* (found by the reference only) and some *gained*. The loss of

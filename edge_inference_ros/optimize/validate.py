@@ -114,6 +114,18 @@ class Params:
                 f'bins_m = {edges}: must rise',
             ),
             (not self.robots or _said(self.labelled), 'robots are given, but nothing is labelled'),
+            (
+                not self.least_ap or _said(self.labelled),
+                f'least_ap = {self.least_ap}, but nothing is labelled',
+            ),
+            (
+                self.robots or not (self.least_recall or self.within_m),
+                'least_recall or within_m is given, but no robots',
+            ),
+            (
+                len({Path(name).stem for name in self.robots}) == len(self.robots),
+                f'robots = {self.robots}: two of one name',
+            ),
         )
         return [fault for holds, fault in rules if not holds]
 
@@ -242,10 +254,10 @@ def _accuracy(
         for seen, d in zip(found, detectors, strict=True)
     )
     loss = one.ap50 - other.ap50
-    made.facts |= {
+    made.facts |= _known({
         'ap50_reference': one.ap50, 'ap50_candidate': other.ap50, 'ap50_loss': loss,
         'ap50_95_reference': one.ap50_95, 'ap50_95_candidate': other.ap50_95,
-    }  # fmt: skip
+    })  # fmt: skip
     made.tables['AP@0.5 by class'] = tuple(
         _known({'class': name, 'reference': one.per_class[name], 'candidate': ap})
         for name, ap in other.per_class.items()

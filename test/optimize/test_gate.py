@@ -358,9 +358,28 @@ def test_questions_that_cannot_be_judged_are_refused(good, near_people, asked, w
         judged(good, good, near_people, **asked)
 
 
-def test_robots_without_labels_are_refused(good):
-    with pytest.raises(ParameterError, match='nothing is labelled'):
-        validate.run(good, None, Params(robots=('indoor_amr',)))
+@pytest.mark.parametrize(
+    ('asked', 'words'),
+    [
+        ({'robots': ('indoor_amr',)}, 'nothing is labelled'),
+        ({'least_ap': 0.5}, 'nothing is labelled'),
+        ({'least_recall': 0.9, 'labelled': ('x',)}, 'no robots'),
+        ({'within_m': 4.0, 'labelled': ('x',)}, 'no robots'),
+        ({'robots': ('a/amr.yaml', 'b/amr.yaml'), 'labelled': ('x',)}, 'two of one name'),
+    ],
+)
+def test_a_threshold_that_would_not_be_judged_is_refused(good, asked, words):
+    with pytest.raises(ParameterError, match=words):
+        validate.run(good, None, Params(**asked))
+
+
+def test_labels_without_a_single_object_let_nothing_pass(good, tmp_path):
+    empty = blocks.split(tmp_path / 'empty', blocks.scenes(2)[0], [[], []])
+
+    report = judged(good, good, empty, robots=(), out=tmp_path / 'out')
+
+    assert 'AP@0.5' in report.refused
+    assert 'NaN' not in (tmp_path / 'out' / 'validate.json').read_text()
 
 
 @pytest.mark.parametrize('source', ['nowhere', 'labels.json', 'text.txt'])
