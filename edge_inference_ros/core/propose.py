@@ -56,16 +56,26 @@ HABITS = {'yolox': Habits('bgr', scale=1.0), 'detr': Habits(fit='stretch')}
 
 
 def propose(
-    outputs: Sequence[Tensor], *, height_px: int, width_px: int, classes: int = 0
+    outputs: Sequence[Tensor], *, height_px: int, width_px: int, classes: int = 0, head: str = ''
 ) -> Proposal:
     """The head that fits the outputs, and the number of classes if that is known.
+
+    Args:
+        outputs: of the network.
+        height_px: of its input.
+        width_px: of its input.
+        classes: how many, 0 if nobody said.
+        head: what somebody said; it is taken even if another fits.
 
     Raises:
         ConfigError: none does; names the outputs and what would fit.
     """
     fitting = [p for p in _all(outputs, height_px, width_px) if _agrees(p, classes)]
-    if fitting:
-        return fitting[0]
+    if same := [p for p in fitting if head in ('', p.head)]:
+        return same[0]
+    if head:
+        although = f', although {fitting[0].head} fits: {fitting[0].why}' if fitting else ''
+        return Proposal(head, f'as said{although}')
     there = ', '.join(f'{t["tensor"]} {list(t["shape"])} {t["dtype"]}' for t in outputs)
     counted = f' of {classes} classes' if classes else ''
     raise ConfigError(

@@ -267,16 +267,15 @@ def _described(
 def _head(
     params: AddParams, shown: Mapping[str, Any], layout: str, outputs: Any, classes: int
 ) -> propose.Proposal:
-    height, width = shown['shape'][1:3] if layout == 'nhwc' else shown['shape'][2:4]
-    try:
-        found = propose.propose(outputs, height_px=height, width_px=width, classes=classes)
-    except ConfigError:
-        if not params.head:
-            raise
-        return propose.Proposal(params.head, 'as said')
-    if params.head in ('', found.head):
-        return found
-    return propose.Proposal(params.head, f'as said, although {found.head} fits: {found.why}')
+    if len(shape := shown['shape']) != 4:
+        raise ConfigError(
+            f'input {shown["tensor"]} has shape {shape}; expected one picture, [1, 3, H, W] or'
+            ' [1, H, W, 3]'
+        )
+    height, width = shape[1:3] if layout == 'nhwc' else shape[2:4]
+    return propose.propose(
+        outputs, height_px=height, width_px=width, classes=classes, head=params.head
+    )
 
 
 def _manifest(

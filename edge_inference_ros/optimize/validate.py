@@ -158,6 +158,8 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
     said = manifests.load(model)
     other_said = manifests.load(Path(params.other)) if params.other else said
     needed_m = _distances(other_said, params)
+    if _said(params.labelled):
+        _score.metric_of(other_said.task)  # before anything is opened or rendered
     made = Judgement()
     with ExitStack() as keep:
         classes = other_said.classes

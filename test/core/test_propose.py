@@ -50,6 +50,18 @@ def test_the_head_follows_from_the_shapes(outputs, known, head, classes):
     assert (found.head, found.classes) == (head, classes)
 
 
+def test_a_head_that_was_said_is_taken_and_what_fits_too_is_told():
+    outputs = [tensor('o', 1, BIG, 6)]
+
+    end2end = propose(outputs, height_px=640, width_px=640, classes=1, head='yolo_end2end')
+    other = propose(outputs, height_px=640, width_px=640, classes=1, head='yolov5')
+    odd = propose([tensor('o', 1, 7)], height_px=640, width_px=640, head='mine')
+
+    assert end2end.why.startswith('[1, boxes, 6]')
+    assert other.why.startswith('as said, although yolox fits')
+    assert (odd.head, odd.why) == ('mine', 'as said')
+
+
 def test_outputs_are_put_into_the_order_the_head_wants():
     pair = [tensor('boxes', 1, 300, 4), tensor('logits', 1, 300, 7)]
 

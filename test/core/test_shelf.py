@@ -195,6 +195,14 @@ def test_open_sizes_are_settled_by_the_metadata_and_the_licence_is_kept(foreign,
     assert load(tmp_path / 'shelf' / 'small').input.shape == (1, 3, 64, 64)
 
 
+def test_what_takes_no_picture_is_refused(foreign, tmp_path):
+    from support.quantisable import products
+
+    with pytest.raises(ConfigError, match=r'shape \[1, 4, 64\]; expected one picture'):
+        added(tmp_path, products(tmp_path / 'net.onnx'), classes=('a',))
+    assert not (tmp_path / 'shelf' / 'net').exists()
+
+
 def test_pictures_with_colours_last_are_recognised(foreign, tmp_path):
     network = foreign.network(
         tmp_path / 'net.onnx', 'yolov8', layout_in='nhwc', metadata={'names': NAMES}

@@ -18,7 +18,7 @@ from edge_inference_ros import cli
 from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError, DigestMismatch, ParameterError
-from edge_inference_ros.optimize import validate
+from edge_inference_ros.optimize import _score, validate
 from edge_inference_ros.optimize._detector import Detector
 from edge_inference_ros.optimize.validate import Params
 
@@ -371,6 +371,18 @@ def test_questions_that_cannot_be_judged_are_refused(good, near_people, asked, w
 def test_a_threshold_that_would_not_be_judged_is_refused(good, asked, words):
     with pytest.raises(ParameterError, match=words):
         validate.run(good, None, Params(**asked))
+
+
+def test_a_task_that_nothing_scores_is_refused_unless_somebody_adds_its_metric(
+    good, near_people, monkeypatch
+):
+    path = good / 'manifest.yaml'
+    path.write_text(path.read_text().replace('detect2d', 'detect3d'))
+
+    with pytest.raises(ConfigError, match="task = 'detect3d': nothing scores it"):
+        judged(good, good, near_people)
+    monkeypatch.setitem(_score.METRICS, 'detect3d', _score.accuracy)
+    assert not judged(good, good, near_people).refused
 
 
 def test_labels_without_a_single_object_let_nothing_pass(good, tmp_path):
