@@ -1,118 +1,136 @@
-"""Measures every shipped model: size, latency by backend and precision, accuracy.
+"""Measures every shipped model: size, latency by backend and precision, accuracy, people found.
 
-    python -m bench.models [--models models] [--runs 200] [--labelled FOLDER]
-                           [--world 300] [--json FILE]
+    python -m bench.models [--models models] [--runs 200] [--share 1.0 | --quick]
+                           [--labelled FOLDER | --no-accuracy] [--markdown FILE] [--json FILE]
 
 Every file of a model runs on every backend that is installed here and may run it, in turn in one
-run, so that what else the machine does falls on all alike: read the ratios. ``--labelled`` names a
-folder with the splits held_out and foreign; ``--world`` renders that many held-out pictures
-instead. Prints the table of models/README.md.
+run, so that what else the machine does falls on all alike: read the ratios. Accuracy is measured
+on the splits held_out, foreign and street of the small world, through engine and head as the node
+has them; they are rendered where no ``--labelled`` folder has them (2500 pictures, three minutes;
+a ``--share`` of them is quicker and poorer) and kept in ~/.cache/edge_inference_ros. Prints goals
+beside what was measured; ``--markdown`` writes the tables of models/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench import _zoo
+from bench._zoo import Row
 from edge_inference_ros.core import manifest as manifests
-from edge_inference_ros.core import registry
-from edge_inference_ros.core.manifest import Manifest, ModelFile
+from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.protocols import Engine
+from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import EdgeInferenceError
-from edge_inference_ros.optimize import _folder, _measure
+from edge_inference_ros.optimize import _folder, _measure, _score
+from edge_inference_ros.optimize._detector import Detector
+from edge_inference_ros.optimize._labelled import Labelled, Split
+from edge_inference_ros.sim import dataset
 
-BACKENDS = ('ort', 'openvino')
-SPLITS = ('held_out', 'foreign')
-
-
-@dataclass(frozen=True)
-class Row:
-    """One file on one backend."""
-
-    model: str
-    file: str
-    precision: str
-    backend: str
-    size_bytes: int
-    ms: float
-    quiet_ms: float
-    speedup: float
-    parameters: int
-    licence: str
-    made_by: str
-    scores: dict[str, Any]
+BACKENDS = ('ort', 'openvino', 'trt')
+SPLITS = tuple(name for name in dataset.RECIPE if not name.startswith(dataset.TRAIN))
+QUICK_SHARE, QUICK_RUNS = 0.05, 30
+_NOWHERE = Origin('', RosNs(0), MonoNs(0))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
     asked = _parser().parse_args(argv)
+    runs = min(asked.runs, QUICK_RUNS) if asked.quick else asked.runs
     folders = sorted(path.parent for path in Path(asked.models).glob('*/manifest.yaml'))
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as temporary:
-        labelled = _labelled(asked, Path(temporary))
-        for folder in folders:
-            rows += measure(manifests.load(folder), asked.runs, labelled, asked.pictures)
+    if not folders:
+        print(f'no model in {asked.models}', file=sys.stderr)
+        return 2
+    labelled = [] if asked.no_accuracy else _labelled(asked)
+    rows = [row for path in folders for row in measure(manifests.load(path), runs, labelled)]
+    found = _zoo.goals(rows)
     print(f'{_folder.machine()}; one run in turn, medians; speed-up against fp32 on ort\n')
-    print(table(rows))
+    print('\n\n'.join((_zoo.models(rows), _zoo.files(rows), _zoo.goal_table(found))))
+    if asked.markdown:
+        text = '\n\n'.join((_zoo.models(rows), _zoo.files(rows), _zoo.goal_table(found)))
+        Path(asked.markdown).write_text(text + '\n', encoding='utf-8')
     if asked.json:
-        Path(asked.json).write_text(json.dumps([asdict(row) for row in rows], indent=1))
+        said = {'rows': [asdict(row) for row in rows], 'goals': [asdict(g) for g in found]}
+        Path(asked.json).write_text(json.dumps(said, indent=1) + '\n', encoding='utf-8')
     return 0 if rows else 1
 
 
-def measure(
-    manifest: Manifest, runs: int, labelled: Sequence[Path] = (), pictures: int = 0
-) -> list[Row]:
+def measure(manifest: Manifest, runs: int, labelled: Sequence[Path] = ()) -> list[Row]:
     """Every file of a model on every backend that opens it, fp32 on ort first."""
     with ExitStack() as keep:
         opened = dict(_open(manifest, keep))
         if not opened:
             return []
-        engines = {name: engine for name, (_, _, engine) in opened.items()}
-        _show(manifest, engines.values())
-        times = _measure.latencies(engines, runs=runs)
-        scores: dict[str, dict[str, Any]] = {name: {} for name in engines}
-        for split in labelled:
-            found = _measure.accuracy(engines, manifest, split, count=pictures)
-            for name, score in found.items():
-                scores[name][split.name] = score
+        detectors = {name: detector for name, (_, detector) in opened.items()}
+        times = _measure.latencies(_shown(manifest, detectors), runs=runs)
+        scores = {name: scored(detector, labelled) for name, detector in detectors.items()}
         return [
             Row(
-                manifest.name, file.path.name, file.precision, backend, file.path.stat().st_size,
-                times[name].ms, times[name].quiet_ms, times[name].speedup, _parameters(manifest),
-                manifest.licence, manifest.made_by, scores[name],
+                manifest.name, detector.file.path.name, detector.file.precision, backend,
+                detector.file.path.stat().st_size, times[name].ms, times[name].quiet_ms,
+                times[name].speedup, _parameters(manifest), manifest.licence,
+                _zoo.made_by(manifest, detector.file.provenance), scores[name],
             )
-            for name, (file, backend, _) in opened.items()
+            for name, (backend, detector) in opened.items()
         ]  # fmt: skip
 
 
-def _open(manifest: Manifest, keep: ExitStack) -> Iterator[tuple[str, tuple[ModelFile, str, Any]]]:
+def scored(detector: Detector, labelled: Sequence[Path]) -> dict[str, Any]:
+    """Average precision, and near people as the node would report them, by split."""
+    made = {}
+    for folder in labelled:
+        split = Split(folder, only=detector.manifest.classes)
+        reported, faint = _found(detector, split)
+        metric = _score.metric_of(detector.manifest.task)
+        score = metric(faint, split)
+        if score.near_people:
+            near = _score.near_people(reported, split, score_threshold=0.0)
+            threshold = detector.manifest.head.score_threshold
+            score = replace(score, near_people=replace(near, score_threshold=threshold))
+        made[folder.name] = score.facts()
+    return made
+
+
+def _found(detector: Detector, split: Labelled) -> tuple[list[_score.Found], list[_score.Found]]:
+    seen = [
+        detector.both(Image(_NOWHERE, np.ascontiguousarray(split.picture(i)), 'bgr'))
+        for i in range(len(split))
+    ]
+    return [_score.found_in(here) for here, _ in seen], [_score.found_in(all_) for _, all_ in seen]
+
+
+def _open(manifest: Manifest, keep: ExitStack) -> Iterator[tuple[str, tuple[str, Detector]]]:
     for backend in BACKENDS:
         for file in manifest.files:
             if file.path.suffix == '.onnx' and backend in (file.backends or BACKENDS):
+                alone = replace(manifest, files=(file,))
                 try:
-                    engine = registry.load('backends', backend).open(manifest, file.path)
+                    detector = Detector(alone, backend, '', keep)
+                    yield f'{file.path.name} {backend}', (backend, detector)
                 except EdgeInferenceError as error:
-                    print(f'{file.path.name} on {backend}: {error}', file=sys.stderr)
-                    continue
-                keep.callback(engine.close)
-                yield f'{file.path.name} {backend}', (file, backend, engine)
+                    words = ' '.join(str(error).split())[:160]
+                    print(f'{file.path.name} on {backend}: {words}', file=sys.stderr)
 
 
-def _show(manifest: Manifest, engines: Any) -> None:
-    """Fill every input with the same noise; how long it takes does not depend on it."""
+def _shown(manifest: Manifest, detectors: dict[str, Detector]) -> dict[str, Engine]:
+    """The engines, the same noise in every input; how long they take does not depend on it."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, manifest.input.shape, np.uint8)
-    for engine in engines:
-        tensor = engine.inputs[manifest.input.tensor]
+    for detector in detectors.values():
+        tensor = detector.engine.inputs[manifest.input.tensor]
         np.copyto(tensor, noise if tensor.dtype == np.uint8 else noise / 255, casting='unsafe')
+    return {name: detector.engine for name, detector in detectors.items()}
 
 
 def _parameters(manifest: Manifest) -> int:
@@ -122,38 +140,33 @@ def _parameters(manifest: Manifest) -> int:
     return sum(int(np.prod(t.dims)) for t in model.graph.initializer if len(t.dims) > 1)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as Markdown."""
-    splits = [name for name in SPLITS if any(name in row.scores for row in rows)]
-    classes = list(dict.fromkeys(
-        c for row in rows for s in row.scores.values() for c in s['per_class']
-    ))  # fmt: skip
-    head = ['model', 'file', 'weights', 'KiB', 'backend', 'ms', 'quiet ms', 'speed-up']
-    head += [f'AP50 {name}' for name in splits] + [f'AP50 {c}' for c in classes]
-    lines = [head, ['---'] * len(head)]
-    for row in rows:
-        scores = [f'{row.scores[s]["ap50"]:.3f}' if s in row.scores else '' for s in splits]
-        first = row.scores.get(splits[0], {}).get('per_class', {}) if splits else {}
-        scores += [f'{first[c]:.3f}' if first.get(c) is not None else '' for c in classes]
-        lines.append([
-            row.model, row.file, f'{row.parameters / 1e6:.2f} M', f'{row.size_bytes / 1024:.0f}',
-            row.backend, f'{row.ms:.2f}', f'{row.quiet_ms:.2f}', f'{row.speedup:.2f}', *scores,
-        ])  # fmt: skip
-    facts = sorted({(row.model, row.licence, row.made_by) for row in rows})
-    made = [f'* `{model}`: {licence}; `{made_by}`' for model, licence, made_by in facts]
-    return '\n'.join([*('| ' + ' | '.join(line) + ' |' for line in lines), '', *made])
+def _labelled(asked: argparse.Namespace) -> list[Path]:
+    """The folders of the splits, rendered if they are not there."""
+    if asked.labelled:
+        there = [Path(asked.labelled) / name for name in SPLITS]
+        return [path for path in there if path.is_dir()] or [Path(asked.labelled)]
+    share = QUICK_SHARE if asked.quick else asked.share
+    wanted = {name: dataset.RECIPE[name] for name in SPLITS}
+    folder = _cache() / f'labelled_{_fingerprint()}_{share:g}'
+    for name, whole in wanted.items():
+        split = replace(whole, count=max(1, round(whole.count * share)))
+        if not (folder / name / 'split.json').is_file():
+            print(f'rendering {split.count} pictures into {folder / name}', file=sys.stderr)
+            dataset.write_split(folder / name, split, processes=asked.processes)
+    return [folder / name for name in wanted]
 
 
-def _labelled(asked: argparse.Namespace, temporary: Path) -> list[Path]:
-    if asked.world:
-        dataset = registry.load('sim', 'dataset')
-        for name in SPLITS:
-            dataset.write_split(temporary / name, dataset.Split(name, asked.world))
-        return [temporary / name for name in SPLITS]
-    if not asked.labelled:
-        return []
-    there = [Path(asked.labelled) / name for name in SPLITS]
-    return [path for path in there if path.is_dir()] or [Path(asked.labelled)]
+def _cache() -> Path:
+    home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    return home / 'edge_inference_ros'
+
+
+def _fingerprint() -> str:
+    """Changes with the code of the small world, so that nobody scores on stale pictures."""
+    sha = hashlib.sha256()
+    for file in sorted(Path(dataset.__file__).parent.glob('*.py')):
+        sha.update(file.read_bytes())
+    return sha.hexdigest()[:8]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -163,8 +176,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--models', default='models', help='folder of model folders')
     parser.add_argument('--runs', type=int, default=200, help='turns to measure latency')
     parser.add_argument('--labelled', default='', help='folder with the splits, or one split')
-    parser.add_argument('--pictures', type=int, default=0, help='labelled pictures; 0: all')
-    parser.add_argument('--world', type=int, default=0, help='pictures to render for each split')
+    parser.add_argument('--no-accuracy', action='store_true', help='measure sizes and times only')
+    parser.add_argument('--share', type=float, default=1.0, help='of the pictures to render')
+    parser.add_argument('--processes', type=int, default=1, help='to render with')
+    parser.add_argument(
+        '--quick', action='store_true', help=f'--share {QUICK_SHARE} --runs {QUICK_RUNS}'
+    )
+    parser.add_argument('--markdown', default='', help='write the tables to this file')
     parser.add_argument('--json', default='', help='write every figure to this file')
     return parser
 

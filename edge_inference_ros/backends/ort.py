@@ -84,6 +84,11 @@ class Engine:
                 self._hold(node.name)
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """What the exporter wrote into the file, beside the network."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    @property
     def inputs(self) -> Tensors:
         """Arrays to fill, by tensor name."""
         return self._inputs
@@ -179,7 +184,7 @@ def _input(node: Any, manifest: Manifest) -> NDArray[Any]:
             ' export the network with one of these'
         )
     shape, promised = node.shape, manifest.input.shape
-    if node.name == manifest.input.tensor and len(shape) == len(promised):
+    if manifest.input.tensor in ('', node.name) and len(shape) == len(promised):
         shape = [
             size if isinstance(size, int) else ours
             for size, ours in zip(shape, promised, strict=True)

@@ -21,6 +21,7 @@ class Report:
         out: the file or folder that was written; empty if none.
         facts: one value a name; the name carries the unit (``plan_bytes``, ``build_s``).
         rows: a table; a row may leave a column out.
+        tables: further tables by title.
         notes: sentences for the reader.
         refused: why what was made must not be used; empty if it may. The command then exits
             with 1.
@@ -33,18 +34,20 @@ class Report:
     rows: tuple[Mapping[str, Value], ...] = ()
     notes: tuple[str, ...] = ()
     refused: str = ''
+    tables: Mapping[str, tuple[Mapping[str, Value], ...]] = field(default_factory=dict)
 
     def as_json(self) -> str:
         """The report as a JSON object, keys in the order of the attributes."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     def as_table(self) -> str:
-        """The report as text for a terminal: facts, then rows in aligned columns, then notes."""
+        """The report as text for a terminal: facts, tables in aligned columns, notes."""
         head = f'{self.step}: {self.model}' + (f' -> {self.out}' if self.out else '')
         width = max(map(len, self.facts), default=0)
         facts = [f'  {name:<{width}}  {_text(value)}' for name, value in self.facts.items()]
+        more = [line for name, rows in self.tables.items() for line in (name, *_aligned(rows))]
         refused = [f'REFUSED: {self.refused}'] if self.refused else []
-        return '\n'.join([head, *facts, *_aligned(self.rows), *self.notes, *refused])
+        return '\n'.join([head, *facts, *_aligned(self.rows), *more, *self.notes, *refused])
 
 
 def _aligned(rows: tuple[Mapping[str, Value], ...]) -> list[str]:

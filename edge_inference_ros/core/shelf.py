@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_inference_ros.core import registry
+from edge_inference_ros.core import propose, registry
 from edge_inference_ros.core.manifest import (
     FILE_NAME,
     HeadSpec,
@@ -24,7 +25,11 @@ from edge_inference_ros.core.params import param
 from edge_inference_ros.core.pipeline import open_pipeline
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.core.share import locate, share
+from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import ConfigError, EdgeInferenceError, ManifestError
+
+AUTO, UNKNOWN = 'auto', 'unknown'
+USUAL_PX = 640
 
 
 @dataclass(frozen=True)
@@ -69,19 +74,34 @@ def check_model(params: CheckParams) -> Report:
 
 @dataclass(frozen=True)
 class AddParams:
-    """How the network is to be shown pictures, and how its answer is to be read."""
+    """What is known of the network; what is left open is read from the file and proposed."""
 
-    name: str = param('', 'of the new model; its folder is called so')
-    head: str = param('', 'output layout: yolov8, yolov5, yolox, detr, …; see heads/')
-    classes: tuple[str, ...] = param((), 'class names, in the order of the network')
+    name: str = param('', 'of the new model and its folder; empty: that of the file')
+    head: str = param('', 'output layout: yolov8, yolov5, yolox, detr, …; empty: from the outputs')
+    classes: tuple[str, ...] = param(
+        (), 'class names, in the order of the network; none: from the metadata'
+    )
     classes_file: str = param('', 'or a text file with one class name a line')
-    licence: str = param('unknown', 'SPDX name of the licence of the weights')
-    layout: str = param('nchw', 'order of the input tensor', choices=('nhwc', 'nchw'))
-    height_px: int = param(640, 'of the input, where the file leaves it open', low=1, high=8192)
-    width_px: int = param(640, 'of the input, where the file leaves it open', low=1, high=8192)
-    order: str = param('rgb', 'order of the colours', choices=('rgb', 'bgr'))
-    fit: str = param('letterbox', 'how a picture fits', choices=('letterbox', 'stretch'))
-    scale: float = param(1 / 255, 'float inputs: (pixel * scale - mean) / std', low=0.0)
+    licence: str = param(UNKNOWN, 'SPDX name of the licence of the weights')
+    layout: str = param(AUTO, 'order of the input tensor', choices=(AUTO, 'nhwc', 'nchw'))
+    height_px: int = param(
+        0,
+        'of the input, where the file leaves it open; 0: from the metadata, or 640',
+        low=0,
+        high=8192,
+    )
+    width_px: int = param(0, 'the same', low=0, high=8192)
+    order: str = param(
+        AUTO, 'of the colours; auto: usual for the head', choices=(AUTO, 'rgb', 'bgr')
+    )
+    fit: str = param(
+        AUTO,
+        'how a picture fits; auto: usual for the head',
+        choices=(AUTO, 'letterbox', 'stretch'),
+    )
+    scale: float = param(
+        0.0, 'float inputs: (pixel * scale - mean) / std; 0: usual for the head', low=0.0
+    )
     mean: tuple[float, ...] = param((0.0, 0.0, 0.0), 'one a colour, after scaling')
     std: tuple[float, ...] = param((1.0, 1.0, 1.0), 'one a colour, after scaling')
     score_threshold: float = param(0.25, 'boxes below are dropped', low=0.0, high=1.0)
@@ -93,15 +113,18 @@ class AddParams:
 def add_model(network: Path, params: AddParams) -> Report:
     """Copy ``network`` into a new model folder and write the manifest that fits it.
 
+    Head, classes and sizes are proposed where ``params`` leaves them open; the report says why.
+
     Raises:
-        ConfigError: a name is missing, taken or unknown.
+        ConfigError: a name is missing, taken or unknown, or nothing can be proposed.
         ModelError: not a network, or not one this head can decode; nothing is left behind.
         BackendError: the runtime is not installed.
     """
+    params = replace(params, name=params.name or network.stem)
     classes = _classes(params)
     if not params.name or Path(params.name).name != params.name:
         raise ConfigError(f'--name {params.name!r}: expected a plain name for the new model')
-    if params.head not in (heads := registry.names('heads')):
+    if params.head and params.head not in (heads := registry.names('heads')):
         raise ConfigError(f'--head {params.head!r}: expected one of {", ".join(heads)}')
     if not network.is_file():
         raise ConfigError(f'{network}: no such file')
@@ -112,13 +135,14 @@ def add_model(network: Path, params: AddParams) -> Report:
     try:
         file = folder / f'model{network.suffix}'
         shutil.copyfile(network, file)
-        (folder / FILE_NAME).write_text(_manifest_text(file, params, classes), encoding='utf-8')
+        said, notes = _described(file, params, classes, _tensors(file, params))
+        text = ''.join(f'{key}: {json.dumps(value)}\n' for key, value in said.items())
+        (folder / FILE_NAME).write_text(text, encoding='utf-8')
         check_model(CheckParams(str(folder.absolute()), params.backend))
     except EdgeInferenceError:
         shutil.rmtree(folder)
         raise
-    note = f'try it: edge_inference replay pipeline --model {folder.absolute()} --bag …'
-    return Report('models add', str(network), str(folder), notes=(note,))
+    return Report('models add', str(network), str(folder), _chosen(said), notes=tuple(notes))
 
 
 def _shelf(folder: str) -> Path:
@@ -162,14 +186,12 @@ def _classes(params: AddParams) -> list[str]:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f'--classes-file {params.classes_file}: {error}') from error
         names += [line.strip() for line in text.splitlines() if line.strip()]
-    if not names:
-        raise ConfigError('name the classes: --classes person car …, or --classes-file FILE')
     return names
 
 
 def _draft(file: Path, params: AddParams) -> Manifest:
     """What is known before the network is opened: enough for a runtime to settle open sizes."""
-    size = (params.height_px, params.width_px)
+    size = (params.height_px or USUAL_PX, params.width_px or USUAL_PX)
     shape = (1, *size, 3) if params.layout == 'nhwc' else (1, 3, *size)
     return Manifest(
         folder=file.parent,
@@ -178,42 +200,138 @@ def _draft(file: Path, params: AddParams) -> Manifest:
         licence=params.licence,
         made_by='',
         classes=('?',),
-        input=InputSpec('', shape, layout=params.layout),
+        input=InputSpec('', shape),
         outputs=(),
         head=HeadSpec(params.head),
         files=(ModelFile(file, digest(file), params.precision),),
     )
 
 
-def _manifest_text(file: Path, params: AddParams, classes: list[str]) -> str:
-    """A manifest for ``file``, its tensors taken from the opened network. JSON values are YAML."""
-    engine: Any = registry.load('backends', params.backend).open(_draft(file, params), file)
+def _tensors(file: Path, params: AddParams) -> dict[str, Any]:
+    """Inputs, outputs and metadata of ``file``, its open sizes settled."""
+    found = look_into(str(file), asdict(params))
+    size = propose.picture_size(found['metadata'])
+    if size is None or params.height_px or params.width_px:
+        return found
+    return look_into(str(file), asdict(replace(params, height_px=size[0], width_px=size[1])))
+
+
+def look_into(file: str, params: dict[str, Any]) -> dict[str, Any]:
+    """What the runtime says of a network, in types that JSON has."""
+    said, path = AddParams(**params), Path(file)
+    engine: Any = registry.load('backends', said.backend).open(_draft(path, said), path)
     try:
-        ((name, array),) = engine.inputs.items()
-        outputs = [
-            {'tensor': key, 'shape': list(value.shape), 'dtype': value.dtype.name}
-            for key, value in engine.outputs.items()
-        ]
-        shown = {'tensor': name, 'shape': list(array.shape), 'dtype': array.dtype.name}
-    except ValueError as error:
-        raise ConfigError(
-            f'{file.name} has inputs {", ".join(engine.inputs)}; expected one picture'
-        ) from error
+        return {
+            'inputs': _listed(engine.inputs),
+            'outputs': _listed(engine.outputs),
+            'metadata': dict(getattr(engine, 'metadata', {})),
+        }
     finally:
         engine.close()
-    shown |= {'layout': params.layout, 'order': params.order, 'fit': params.fit}
+
+
+def _listed(tensors: Tensors) -> list[dict[str, Any]]:
+    return [
+        {'tensor': name, 'shape': list(array.shape), 'dtype': array.dtype.name}
+        for name, array in tensors.items()
+    ]
+
+
+def _described(
+    file: Path, params: AddParams, classes: list[str], tensors: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """A manifest for ``file`` with the tensors it was found to have, and what was concluded."""
+    if len(tensors['inputs']) != 1:
+        names = ', '.join(row['tensor'] for row in tensors['inputs'])
+        raise ConfigError(f'{file.name} has inputs {names}; expected one picture')
+    (shown,) = tensors['inputs']
+    layout = propose.layout_of(shown['shape']) if params.layout == AUTO else params.layout
+    notes = []
+    if not classes and (classes := propose.class_names(tensors['metadata'])):
+        notes.append(f'{len(classes)} classes: from the metadata of the file')
+    proposal = _head(params, shown, layout, tensors['outputs'], len(classes))
+    notes.append(f'head {proposal.head}: {proposal.why}')
+    if not classes:
+        counted = f' all {proposal.classes} of them,' if proposal.classes else ''
+        raise ConfigError(
+            f'name the classes,{counted} --classes person car … or --classes-file FILE;'
+            ' the file has no names'
+        )
+    return _manifest(file, params, classes, tensors, (shown, layout, proposal)), [
+        *notes,
+        'colours, fit and scale are the habit of such networks: compare them with yours',
+        f'try it: edge_inference replay pipeline --model {file.parent.absolute()} --bag …',
+    ]
+
+
+def _head(
+    params: AddParams, shown: Mapping[str, Any], layout: str, outputs: Any, classes: int
+) -> propose.Proposal:
+    if len(shape := shown['shape']) != 4:
+        raise ConfigError(
+            f'input {shown["tensor"]} has shape {shape}; expected one picture, [1, 3, H, W] or'
+            ' [1, H, W, 3]'
+        )
+    height, width = shape[1:3] if layout == 'nhwc' else shape[2:4]
+    return propose.propose(
+        outputs, height_px=height, width_px=width, classes=classes, head=params.head
+    )
+
+
+def _manifest(
+    file: Path,
+    params: AddParams,
+    classes: list[str],
+    tensors: dict[str, Any],
+    read: tuple[dict[str, Any], str, propose.Proposal],
+) -> dict[str, Any]:
+    shown, layout, proposal = read
+    usual = propose.HABITS.get(proposal.head, propose.Habits())
+    shown = {
+        **shown,
+        'layout': layout,
+        'order': usual.order if params.order == AUTO else params.order,
+        'fit': usual.fit if params.fit == AUTO else params.fit,
+    }
     if shown['dtype'] != 'uint8':
-        shown |= {'scale': params.scale, 'mean': list(params.mean), 'std': list(params.std)}
-    said = {
+        shown['scale'] = params.scale or usual.scale
+        shown |= {'mean': list(params.mean), 'std': list(params.std)}
+    head: dict[str, Any] = {'name': proposal.head, 'score_threshold': params.score_threshold}
+    if proposal.options:
+        head['options'] = dict(proposal.options)
+    by_name = {row['tensor']: row for row in tensors['outputs']}
+    return {
         'schema': 1,
         'name': params.name,
         'task': 'detect2d',
-        'licence': params.licence,
+        'licence': _licence(params, tensors['metadata']),
         'made_by': f'edge_inference models add --name {params.name}',
         'classes': classes,
         'input': shown,
-        'outputs': outputs,
-        'head': {'name': params.head, 'score_threshold': params.score_threshold},
+        'outputs': [by_name[name] for name in proposal.outputs or by_name],
+        'head': head,
         'files': [{'path': file.name, 'precision': params.precision, 'sha256': digest(file)}],
     }
-    return ''.join(f'{key}: {json.dumps(value)}\n' for key, value in said.items())
+
+
+def _licence(params: AddParams, metadata: Mapping[str, str]) -> str:
+    """As said; else what the exporter wrote, on one line."""
+    if params.licence != UNKNOWN:
+        return params.licence
+    return ' '.join(metadata.get('license', '').split())[:120] or UNKNOWN
+
+
+def _chosen(said: Mapping[str, Any]) -> dict[str, Value]:
+    shown, classes = said['input'], said['classes']
+    few = ', '.join(classes[:6]) + (f', … ({len(classes)})' if len(classes) > 6 else '')
+    options = ''.join(
+        f', {key}: {value}' for key, value in said['head'].get('options', {}).items()
+    )
+    facts: dict[str, Value] = {
+        'head': said['head']['name'] + options,
+        'classes': few,
+        'input': f'{shown["dtype"]} {shown["shape"]} {shown["layout"]} {shown["order"]}',
+        'fit': shown['fit'],
+        'licence': said['licence'],
+    }
+    return facts | ({'scale': shown['scale']} if 'scale' in shown else {})

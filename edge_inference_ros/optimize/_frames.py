@@ -29,8 +29,8 @@ def pictures(source: str, *, count: int, seed: int, topic: str = '') -> Iterator
     """At most ``count`` pictures of ``source``, in its order.
 
     Args:
-        source: a folder of pictures or one that holds ``images.npy``; a recording; or ``world``,
-            which renders training scenes.
+        source: a folder of pictures, however deep, or one that holds ``images.npy``; a recording;
+            or ``world``, which renders training scenes.
         count: how many; a source with fewer gives all it has.
         seed: chooses which.
         topic: of a recording with several cameras.
@@ -76,7 +76,7 @@ def _split(file: Path, count: int, seed: int) -> Iterator[Image]:
 def _folder(folder: Path, count: int, seed: int) -> Iterator[Image]:
     import cv2
 
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.rglob('*') if path.suffix.lower() in SUFFIXES)
     if not files:
         raise ConfigError(f'{folder} holds no pictures; we read {", ".join(SUFFIXES)}')
     for place in chosen(len(files), count, seed):

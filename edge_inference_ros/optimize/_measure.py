@@ -16,12 +16,12 @@ from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.protocols import Engine
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
-from edge_inference_ros.errors import BackendUnavailable, ModelError
+from edge_inference_ros.errors import ModelError
+from edge_inference_ros.optimize import _labelled, _score
 
 WARM_UP = 5
 NO_NOISE_DB = 200.0
 _NOWHERE = Origin('', RosNs(0), MonoNs(0))
-_FLOOR, _MOST, _NMS_IOU = 0.01, 100, 0.6  # as training scores its own detectors
 
 Inputs = NDArray[np.generic]
 
@@ -160,37 +160,25 @@ def accuracy(
 
     Raises:
         ConfigError: the folder is no labelled split.
-        BackendUnavailable: pycocotools or torch is missing; `make train-env` installs them.
+        BackendUnavailable: pycocotools is missing; `make train-env` installs it.
     """
-    try:
-        from edge_inference_ros.optimize.train import data, score
-    except ImportError as error:
-        raise BackendUnavailable(
-            f'scoring needs {error.name}; the training requirements bring it: make train-env'
-        ) from error
-    split = data.Split(folder)
+    split = _labelled.Split(folder)
     if tuple(split.classes) != tuple(manifest.classes):
-        split = data.Split(folder, only=manifest.classes)
+        split = _labelled.Split(folder, only=manifest.classes)
     count = min(count or len(split), len(split))
     made = {}
     for name, engine in engines.items():
-        found = _found(engine, manifest, (split.images[i] for i in range(count)), score.Found)
-        judged = score.accuracy(found, split, score_threshold=manifest.head.score_threshold)
+        found = _found(engine, manifest, (split.images[i] for i in range(count)))
+        judged = _score.accuracy(found, split, score_threshold=manifest.head.score_threshold)
         made[name] = dict(judged.facts())
     return made
 
 
 def _found(
-    engine: Engine, manifest: Manifest, pictures: Iterable[NDArray[np.uint8]], kind: Any
-) -> list[Any]:
+    engine: Engine, manifest: Manifest, pictures: Iterable[NDArray[np.uint8]]
+) -> list[_score.Found]:
     """What an engine finds in pictures, down to the faintest; the model's own head reads it."""
-    spec = dataclasses.replace(
-        manifest.head,
-        score_threshold=_FLOOR,
-        iou_threshold=_NMS_IOU,
-        candidates=1000,
-        max_detections=_MOST,
-    )
+    spec = _score.faint(manifest.head)
     said = dataclasses.replace(manifest, head=spec)
     head = registry.load('heads', spec.name).Head(said, engine.outputs)
     found = []
@@ -198,6 +186,5 @@ def _found(
         image = Image(_NOWHERE, np.ascontiguousarray(pixels), 'bgr')
         fit = head.prepare(image, engine.inputs)
         engine.run()
-        seen = head.decode(engine.outputs, image, fit)
-        found.append(kind(seen.boxes_px, seen.scores, seen.class_ids.astype(np.int64)))
+        found.append(_score.found_in(head.decode(engine.outputs, image, fit)))
     return found

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inference_ros.core.manifest import digest
+from edge_inference_ros.core import manifest as manifests
+from edge_inference_ros.core.manifest import Manifest, digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
-from edge_inference_ros.errors import BackendUnavailable, ConfigError, ModelError, SpecMismatch
-from edge_inference_ros.optimize import _network
+from edge_inference_ros.errors import (
+    BackendUnavailable,
+    ConfigError,
+    ManifestError,
+    ModelError,
+    SpecMismatch,
+)
+from edge_inference_ros.optimize import _folder, _network
 from edge_inference_ros.optimize._hush import hushed
 
-INPUT, OUTPUT = 'images', 'output0'
+INPUT, OUTPUT, FILE = 'images', 'output0', 'model.onnx'
 _GROWN = 32
 
 
@@ -35,6 +42,9 @@ class Params:
     outputs: tuple[str, ...] = param((OUTPUT,), 'names of the outputs')
     tolerance: float = param(1e-3, 'largest difference, relative to the largest output', low=0.0)
     seed: int = param(0, 'of the input the two are compared on', low=0)
+    like: str = param(
+        '', 'model folder whose manifest describes the network too; writes such a folder'
+    )
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ def run(model: Path, out: Path, params: Params) -> Report:
         model: a checkpoint of ours (``.pt``); a program ``torch.export.save`` wrote (``.pt2``),
             whose changing axes are those it was exported with; or a ``.py`` file of yours that
             defines ``network()``, which is run, to which ``weights`` are given.
-        out: the ONNX file.
+        out: the ONNX file; the model folder, if ``params.like`` says how one is described.
         params: how.
 
     Raises:
@@ -62,6 +72,16 @@ def run(model: Path, out: Path, params: Params) -> Report:
         SpecMismatch: ONNX Runtime answers differently; nothing is written.
     """
     check(params)
+    like = manifests.load(Path(params.like)) if params.like else None
+    if like:
+        out.mkdir(parents=True, exist_ok=True)
+        report = _exported(model, out / FILE, params)
+        _describe(out, like)
+        return replace(report, out=str(out))
+    return _exported(model, out, params)
+
+
+def _exported(model: Path, out: Path, params: Params) -> Report:
     torch = _torch()
     network = _network_of(torch, model, params)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +106,14 @@ def run(model: Path, out: Path, params: Params) -> Report:
         'torch': str(torch.__version__),
     }
     return Report('export', str(model), str(out), facts)
+
+
+def _describe(out: Path, like: Manifest) -> None:
+    """Write the manifest of ``like`` with the one file there is; figures of others are dropped."""
+    said = manifests.read_yaml(like.folder / manifests.FILE_NAME, ManifestError)
+    said['files'] = [{'path': FILE, 'precision': 'fp32', 'sha256': digest(out / FILE)}]
+    said.pop('accuracy', None)
+    _folder.write_manifest(out, said)
 
 
 def _torch() -> Any:

@@ -46,7 +46,7 @@ class Params:
     """What differs from the recipe."""
 
     inputs: tuple[str, ...] = param((), 'name=value, instead of that in the recipe')
-    publish: str = param('', 'copy the folder of the last step over this one when all is done')
+    publish: str = param('', 'copy the last model folder made over this one when all is done')
     fresh: bool = param(default=False, doc='do every step again')
 
 
@@ -93,11 +93,11 @@ def run(recipe: Path, out: Path, params: Params) -> Report:
         log.info('%s, %.1f s', label, took_s)
         facts = _shown(report)
         rows.append({'step': step.name, 'did': 'made', 's': took_s, **facts})
+        if refused := getattr(report, 'refused', ''):  # and is not remembered as done
+            return Report('recipe', str(recipe), str(out), {}, tuple(rows), refused=refused)
         state[step.name] = {'key': key, 'made': digest_of(step.out), 'facts': facts}
         (out / STATE).write_text(json.dumps(state, indent=1) + '\n', encoding='utf-8')
-        if refused := getattr(report, 'refused', ''):
-            return Report('recipe', str(recipe), str(out), {}, tuple(rows), refused=refused)
-    return _finish(recipe, out, steps[-1], rows, params.publish)
+    return _finish(recipe, out, steps, rows, params.publish)
 
 
 def read(recipe: Path, out: Path, replaced: tuple[str, ...] = ()) -> list[Step]:
@@ -168,7 +168,8 @@ def digest_of(path: Path) -> str:
 
 def _key(step: Step) -> str:
     """Digest of all that decides what a step makes: parameters, inputs and tools."""
-    paths = [step.model, *(Path(v) for v in step.params.values() if isinstance(v, str) and v)]
+    said = [v for value in step.params.values() for v in _several(value)]
+    paths = [step.model, *(Path(v) for v in said if isinstance(v, str) and v)]
     facts = {
         'step': step.step,
         'params': dict(step.params),
@@ -176,6 +177,10 @@ def _key(step: Step) -> str:
         'tools': _folder.tools(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _do(step: Step, *, made_by: str) -> Any:
@@ -209,8 +214,10 @@ def _state(out: Path) -> dict[str, Any]:
 
 
 def _finish(
-    recipe: Path, out: Path, last: Step, rows: list[dict[str, Value]], publish: str
+    recipe: Path, out: Path, steps: list[Step], rows: list[dict[str, Value]], publish: str
 ) -> Report:
+    made = [step for step in steps if (step.out / manifests.FILE_NAME).is_file()]
+    last = made[-1] if made else steps[-1]  # what only judges makes no model
     if publish:
         shutil.copytree(last.out, publish, dirs_exist_ok=True)
     facts: dict[str, Value] = {

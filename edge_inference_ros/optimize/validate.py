@@ -1,44 +1,65 @@
-"""Runs the same pictures through two backends, precisions or models and says how far they agree.
+"""Judges a model before a robot may run it: accuracy, agreement, and people seen in time.
 
-Two questions are asked: do the numbers that leave the networks agree, and do the objects that are
-found. The second decides: a changed last digit is harmless, a lost person is not.
+A *candidate* (another precision, backend or model folder) is compared with a *reference* on the
+same pictures, both opened and read as the node does; of the reference only the classes of the
+candidate count. Three judgements, each made if what it needs is given:
+
+* **agreement** (``images``, or nothing labelled): do both find the same objects?
+* **accuracy** (``labelled``): COCO's average precision, absolute and against the reference.
+* **people** (``labelled`` and ``robots``): recall of people within the distance each robot needs
+  to stop. What loses people there is refused whatever its average precision, and what cannot be
+  shown not to is refused as inconclusive; `_people.py` says how it is judged.
+
+The command ends with 0 if the candidate passed, 1 if it is refused, 2 if the input is wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_inference_ros.core import manifest as manifests
-from edge_inference_ros.core import registry
-from edge_inference_ros.core.boxes import iou
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.params import check, param
-from edge_inference_ros.core.report import Report
-from edge_inference_ros.core.types import Detections2D, Image, MonoNs, Origin, RosNs
+from edge_inference_ros.core.report import Report, Value
+from edge_inference_ros.core.robot import read_robot
+from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.optimize import _agreement, _frames, _gate_plot, _people, _score
+from edge_inference_ros.optimize._detector import Detector
+from edge_inference_ros.optimize._labelled import EVERY, Labelled, open_labelled
 
-_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png')
+log = logging.getLogger(__name__)
+
+PATTERNS = 'patterns'
 _NOWHERE = Origin('', RosNs(0), MonoNs(0))
+_SCENES, _NEAR_M = 600, 3.0
 
 
 @dataclass(frozen=True)
 class Params:
-    """What to compare with what, and how much they must agree."""
+    """What to compare with what, on which pictures, and what is asked of it."""
 
     backend: str = param('ort', 'the reference runs on this')
     precision: str = param('', 'of the reference; empty: the first file')
     other_backend: str = param('trt', 'what is judged runs on this')
     other_precision: str = param('', 'of what is judged; empty: the first file')
     other: str = param('', 'model folder of what is judged; empty: the same')
-    images: str = param('', 'folder of pictures; empty: patterns, which find few objects')
-    count: int = param(50, 'pictures at most', low=1, high=100_000)
+
+    images: str = param(
+        '',
+        'to agree on: folder of pictures, recording, labelled split, world, or patterns, which'
+        ' show few objects; empty: patterns, unless something is labelled',
+    )
+    topic: str = param('', 'image topic of a recording; empty takes the only one')
+    count: int = param(50, 'pictures to agree on, at most', low=1, high=100_000)
+    seed: int = param(0, 'chooses them', low=0)
     agreement: float = param(0.98, 'least share of objects both find (F1)', low=0.0, high=1.0)
     iou: float = param(0.5, 'overlap that makes two boxes one object', low=0.0, high=1.0)
     score_difference: float = param(
@@ -51,228 +72,266 @@ class Params:
         high=200.0,
     )
 
+    labelled: tuple[str, ...] = param(
+        (),
+        'labelled pictures: folders of splits, .json files in the format of COCO, or world, which'
+        ' renders scenes with somebody near',
+    )
+    labelled_images: str = param('', 'folder of the pictures of a .json; empty: beside it')
+    labelled_count: int = param(0, 'labelled pictures at most; 0: all, of world 600', low=0)
+    least_ap: float = param(0.0, 'least AP@0.5; 0: not judged', low=0.0, high=1.0)
+    ap_loss: float = param(0.01, 'most AP@0.5 that the reference may lead by', low=0.0, high=1.0)
+
+    robots: tuple[str, ...] = param(
+        (), 'who must see people in time: names in config/robots, or paths of parameter files'
+    )
+    person: str = param('person', 'the class that people are')
+    recall_loss: float = param(
+        0.01, 'most recall of people that may be lost within stopping distance', low=0.0, high=1.0
+    )
+    least_recall: float = param(
+        0.0, 'least recall of people there; 0: not judged', low=0.0, high=1.0
+    )
+    within_m: float = param(
+        0.0, 'judge people nearer than this; 0: the stopping distance of each robot', low=0.0
+    )
+    confidence: float = param(
+        0.95, 'of the bounds that decide, and of the intervals shown', low=0.5, high=0.9999
+    )
+    allow_inconclusive: bool = param(
+        default=False, doc='let pass what too few people can neither show to be safe nor unsafe'
+    )
+    bins_m: tuple[float, ...] = param(
+        (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, 20.0), 'edges, for the table'
+    )
+
+    def faults(self) -> list[str]:
+        """Rules between the fields."""
+        edges = self.bins_m
+        rules = (
+            (
+                len(edges) >= 2 and list(edges) == sorted(set(edges)),
+                f'bins_m = {edges}: must rise',
+            ),
+            (not self.robots or _said(self.labelled), 'robots are given, but nothing is labelled'),
+            (
+                not self.least_ap or _said(self.labelled),
+                f'least_ap = {self.least_ap}, but nothing is labelled',
+            ),
+            (
+                self.robots or not (self.least_recall or self.within_m),
+                'least_recall or within_m is given, but no robots',
+            ),
+            (
+                len({Path(name).stem for name in self.robots}) == len(self.robots),
+                f'robots = {self.robots}: two of one name',
+            ),
+        )
+        return [fault for holds, fault in rules if not holds]
+
 
 @dataclass
-class Agreement:
-    """What two detectors had in common, summed over pictures.
+class Judgement:
+    """What was found out so far."""
 
-    Attributes:
-        outputs: output tensor → sums needed for its differences.
-        score_differences: of objects both found.
-    """
-
-    pictures: int = 0
-    found: int = 0
-    other_found: int = 0
-    both: int = 0
-    score_differences: list[float] = field(default_factory=list)
-    outputs: dict[str, Difference] = field(default_factory=dict)
-
-    @property
-    def f1(self) -> float:
-        """Share of objects both found; 1 if neither found any."""
-        return 2 * self.both / total if (total := self.found + self.other_found) else 1.0
-
-    def score_p95(self) -> float:
-        """95 of 100 objects both found have scores no further apart."""
-        return float(np.percentile(self.score_differences, 95)) if self.score_differences else 0.0
-
-
-@dataclass
-class Difference:
-    """How far the elements of one output are apart."""
-
-    furthest: float = 0.0
-    signal: float = 0.0
-    noise: float = 0.0
-    count: int = 0
-
-    def add(self, one: NDArray[Any], other: NDArray[Any]) -> None:
-        """Count two tensors of the same shape."""
-        plain = one.astype(np.float64)
-        apart = plain - other.astype(np.float64)
-        self.furthest = max(self.furthest, float(np.abs(apart).max(initial=0.0)))
-        self.signal += float(np.square(plain).sum())
-        self.noise += float(np.square(apart).sum())
-        self.count += apart.size
-
-    @property
-    def sqnr_db(self) -> float:
-        """Signal to difference, decibels; 200 stands for no difference."""
-        if self.noise <= 0:
-            return 200.0
-        return float(10 * np.log10(max(self.signal, 1e-30) / self.noise))
-
-
-class Detector:
-    """A model on a backend, opened as a node opens it."""
-
-    def __init__(self, manifest: Manifest, backend: str, precision: str, keep: ExitStack) -> None:
-        file = manifest.file(backend, precision)
-        manifests.verify(file)
-        self.manifest, self.name = manifest, f'{file.path} on {backend}'
-        self.engine = registry.load('backends', backend).open(manifest, file.path)
-        keep.callback(self.engine.close)
-        heads = registry.load('heads', manifest.head.name)
-        self._head = heads.Head(manifest, self.engine.outputs)
-
-    def __call__(self, sample: Image) -> Detections2D:
-        """What is found in one picture."""
-        fit = self._head.prepare(sample, self.engine.inputs)
-        self.engine.run()
-        found: Detections2D = self._head.decode(self.engine.outputs, sample, fit)
-        return found
+    facts: dict[str, Value] = field(default_factory=dict)
+    rows: tuple[dict[str, Value], ...] = ()
+    tables: dict[str, tuple[dict[str, Value], ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
 
 
 def run(model: Path, out: Path | None, params: Params) -> Report:
-    """Compare, and refuse if they agree less than ``params`` ask.
+    """Judge, and refuse what does not meet ``params``.
 
     Args:
         model: model folder of the reference.
-        out: folder for ``validate.json``; None writes nothing.
-        params: what with what.
+        out: folder for ``validate.json`` and, of labelled pictures, ``validate.png``; None writes
+            nothing.
+        params: what with what, on which pictures.
 
     Raises:
-        ConfigError: ``params`` or a manifest is wrong, or there are no pictures.
+        ConfigError: ``params``, a manifest, a robot or labels are wrong, or there are no pictures.
         ModelError, BackendError: one of the two does not open or run.
     """
     check(params)
     said = manifests.load(model)
     other_said = manifests.load(Path(params.other)) if params.other else said
+    needed_m = _distances(other_said, params)
+    if _said(params.labelled):
+        _score.metric_of(other_said.task)  # before anything is opened or rendered
+    made = Judgement()
     with ExitStack() as keep:
-        one = Detector(said, params.backend, params.precision, keep)
+        classes = other_said.classes
+        one = Detector(said, params.backend, params.precision, keep, classes=classes)
         other = Detector(other_said, params.other_backend, params.other_precision, keep)
-        found = compare(one, other, _pictures(said, params), iou_threshold=params.iou)
+        if params.images or not _said(params.labelled):
+            _agree(made, one, other, params)
+        if _said(params.labelled):
+            _score_labelled(made, one, other, params, needed_m)
     report = Report(
-        'validate',
-        f'{one.name} against {other.name}',
-        str(out or ''),
-        _facts(found),
-        _rows(found),
-        _notes(found),
-        '; '.join(refusals(found, params)),
-    )
+        'validate', f'{one.name} against {other.name}', str(out or ''), made.facts, made.rows,
+        tuple(made.notes), '; '.join(made.refusals), made.tables,
+    )  # fmt: skip
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / 'validate.json').write_text(report.as_json(), encoding='utf-8')
+        _write(out, report)
     return report
 
 
-def compare(
-    one: Callable[[Image], Detections2D],
-    other: Callable[[Image], Detections2D],
-    pictures: Iterator[Image],
-    *,
-    iou_threshold: float,
-) -> Agreement:
-    """Show every picture to both.
-
-    Outputs are compared element by element where both have them in the same shape, which is not so
-    if they place boxes differently.
-    """
-    found = Agreement()
-    for picture in pictures:
-        add(found, one(picture), other(picture), iou_threshold=iou_threshold)
-        add_outputs(found, _outputs(one), _outputs(other))
-    return found
+def _distances(candidate: Manifest, params: Params) -> dict[str, float]:
+    """Robot → distance within which it must see people."""
+    if params.robots and params.person not in candidate.classes:
+        raise ConfigError(
+            f'person = {params.person!r}: the candidate has the classes'
+            f' {", ".join(candidate.classes)}'
+        )
+    needed = {Path(name).stem: _people.needed_m(read_robot(name)) for name in params.robots}
+    for robot, needed_m in needed.items():
+        if params.within_m and params.within_m < needed_m:
+            raise ConfigError(
+                f'within_m = {params.within_m}: {robot} must see people within {needed_m:.2f} m'
+            )
+    return {robot: params.within_m or needed_m for robot, needed_m in needed.items()}
 
 
-def add(found: Agreement, one: Detections2D, other: Detections2D, *, iou_threshold: float) -> None:
-    """Count the objects of one picture."""
-    found.pictures += 1
-    found.found += len(one)
-    found.other_found += len(other)
-    for i, j in matches(one, other, iou_threshold=iou_threshold):
-        found.both += 1
-        found.score_differences.append(abs(float(one.scores[i]) - float(other.scores[j])))
-
-
-def matches(
-    one: Detections2D, other: Detections2D, *, iou_threshold: float
-) -> list[tuple[int, int]]:
-    """Pairs of the same class that overlap enough, each in one pair at most, surest first."""
-    overlap = iou(one.boxes_px, other.boxes_px)
-    overlap[one.class_ids[:, None] != other.class_ids[None]] = -1
-    free = np.ones(len(other), bool)
-    pairs: list[tuple[int, int]] = []
-    for i in range(len(one)):  # sorted by score already
-        row = np.where(free, overlap[i], -1)
-        if len(row) and row[j := int(np.argmax(row))] >= iou_threshold:
-            free[j] = False
-            pairs.append((i, j))
-    return pairs
-
-
-def add_outputs(
-    found: Agreement, one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]
-) -> None:
-    """Count the elements of the outputs both have."""
-    for name in one:
-        if name in other and one[name].shape == other[name].shape:
-            found.outputs.setdefault(name, Difference()).add(one[name], other[name])
-
-
-def refusals(found: Agreement, params: Params) -> list[str]:
-    """Every threshold that was not met, in words."""
-    said = []
-    if found.f1 < params.agreement:
-        said.append(f'objects agree to {found.f1:.4f}, wanted {params.agreement}')
-    if found.score_p95() > params.score_difference:
-        said.append(f'scores differ by {found.score_p95():.4f}, allowed {params.score_difference}')
-    for name, difference in found.outputs.items():
-        if params.sqnr_db and difference.sqnr_db < params.sqnr_db:
-            said.append(f'{name}: {difference.sqnr_db:.1f} dB, wanted {params.sqnr_db}')
-    return said
-
-
-def _outputs(detector: Any) -> Mapping[str, NDArray[Any]]:
-    engine = getattr(detector, 'engine', None)
-    return engine.outputs if engine is not None else {}
-
-
-def _facts(found: Agreement) -> dict[str, str | int | float]:
-    return {
-        'pictures': found.pictures,
-        'objects': found.found,
-        'objects_of_other': found.other_found,
-        'objects_of_both': found.both,
-        'agreement_f1': found.f1,
-        'score_difference_p95': found.score_p95(),
-    }
-
-
-def _rows(found: Agreement) -> tuple[dict[str, str | int | float], ...]:
-    return tuple(
-        {'output': n, 'furthest': d.furthest, 'sqnr_db': d.sqnr_db, 'elements': d.count}
-        for n, d in found.outputs.items()
+def _agree(made: Judgement, one: Detector, other: Detector, params: Params) -> None:
+    pictures = _pictures(one.manifest, params)
+    found = _agreement.compare(one, other, pictures, iou_threshold=params.iou)
+    made.facts |= _agreement.facts(found)
+    made.rows = _agreement.rows(found)
+    if not found.found + found.other_found:
+        made.notes.append('Neither found an object: that they agree says little. Give --images.')
+    made.refusals += _agreement.refusals(
+        found,
+        agreement=params.agreement,
+        score_difference=params.score_difference,
+        sqnr_db=params.sqnr_db,
     )
 
 
-def _notes(found: Agreement) -> tuple[str, ...]:
-    if found.found + found.other_found:
-        return ()
-    return ('Neither found an object: that they agree says little. Give --images.',)
+def _score_labelled(
+    made: Judgement, one: Detector, other: Detector, params: Params, needed_m: dict[str, float]
+) -> None:
+    there = open_labelled(
+        _said(params.labelled),
+        classes=other.manifest.classes,
+        pictures=params.labelled_images,
+        world=(params.labelled_count or _SCENES, min(needed_m.values(), default=_NEAR_M)),
+    )
+    count = min(params.labelled_count or len(there), len(there))
+    made.facts |= {'labelled': there.name, 'labelled_pictures': count}
+    found = [_found(detector, there, count) for detector in (one, other)]
+    _accuracy(made, [faint for _, faint in found], there, (one, other), params)
+    if params.person in there.classes:
+        reported = [reported for reported, _ in found]
+        _judge_people(made, reported, there, params, needed_m)
+
+
+def _found(
+    detector: Detector, there: Labelled, count: int
+) -> tuple[list[_score.Found], list[_score.Found]]:
+    """What is found in every picture: as the node reports it, and down to the faintest."""
+    reported, faint = [], []
+    for index in range(count):
+        sample = Image(_NOWHERE, np.ascontiguousarray(there.picture(index)), 'bgr')
+        here, all_ = detector.both(sample)
+        reported.append(_score.found_in(here))
+        faint.append(_score.found_in(all_))
+        if (index + 1) % EVERY == 0:
+            log.info('validate: %s, %d of %d pictures', detector.file.path.name, index + 1, count)
+    return reported, faint
+
+
+def _accuracy(
+    made: Judgement,
+    found: Sequence[list[_score.Found]],
+    there: Labelled,
+    detectors: Sequence[Detector],
+    params: Params,
+) -> None:
+    one, other = (
+        _score.metric_of(d.manifest.task)(
+            seen, there, score_threshold=d.manifest.head.score_threshold
+        )
+        for seen, d in zip(found, detectors, strict=True)
+    )
+    loss = one.ap50 - other.ap50
+    made.facts |= _known({
+        'ap50_reference': one.ap50, 'ap50_candidate': other.ap50, 'ap50_loss': loss,
+        'ap50_95_reference': one.ap50_95, 'ap50_95_candidate': other.ap50_95,
+    })  # fmt: skip
+    made.tables['AP@0.5 by class'] = tuple(
+        _known({'class': name, 'reference': one.per_class[name], 'candidate': ap})
+        for name, ap in other.per_class.items()
+    )
+    if not loss <= params.ap_loss:
+        made.refusals.append(f'AP@0.5 falls by {loss:.4f}, allowed {params.ap_loss}')
+    if not other.ap50 >= params.least_ap:
+        made.refusals.append(f'AP@0.5 is {other.ap50:.4f}, wanted {params.least_ap}')
+
+
+def _judge_people(
+    made: Judgement,
+    reported: Sequence[list[_score.Found]],
+    there: Labelled,
+    params: Params,
+    needed_m: dict[str, float],
+) -> None:
+    one, other = reported
+    seen = _people.seen(one, other, there, person=params.person)
+    made.facts |= {
+        'people': len(seen.distance_m),
+        'false_people_per_picture_reference': seen.false_reference,
+        'false_people_per_picture_candidate': seen.false_candidate,
+    }
+    if unmeasured := int(np.isnan(seen.distance_m).sum()):
+        made.notes.append(f'{unmeasured} people have no distance_m in the labels.')
+    made.tables['Recall of people by distance'] = tuple(
+        _people.by_distance(seen, params.bins_m, confidence=params.confidence)
+    )
+    if not needed_m:
+        made.notes.append('People within stopping distance: not judged; give --robots.')
+    limits = _people.Limits(params.recall_loss, params.least_recall, params.confidence)
+    judged = [
+        _people.judge(seen, limits, robot=robot, within_m=within_m)
+        for robot, within_m in needed_m.items()
+    ]
+    if judged:
+        made.tables['People within stopping distance'] = tuple(j.row() for j in judged)
+    for judgement in judged:
+        allowed = judgement.verdict == _people.INCONCLUSIVE and params.allow_inconclusive
+        if judgement.why:
+            (made.notes if allowed else made.refusals).append(judgement.why)
+
+
+def _said(names: Sequence[str]) -> list[str]:
+    """Without empty names: a recipe may leave an input open."""
+    return [name for name in names if name]
+
+
+def _known(row: dict[str, Any]) -> dict[str, Value]:
+    """Without figures that nobody knows."""
+    return {k: v for k, v in row.items() if not (isinstance(v, float) and np.isnan(v))}
+
+
+def _write(out: Path, report: Report) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'validate.json').write_text(report.as_json() + '\n', encoding='utf-8')
+    if classes := report.tables.get('AP@0.5 by class'):
+        _gate_plot.save(
+            out / 'validate.png',
+            bins=report.tables.get('Recall of people by distance', ()),
+            robots=report.tables.get('People within stopping distance', ()),
+            classes=classes,
+        )
 
 
 def _pictures(said: Manifest, params: Params) -> Iterator[Image]:
-    if not params.images:
-        yield from _patterns(said, params.count)
-        return
-    import cv2
-
-    paths = _files(Path(params.images))[: params.count]
-    for path in paths:
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if pixels is None:
-            raise ConfigError(f'{path}: not a picture OpenCV reads')
-        yield Image(_NOWHERE, pixels, 'bgr')
-
-
-def _files(folder: Path) -> Sequence[Path]:
-    found = sorted(p for p in folder.rglob('*') if p.suffix.lower() in _SUFFIXES)
-    if not found:
-        raise ConfigError(f'images = {str(folder)!r}: no {", ".join(_SUFFIXES)} there')
-    return found
+    if params.images in ('', PATTERNS):
+        return _patterns(said, params.count)
+    return _frames.pictures(
+        params.images, count=params.count, seed=params.seed, topic=params.topic
+    )
 
 
 def _patterns(said: Manifest, count: int) -> Iterator[Image]:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.deadline import deadline
-from edge_inference_ros.core.manifest import read_yaml
-from edge_inference_ros.core.params import build, param, specs
-from edge_inference_ros.core.robot import RobotProfile
+from edge_inference_ros.core.params import param
+from edge_inference_ros.core.robot import read_robot
 from edge_inference_ros.core.share import locate
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.replay import photos, report
@@ -147,10 +146,7 @@ def _setting(params: Params) -> Iterator[str]:
 
 def _allowance(params: Params) -> str:
     """How old a prediction may be at the greatest speed of this drive."""
-    said = read_yaml(_robot(params), ConfigError).get('/**', {}).get('ros__parameters', {})
-    known = {name for name, *_ in specs(RobotProfile)}
-    robot = build(RobotProfile, {key: said[key] for key in said if key in known})
-    allowed = deadline(robot, params.speed, 0.0)
+    allowed = deadline(read_robot(params.robot), params.speed, 0.0)
     if not allowed.feasible:
         return 'there it cannot stop within its sight, and every prediction is refused'
     return f'there a prediction may be {allowed.limit_s * 1e3:.0f} ms old'

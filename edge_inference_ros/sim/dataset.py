@@ -13,8 +13,9 @@ neither right nor wrong.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -88,6 +89,36 @@ def example(seed: int, split: Split) -> Example:
     picture = develop(view.light, any_film(rng, foreign=foreign), world.weather, rng)
     truth = truth_of(bodies, pose, view)
     return Example(picture, truth, too_hard(truth, split.height))
+
+
+def with_people(split: Split, *, within_m: float) -> Iterator[Example]:
+    """The pictures of a split in which a person nearer than this is asked for, without end.
+
+    People that near are rare, and a picture costs a hundred times as much as a look at where
+    everybody stands, so nothing is rendered where nobody can be in it.
+    """
+    person = CLASSES.index('person')
+    for seed in itertools.count(FIRST_SEED[split.name] + split.first):
+        if not _somebody_near(seed, split, within_m):
+            continue
+        made = example(seed, split)
+        theirs = (made.truth.class_id == person) & ~made.ignored
+        if (made.truth.distance_m[theirs] < within_m).any():
+            yield made
+
+
+def _somebody_near(seed: int, split: Split, within_m: float) -> bool:
+    """Whether a person stands ahead, with half a metre of room for the body."""
+    rng = np.random.default_rng((seed, 1))
+    any_camera(rng, split.width, split.height)
+    world, pose, t_s = any_instant(seed, split, rng)
+    back, person = pose.turn().T, CLASSES.index('person')
+    places = [
+        back @ (body.centre_m - pose.shift())
+        for body in world.bodies(t_s, pose.shift()[:2], within_m + 2.0)
+        if body.class_id == person
+    ]
+    return any(p[0] > 0 and np.hypot(p[0], p[1]) < within_m + 0.5 for p in places)
 
 
 def any_instant(seed: int, split: Split, rng: np.random.Generator) -> tuple[World, Pose, float]:

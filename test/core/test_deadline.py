@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from support.robots import AMR, ROBOTS, ROOT, robot, vectors
 
@@ -12,6 +13,7 @@ from edge_inference_ros.core.deadline import (
     bearing_s,
     deadline,
     displacement_s,
+    range_for_stopping,
     slowest_rate_hz,
     speed_for,
     speed_for_displacement,
@@ -21,7 +23,7 @@ from edge_inference_ros.core.deadline import (
     stopping_s,
 )
 from edge_inference_ros.core.params import build, table
-from edge_inference_ros.core.robot import FORWARD, REVERSE, SIDE, RobotProfile
+from edge_inference_ros.core.robot import FORWARD, REVERSE, SIDE, RobotProfile, read_robot
 from edge_inference_ros.core.speed_limit import LimitRules
 from edge_inference_ros.core.standing import Rules
 from edge_inference_ros.errors import ParameterError
@@ -115,6 +117,57 @@ def test_every_shared_strict_reaction_time_is_met():
         found = stopping_s(one, row['v'], range_m=row['L'] - row['m'] + one.margin_m)
 
         assert found == pytest.approx(float(row['rho']), abs=1e-9), row
+
+
+@needs_vectors
+def test_every_shared_range_follows_from_its_reaction_time():
+    for row in SHARED['deadline']:
+        one = robot(row['profile'], v_other_mps=row.get('v_o', 0.0))
+        if row['tau_B'] != 'inf' and row['v'] > 0:
+            found = range_for_stopping(one, row['v'], float(row['tau_B']))
+            assert found == pytest.approx(one.range_m, abs=1e-8), row
+    for row in SHARED['rss']:
+        one = dataclasses.replace(
+            AMR, strict=True, a_acc_mps2=row['a'], b_mps2=row['b'], confirm_s=0.0, after_s=0.0
+        )
+        if row['rho'] != 'inf':
+            found = range_for_stopping(one, row['v'], float(row['rho']))
+            assert found == pytest.approx(row['L'] - row['m'] + one.margin_m, abs=1e-8), row
+
+
+@pytest.mark.parametrize(
+    ('name', 'v', 'age_s', 'range_m'),
+    [
+        ('amr', 1.5, 0.2, 1.5 * 0.45 + 1.125 + 0.3),
+        ('amr', -1.5, 0.2, 1.5 * 0.45 + 1.125 + 0.3),
+        ('amr', 0.0, 0.2, 0.3),
+        ('outdoor', 2.0, 0.2, 2.0 * 0.5 + 4 / 3 + 0.5),
+        ('humanoid', 1.2, 0.2, 1.2 * 0.867 + 0.96 + 0.4),
+    ],
+)
+def test_the_range_to_stop_in_is_unaware_travel_braking_and_margin(name, v, age_s, range_m):
+    assert range_for_stopping(robot(name), v, age_s) == pytest.approx(range_m)
+
+
+@pytest.mark.parametrize('strict', [False, True])
+@pytest.mark.parametrize('v_other', [None, 0.0, 1.6])
+def test_within_that_range_the_reaction_time_is_just_what_was_asked(strict, v_other):
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        one = dataclasses.replace(
+            AMR,
+            strict=strict,
+            b_mps2=float(rng.uniform(1.5, 4)),
+            slope_rad=float(rng.uniform(0, 0.1)),
+            jerk_mps3=float(rng.choice([0.0, 2.0])),
+            v_other_mps=float(rng.uniform(0, 2)),
+        )
+        v, age_s = float(rng.uniform(0.05, 3)), float(rng.uniform(0, 0.5))
+
+        found = range_for_stopping(one, v, age_s, v_other=v_other)
+
+        asked = {'range_m': found, 'v_other': v_other}
+        assert stopping_s(one, v, **asked) == pytest.approx(age_s, abs=1e-9)
 
 
 @needs_vectors
@@ -343,6 +396,39 @@ def test_the_shipped_files_describe_the_robots_of_the_specification(file, name):
     said = yaml.safe_load(text)['/**']['ros__parameters']
 
     assert build(RobotProfile, said) == ROBOTS[name]
+
+
+@pytest.mark.parametrize(
+    ('file', 'name'),
+    [('indoor_amr', 'amr'), ('outdoor_delivery.yaml', 'outdoor'), ('humanoid', 'humanoid')],
+)
+def test_a_robot_is_read_by_its_name(file, name):
+    assert read_robot(file) == ROBOTS[name]
+
+
+def test_a_robot_is_read_from_a_parameter_file_that_says_more(tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('/**:\n  ros__parameters:\n    v_cap_mps: 1.0\n    grace_s: 5.0\n')
+
+    assert read_robot(str(path)) == robot('amr', v_cap_mps=1.0)
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('v_cap_mps: 1.0', "expected a mapping '/\\*\\*'"),
+        ('/**: {v_cap_mps: 1.0}', "expected a mapping '/\\*\\*'"),
+        ('/**: {ros__parameters: {v_cap_mps: -1.0}}', 'v_cap_mps = -1.0'),
+        ('/**: {ros__parameters: {margin_m: 9.0}}', 'margin_m = 9.0 must be < range_m'),
+    ],
+)
+def test_a_file_that_describes_no_sound_robot_is_named(tmp_path, text, words):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(text)
+
+    with pytest.raises(ParameterError, match=words) as caught:
+        read_robot(str(path))
+    assert str(path) in str(caught.value)
 
 
 def test_the_documentation_lists_every_figure_as_declared():

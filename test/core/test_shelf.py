@@ -54,9 +54,7 @@ def test_an_altered_file_is_found(tmp_path):
 @pytest.mark.parametrize(
     ('changes', 'words'),
     [
-        ({'name': ''}, '--name'),
         ({'name': '../x'}, '--name'),
-        ({'classes': ()}, 'name the classes'),
         ({'head': 'yolo99'}, '--head'),
         ({'classes_file': '/nowhere'}, '/nowhere'),
     ],
@@ -108,3 +106,109 @@ def test_a_network_is_added_with_what_its_file_says(tmp_path):
     assert [o.shape for o in made.outputs] == [o.shape for o in shipped.outputs]
     assert made.classes == shipped.classes
     assert report.out == str(tmp_path / 'mine')
+
+
+# ---- networks of others
+
+NAMES = "{0: 'person', 1: 'car', 2: 'dog'}"
+
+
+@pytest.fixture
+def foreign():
+    pytest.importorskip('onnx', reason='makes the networks')
+    pytest.importorskip('onnxruntime', reason='opens the networks')
+    from support import foreign
+
+    return foreign
+
+
+def added(tmp_path, network, **said):
+    return add_model(network, AddParams(folder=str(tmp_path / 'shelf'), **said))
+
+
+@pytest.mark.parametrize(
+    ('layout', 'usual'),
+    [
+        ('yolov5', ('rgb', 'letterbox', 1 / 255)),
+        ('yolov8', ('rgb', 'letterbox', 1 / 255)),
+        ('yolo_end2end', ('rgb', 'letterbox', 1 / 255)),
+        ('yolox', ('bgr', 'letterbox', 1.0)),
+        ('detr', ('rgb', 'stretch', 1 / 255)),
+        ('efficient_nms', ('rgb', 'letterbox', 1 / 255)),
+    ],
+)
+def test_a_foreign_network_is_added_without_a_word_said(foreign, tmp_path, layout, usual):
+    network = foreign.network(tmp_path / 'net.onnx', layout, metadata={'names': NAMES})
+
+    report = added(tmp_path, network)
+
+    made = load(tmp_path / 'shelf' / 'net')
+    assert made.head.name == layout
+    assert made.classes == ('person', 'car', 'dog')
+    assert (made.input.layout, made.input.height_px, made.input.width_px) == ('nchw', 96, 128)
+    assert (made.input.order, made.input.fit, made.input.scale) == pytest.approx(usual)
+    assert report.facts['head'].startswith(layout)
+    assert any(layout in note for note in report.notes)
+
+
+def test_what_is_said_wins_over_what_is_proposed(foreign, tmp_path):
+    network = foreign.network(tmp_path / 'net.onnx', 'yolox', metadata={'names': NAMES})
+
+    report = added(
+        tmp_path, network, name='mine', head='yolov5', classes=('a', 'b', 'c'), order='rgb',
+        fit='stretch', scale=0.5, licence='MIT',
+    )  # fmt: skip
+
+    made = load(tmp_path / 'shelf' / 'mine')
+    assert (made.head.name, made.classes, made.licence) == ('yolov5', ('a', 'b', 'c'), 'MIT')
+    assert (made.input.order, made.input.fit, made.input.scale) == ('rgb', 'stretch', 0.5)
+    assert any('although yolox fits' in note for note in report.notes)
+
+
+def test_classes_that_nobody_names_are_asked_for_with_their_number(foreign, tmp_path):
+    network = foreign.network(tmp_path / 'net.onnx', 'yolov8', classes=5)
+
+    with pytest.raises(ConfigError, match='name the classes, all 5 of them'):
+        added(tmp_path, network)
+    assert not (tmp_path / 'shelf' / 'net').exists()
+
+
+def test_another_number_of_classes_than_the_network_has_is_refused(foreign, tmp_path):
+    network = foreign.network(tmp_path / 'net.onnx', 'yolov8', classes=5)
+
+    with pytest.raises(ConfigError, match='no head of 2 classes fits'):
+        added(tmp_path, network, classes=('a', 'b'))
+
+
+def test_open_sizes_are_settled_by_the_metadata_and_the_licence_is_kept(foreign, tmp_path):
+    network = foreign.network(
+        tmp_path / 'net.onnx', 'detr', open_axes=True,
+        metadata={'names': NAMES, 'imgsz': '[96, 128]', 'license': 'AGPL-3.0 License\n(…)'},
+    )  # fmt: skip
+
+    added(tmp_path, network)
+    added(tmp_path, network, name='small', height_px=64, width_px=64)
+
+    made = load(tmp_path / 'shelf' / 'net')
+    assert made.input.shape == (1, 3, 96, 128)
+    assert made.licence == 'AGPL-3.0 License (…)'
+    assert load(tmp_path / 'shelf' / 'small').input.shape == (1, 3, 64, 64)
+
+
+def test_what_takes_no_picture_is_refused(foreign, tmp_path):
+    from support.quantisable import products
+
+    with pytest.raises(ConfigError, match=r'shape \[1, 4, 64\]; expected one picture'):
+        added(tmp_path, products(tmp_path / 'net.onnx'), classes=('a',))
+    assert not (tmp_path / 'shelf' / 'net').exists()
+
+
+def test_pictures_with_colours_last_are_recognised(foreign, tmp_path):
+    network = foreign.network(
+        tmp_path / 'net.onnx', 'yolov8', layout_in='nhwc', metadata={'names': NAMES}
+    )
+
+    added(tmp_path, network)
+
+    made = load(tmp_path / 'shelf' / 'net')
+    assert (made.input.layout, made.input.height_px, made.input.width_px) == ('nhwc', 96, 128)

@@ -25,7 +25,7 @@ from edge_inference_ros.errors import (
     OutOfMemory,
     ParameterError,
 )
-from edge_inference_ros.optimize import inspect, preprocess, validate
+from edge_inference_ros.optimize import _agreement, inspect, preprocess, validate
 
 pytestmark = pytest.mark.gpu
 PROVIDERS = _cuda.PROVIDERS
@@ -52,8 +52,8 @@ def onnxruntime(manifest, path):
 
 
 def assert_close(found, wanted, least_db):
-    said = validate.Agreement()
-    validate.add_outputs(said, wanted, found)
+    said = _agreement.Agreement()
+    _agreement.add_outputs(said, wanted, found)
     assert set(said.outputs) == set(wanted)
     for name, difference in said.outputs.items():
         assert difference.sqnr_db >= least_db, f'{name}: {difference.sqnr_db:.1f} dB'

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.quantisable import model_folder
 
-from bench import models
+from bench import _zoo, models
 from edge_inference_ros.core.manifest import load
 from edge_inference_ros.optimize import _measure
 
@@ -66,4 +66,4 @@ def test_the_table_has_a_row_for_every_file_and_backend(tmp_path):
     assert {row.file for row in rows} == {'model.onnx'}
     assert rows[0].backend == 'ort'
     assert rows[0].speedup == 1.0
-    assert '| small | model.onnx |' in models.table(rows)
+    assert '| small | model.onnx |' in _zoo.files(rows)

@@ -13,7 +13,7 @@ from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import HeadSpec, InputSpec, Manifest, TensorSpec
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError, ModelError, ParameterError
-from edge_inference_ros.optimize import _front, _graph, _tail, preprocess, validate
+from edge_inference_ros.optimize import _agreement, _front, _graph, _tail, preprocess
 from edge_inference_ros.optimize.preprocess import Params
 
 pytest.importorskip('onnxruntime', reason='ONNX Runtime runs the networks of these tests')
@@ -143,9 +143,9 @@ def test_with_a_resize_they_differ_by_the_roundings(tmp_path, fit, tail):
     params = Params(width=201, height=155, tail=tail)
     before, after, _ = made(tmp_path, params, fit=fit, seed=3)
 
-    found = validate.Agreement()
+    found = _agreement.Agreement()
     for pixels in pictures(155, 201):
-        validate.add(found, before(pixels), after(pixels), iou_threshold=0.9)
+        _agreement.add(found, before(pixels), after(pixels), iou_threshold=0.9)
 
     assert found.found > 20
     assert found.f1 > 0.97

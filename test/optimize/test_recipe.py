@@ -1,9 +1,13 @@
 """A recipe does every step once, and again only when something it read has changed."""
 
+from pathlib import Path
+
 import pytest
 import yaml
+from optimize import blocks
 from support.quantisable import detector, model_folder, picture_folder, pictures
 
+from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import digest, load
 from edge_inference_ros.core.params import build
 from edge_inference_ros.errors import ConfigError
@@ -100,6 +104,40 @@ def test_two_runs_give_the_same_networks(tmp_path, said):
     assert made[0] == made[1]
 
 
+def gated(said, **asked):
+    """The recipe with the gate at its end."""
+    judge = {'other_backend': 'ort', 'other_precision': 'int8', 'images': '$source', **asked}
+    line = {'name': 'gate', 'step': 'validate', 'model': '$both', 'params': judge}
+    return {**said, 'steps': [*said['steps'], line]}
+
+
+def test_a_gate_at_the_end_does_not_change_what_is_published(tmp_path, said):
+    target = tmp_path / 'small'
+
+    report = cook(
+        tmp_path,
+        gated(said, agreement=0.0, score_difference=1.0, labelled=['']),
+        publish=str(target),
+    )
+
+    assert did(report) == ['made'] * 4
+    assert load(target).file('trt', 'int8').path.is_file()
+    assert not (target / 'validate.json').exists()
+
+
+def test_what_the_gate_refused_is_not_published_and_not_forgotten_either(tmp_path, said):
+    target = tmp_path / 'small'
+    strict = gated(said, sqnr_db=200.0)
+
+    first = cook(tmp_path, strict, publish=str(target))
+    second = cook(tmp_path, strict, publish=str(target))
+
+    assert 'dB, wanted 200.0' in first.refused
+    assert second.refused == first.refused
+    assert did(second) == ['kept'] * 3 + ['made']
+    assert len(load(target).files) == 1
+
+
 def test_the_result_is_published_where_asked(tmp_path, said):
     target = tmp_path / 'small'
     report = cook(tmp_path, said, publish=str(target))
@@ -133,3 +171,28 @@ def test_a_fault_names_the_line(tmp_path, said, change, words):
     with pytest.raises(ConfigError, match=words) as caught:
         cook(tmp_path, said)
     assert 'steps[0]' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'path',
+    sorted((Path(__file__).parents[2] / 'config/recipes').glob('*.yaml')),
+    ids=lambda p: p.stem,
+)
+def test_a_shipped_recipe_asks_for_what_its_steps_know(path, tmp_path):
+    for step in recipe.read(path, tmp_path):
+        build(registry.load('optimize', step.step).Params, step.params)
+
+
+def test_a_changed_file_in_a_list_is_noticed(tmp_path, said):
+    robot = tmp_path / 'robot.yaml'
+    robot.write_text('/**: {ros__parameters: {v_cap_mps: 1.0}}')
+    split = blocks.split(tmp_path / 'labelled', *blocks.scenes(2))
+    judge = gated(
+        said, agreement=0.0, score_difference=1.0, ap_loss=1.0, allow_inconclusive=True,
+        recall_loss=1.0, labelled=[str(split)], robots=[str(robot)],
+    )  # fmt: skip
+    assert did(cook(tmp_path, judge)) == ['made'] * 4
+
+    robot.write_text('/**: {ros__parameters: {v_cap_mps: 1.5}}')
+
+    assert did(cook(tmp_path, judge)) == ['kept'] * 3 + ['made']

@@ -7,8 +7,9 @@ import logging
 import numpy as np
 import pytest
 
+from edge_inference_ros.core.shelf import CheckParams, check_model
 from edge_inference_ros.errors import BackendUnavailable, ConfigError
-from edge_inference_ros.optimize import train_camera
+from edge_inference_ros.optimize import export, train_camera
 from edge_inference_ros.sim.dataset import FOREIGN, HELD_OUT, TRAIN, Split, write_split
 
 torch = pytest.importorskip('torch', reason='training needs torch, which is not installed')
@@ -222,6 +223,23 @@ def test_a_run_leaves_a_model_folder_that_checks_out(world, tmp_path, caplog):
     assert set(facts) >= {'held_out', 'foreign', 'seed'}
     picture = np.zeros((1, said.input.height_px, said.input.width_px, 3), np.uint8)
     assert deploy.onnx_predict(said.files[0].path)(picture).shape == said.outputs[0].shape
+
+
+def test_a_checkpoint_is_exported_into_a_folder_like_another(world, tmp_path):
+    params = train_camera.Params('t', 'nano', steps=2, batch=2, every=1, threads=1)
+    train_camera.run(world, tmp_path / 't', params, made_by='a test')
+
+    report = export.run(
+        tmp_path / 't' / 'checkpoint.pt', tmp_path / 'made',
+        export.Params(like=str(tmp_path / 't')),
+    )  # fmt: skip
+
+    made, like = manifest.load(tmp_path / 'made'), manifest.load(tmp_path / 't')
+    assert report.out == str(tmp_path / 'made')
+    assert (made.head, made.input, made.outputs) == (like.head, like.input, like.outputs)
+    assert like.accuracy
+    assert not made.accuracy
+    check_model(CheckParams(str(tmp_path / 'made')))
 
 
 def test_training_for_one_class_forgets_the_others(world):

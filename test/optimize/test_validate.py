@@ -12,8 +12,9 @@ from edge_inference_ros import cli
 from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core.types import Detections2D, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import validate
-from edge_inference_ros.optimize.validate import Agreement, Params
+from edge_inference_ros.optimize import _agreement, validate
+from edge_inference_ros.optimize._agreement import Agreement
+from edge_inference_ros.optimize.validate import Params
 
 pytest.importorskip('onnxruntime', reason='ONNX Runtime runs the networks of these tests')
 
@@ -33,7 +34,7 @@ CAR = (0, 0, 10, 20, 0.6, 1)
 
 def agreement(one, other):
     said = Agreement()
-    validate.add(said, found(*one), found(*other), iou_threshold=0.5)
+    _agreement.add(said, found(*one), found(*other), iou_threshold=0.5)
     return said
 
 
@@ -57,7 +58,7 @@ def test_objects_are_paired_once_by_class_and_overlap(one, other, f1):
 
 
 def test_the_surest_object_takes_the_best_partner():
-    pairs = validate.matches(found(PERSON, NEAR), found(NEAR, PERSON), iou_threshold=0.5)
+    pairs = _agreement.matches(found(PERSON, NEAR), found(NEAR, PERSON), iou_threshold=0.5)
 
     assert pairs == [(0, 1), (1, 0)]
 
@@ -70,7 +71,7 @@ def test_elements_are_compared_with_signal_to_noise():
     said = Agreement()
     one, other = np.array([3.0, 4.0]), np.array([3.0, 3.5])
 
-    validate.add_outputs(said, {'y': one, 'only': one}, {'y': other, 'others': one})
+    _agreement.add_outputs(said, {'y': one, 'only': one}, {'y': other, 'others': one})
 
     assert list(said.outputs) == ['y']
     assert said.outputs['y'].furthest == 0.5
@@ -79,7 +80,7 @@ def test_elements_are_compared_with_signal_to_noise():
 
 def test_outputs_without_any_difference_are_200_db_apart():
     said = Agreement()
-    validate.add_outputs(said, {'y': np.ones(3)}, {'y': np.ones(3)})
+    _agreement.add_outputs(said, {'y': np.ones(3)}, {'y': np.ones(3)})
 
     assert said.outputs['y'].sqnr_db == 200
 
@@ -169,8 +170,8 @@ def test_pictures_are_read_from_a_folder(tmp_path):
 
 
 def test_an_empty_folder_is_a_fault_of_the_command(tmp_path):
-    with pytest.raises(ConfigError, match='images'):
-        validate.run(detector(tmp_path / 'a'), None, Params(images=str(tmp_path), **SELF))
+    with pytest.raises(ConfigError, match='no pictures'):
+        validate.run(detector(tmp_path / 'a'), None, Params(images=str(tmp_path / 'a'), **SELF))
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path):

@@ -1,0 +1,92 @@
+"""What the gate measured as a picture: recall over distance, and precision by class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_inference_ros.core.report import Value
+
+COLOURS = {'reference': '#4c78a8', 'candidate': '#e4572e'}
+Rows = Sequence[Mapping[str, Value]]
+
+
+def save(path: Path, *, bins: Rows, robots: Rows, classes: Rows) -> None:
+    """Draw; no display is needed.
+
+    Args:
+        path: of the PNG.
+        bins: rows of ``_people.by_distance``.
+        robots: rows of ``_people.Judged``.
+        classes: rows of class, reference and candidate.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 8 if bins else 4), layout='constrained')
+    axes = figure.subplots(2 if bins else 1, 1, squeeze=False)[:, 0]
+    if bins:
+        _recall(axes[0], bins, robots)
+    _precision(axes[-1], classes)
+    FigureCanvasAgg(figure).print_figure(str(path), dpi=110)
+
+
+def _recall(axes: Any, bins: Rows, robots: Rows) -> None:
+    there = [row for row in bins if row['people']]
+    for side, (name, colour) in zip((-1, 1), COLOURS.items(), strict=True):
+        x = [_middle(row) + side * 0.04 * (_of(row, 'to_m') - _of(row, 'from_m')) for row in there]
+        y = [_of(row, name) for row in there]
+        below = [_of(row, name) - _of(row, f'{name}_low') for row in there]
+        above = [_of(row, f'{name}_high') - _of(row, name) for row in there]
+        axes.errorbar(
+            x, y, yerr=[[max(0.0, v) for v in below], [max(0.0, v) for v in above]],
+            fmt='o-', capsize=4, color=colour, label=name,
+        )  # fmt: skip
+    for row in bins:
+        axes.text(_middle(row), 0.015, f'n={row["people"]}', ha='center', fontsize='small')
+        axes.axvline(_of(row, 'from_m'), color='#dddddd', linewidth=0.8, zorder=0)
+    for i, row in enumerate(robots):
+        where = _of(row, 'within_m')
+        axes.axvline(where, color='black', linestyle=('--', ':', '-.')[i % 3])
+        axes.annotate(
+            f'{row["robot"]}: must see within {where:.2f} m, {row["verdict"]}',
+            (where, 0.44 - 0.075 * (i % 6)), xytext=(4, 0), textcoords='offset points',
+            fontsize='small', bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 1},
+        )  # fmt: skip
+    axes.set(
+        xlim=(_of(bins[0], 'from_m'), _of(bins[-1], 'to_m')),
+        ylim=(0, 1.02),
+        xlabel='distance of the person, m',
+        ylabel='recall, with its interval',
+        title='people found, each model at its own score threshold',
+    )
+    axes.legend(loc='lower right')
+
+
+def _precision(axes: Any, classes: Rows) -> None:
+    for side, (name, colour) in zip((-0.2, 0.2), COLOURS.items(), strict=True):
+        heights = [_of(row, name) for row in classes]
+        bars = axes.bar(
+            [i + side for i in range(len(classes))], heights, 0.38, color=colour, label=name
+        )
+        labels = ['' if math.isnan(height) else f'{height:.3f}' for height in heights]
+        axes.bar_label(bars, labels, fontsize='small')
+    axes.set(
+        xticks=range(len(classes)),
+        xticklabels=[str(row['class']) for row in classes],
+        ylim=(0, 1.3),
+        yticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
+        ylabel='AP at IoU 0.5',
+        title='average precision',
+    )
+    axes.legend(loc='upper right', ncols=2)
+
+
+def _of(row: Mapping[str, Value], name: str) -> float:
+    return float(row.get(name, math.nan))
+
+
+def _middle(row: Mapping[str, Value]) -> float:
+    return (_of(row, 'from_m') + _of(row, 'to_m')) / 2
