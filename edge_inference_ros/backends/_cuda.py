@@ -208,10 +208,10 @@ def _open(provider: str) -> Cuda:
     raise BackendUnavailable(f'no CUDA provider: {why}; install pycuda or cuda-bindings')
 
 
-def _try(provider: str) -> Cuda | ImportError:
+def _try(provider: str) -> Cuda | Exception:
     try:
         return _OPENERS[provider]()
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # RuntimeError: bindings that miss a part
         return error
 
 
@@ -245,13 +245,16 @@ class PyCudaMemory:
 
     def push(self) -> None:
         with self._translated('cuDevicePrimaryCtxRetain'):
-            # Kept until the thread ends: PyCUDA releases a primary context by making it current
-            # once more and never takes that back. TensorRT's runtime holds it all along anyway.
-            self._context = self._context or self._device.retain_primary_context()
+            self._context = self._device.retain_primary_context()
             self._context.push()
 
     def pop(self) -> None:
-        self._context.pop()
+        # Context.pop() would keep the device's context retained: PyCUDA releases it in detach()
+        # only (its destructor detaches it as one it had created, which fails), and detach()
+        # leaves it current.
+        self._context.detach()
+        self._context = None
+        self._queue.leave()
 
     def gpu(self) -> Gpu:
         driver = self._driver.get_driver_version()
@@ -310,6 +313,10 @@ class LibCudaQueue:
     def health(self) -> int:
         """What the current context answers when asked to synchronise: 0, or what broke it."""
         return int(self._library.cuCtxSynchronize())
+
+    def leave(self) -> None:
+        """Take the current context from the thread's stack."""
+        self._made('cuCtxPopCurrent_v2')
 
     def stream(self, priority: int) -> int:
         return self._made('cuStreamCreateWithPriority', NON_BLOCKING, priority)
@@ -379,6 +386,7 @@ def _or_end(call: str, code: int) -> int:
 _HANDLE, _OUT = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
 _DEVICE, _SIZE = ctypes.c_uint64, ctypes.c_size_t
 _SIGNATURES: dict[str, list[Any]] = {
+    'cuCtxPopCurrent_v2': [_OUT],
     'cuCtxSynchronize': [],
     'cuStreamCreateWithPriority': [_OUT, ctypes.c_uint, ctypes.c_int],
     'cuStreamDestroy_v2': [_HANDLE],
