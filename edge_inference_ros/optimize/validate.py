@@ -142,7 +142,8 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
     with ExitStack() as keep:
         one = Detector(said, params.backend, params.precision, keep)
         other = Detector(other_said, params.other_backend, params.other_precision, keep)
-        found = compare(one, other, _pictures(said, params), iou_threshold=params.iou)
+        shown = _pictures(_larger(said, other_said), params)
+        found = compare(one, other, shown, iou_threshold=params.iou)
     report = Report(
         'validate',
         f'{one.name} against {other.name}',
@@ -273,6 +274,11 @@ def _files(folder: Path) -> Sequence[Path]:
     if not found:
         raise ConfigError(f'images = {str(folder)!r}: no {", ".join(_SUFFIXES)} there')
     return found
+
+
+def _larger(one: Manifest, other: Manifest) -> Manifest:
+    """Whose input is larger: where it is the camera's, the other was made to shrink that."""
+    return max(one, other, key=lambda said: said.input.height_px * said.input.width_px)
 
 
 def _patterns(said: Manifest, count: int) -> Iterator[Image]:

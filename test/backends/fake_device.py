@@ -23,6 +23,7 @@ import numpy as np
 
 SUCCESS, OUT_OF_MEMORY, INVALID, CAPTURE_UNSUPPORTED = 0, 2, 1, 900
 NO_CONTEXT, NO_HANDLE, NOT_READY = 201, 400, 600
+_NEVER, _QUEUED = -1.0, -2.0  # an event that was not recorded, or not passed yet
 ALIGNMENT = 256
 _WITHOUT_CONTEXT = frozenset({'retain', 'release', 'push'})
 
@@ -147,20 +148,20 @@ class FakeDevice:
     def event(self) -> int:
         handle = next(self._handles)
         self.say('cuEventCreate', handle)
-        self.events[handle] = -1.0  # not recorded
+        self.events[handle] = _NEVER
         return handle
 
     def record(self, event: int, stream: int) -> None:
         self.say('cuEventRecord', event)
-        self.events[event] = NOT_READY
+        self.events[event] = _QUEUED
         self.queue(stream, lambda: self.events.__setitem__(event, self.clock_ms))
 
     def elapsed_ms(self, start: int, end: int) -> float:
         self.say('cuEventElapsedTime', start)
         marked = self.events[start], self.events[end]
-        if -1.0 in marked:
+        if _NEVER in marked:
             raise CudaFault(NO_HANDLE)
-        if NOT_READY in marked:
+        if _QUEUED in marked:
             raise CudaFault(NOT_READY)
         return marked[1] - marked[0]
 

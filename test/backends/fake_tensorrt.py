@@ -30,6 +30,7 @@ _DTYPES = {
     'float16': 'HALF',
     'int32': 'INT32',
     'uint8': 'UINT8',
+    'int8': 'INT8',
     'int64': 'INT64',
 }
 
@@ -505,6 +506,8 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             if monitor is None:
                 return True
             monitor.phase_start('Building Engine', None, 2)
+            monitor.phase_start('Tactic', 'Building Engine', 1)
+            monitor.phase_finish('Tactic')
             go_on = all(monitor.step_complete('Building Engine', step) for step in range(2))
             monitor.phase_finish('Building Engine')
             return go_on
