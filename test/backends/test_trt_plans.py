@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from edge_inference_ros.backends import _trt_build, trt
+from edge_inference_ros.backends import _trt_build, _trt_plans, trt
 from edge_inference_ros.core.manifest import ModelFile
 from edge_inference_ros.core.pipeline import open_pipeline
 from edge_inference_ros.errors import (
@@ -47,6 +47,21 @@ def test_the_command_names_what_the_engine_must_be(machine):
 
     with pytest.raises(EngineMissing, match='--precision int8 --dla-core 1'):
         machine.open(manifest, path, precision='int8', dla_core=1)
+
+
+@pytest.mark.parametrize(
+    ('found', 'words'),
+    [
+        ('/usr/bin/edge_inference', 'with: edge_inference optimize'),
+        (None, 'with: ros2 run edge_inference_ros edge_inference optimize'),
+    ],
+)
+def test_the_command_is_one_this_machine_knows(machine, monkeypatch, found, words):
+    monkeypatch.setattr(_trt_plans.shutil, 'which', lambda name: found)
+    manifest, path = machine.start().model()
+
+    with pytest.raises(EngineMissing, match=words):
+        machine.open(manifest, path)
 
 
 def test_open_builds_if_it_was_told_to_and_only_once(machine):
