@@ -632,7 +632,7 @@ def test_an_engine_is_explained_without_a_manifest(machine):
 
 def test_the_errors_no_context_survives_are_the_ones_cuda_names():
     """The driver API reference says of these that the process must be relaunched."""
-    named = {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721}
+    named = {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 810}
 
     assert named | {999} == set(_cuda_errors.STICKY)
     assert not {2, 1, 201, 701, 900, 901} & set(_cuda_errors.STICKY)
