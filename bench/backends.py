@@ -4,7 +4,8 @@
 weights are random: time does not depend on them), the small one also quantised in two dialects,
 through ONNX Runtime with other settings than ours, through our ``ort`` and through our
 ``openvino``, a frame every 33 ms as from a camera. The CPU column is what the whole process burns
-per frame: the part a robot's other work does not get.
+per frame: the part a robot's other work does not get. The last lines are what our ``ort`` costs
+beyond the bare session it wraps, the two taking turns.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import dataclasses
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,75 @@ def plain(path: Path, *, threads: int, spin: bool, arena: bool = True) -> Callab
     return lambda: session.run(None, shown)
 
 
+def bare(path: Path, *, threads: int) -> Callable[[], Any]:
+    """The session our ``ort`` wraps, with its settings, its tensors bound once; nothing else."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
+    settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    session = onnxruntime.InferenceSession(str(path), settings, ['CPUExecutionProvider'])
+    binding = session.io_binding()
+    ends = (
+        (session.get_inputs(), binding.bind_input),
+        (session.get_outputs(), binding.bind_output),
+    )
+    kept = []
+    for nodes, bind in ends:
+        for node in nodes:
+            kind = np.uint8 if node.type == 'tensor(uint8)' else np.float32
+            kept.append(array := np.zeros(node.shape, kind))
+            bind(node.name, 'cpu', 0, kind, array.shape, array.ctypes.data)
+
+    def run() -> Any:
+        session.run_with_iobinding(binding)
+        return kept  # the binding knows their addresses only
+
+    return run
+
+
+def in_turn(
+    measures: Sequence[Callable[[], float]], runs: int, *, warm_up: int, block: int
+) -> list[np.ndarray[Any, Any]]:
+    """``runs`` numbers of each measure, a block of one after a block of another.
+
+    What the machine does meanwhile falls on all of them.
+    """
+    taken: list[list[float]] = [[] for _ in measures]
+    for measure in measures:
+        for _ in range(warm_up):
+            measure()
+    while len(taken[-1]) < runs:
+        for measure, numbers in zip(measures, taken, strict=True):
+            numbers.extend(measure() for _ in range(min(block, runs - len(numbers))))
+    return [np.array(numbers) for numbers in taken]
+
+
+def wall_ms(run: Callable[[], Any]) -> Callable[[], float]:
+    """A measure: how long one run takes."""
+
+    def measure() -> float:
+        begin = time.perf_counter_ns()
+        run()
+        return (time.perf_counter_ns() - begin) / 1e6
+
+    return measure
+
+
+def over_bare(manifest: Manifest, runs: int) -> dict[str, float]:
+    """Our ``ort`` against the bare session: medians of runs one after the other."""
+    path = manifest.files[0].path
+    engine = registry.load('backends', 'ort').open(manifest, path, threads=1)
+    measures = [wall_ms(engine.run), wall_ms(bare(path, threads=1))]
+    ours, alone = in_turn(measures, runs, warm_up=10, block=1)
+    engine.close()
+    return {
+        'ort_p50_ms': float(np.median(ours)),
+        'bare_session_p50_ms': float(np.median(alone)),
+        'ort_over_bare_session': float(np.median(ours) / np.median(alone)),
+    }
+
+
 def contestants(manifest: Manifest) -> Iterator[tuple[str, Callable[[], Any]]]:
     path = manifest.files[0].path
     for backend in ('ort', 'openvino'):
@@ -185,6 +255,9 @@ def main(argv: list[str] | None = None) -> None:
             for title, run in contestants(manifest):
                 p50, p95, cpu = measure(run, frames)
                 print(f'  {title:34} {p50:8.2f} {p95:7.2f} {cpu:10.2f}')
+        small = network(Path(folder) / 'small.onnx', *SMALL)
+        for name, value in over_bare(small, 10 * frames).items():
+            print(f'{name:36} {value:8.4f}')
 
 
 if __name__ == '__main__':

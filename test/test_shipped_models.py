@@ -10,6 +10,7 @@ import pytest
 from edge_inference_ros.core.manifest import load, verify
 from edge_inference_ros.core.pipeline import open_pipeline
 from edge_inference_ros.core.types import Image, Origin
+from edge_inference_ros.optimize._network import bytes_read_by
 
 pytest.importorskip('onnxruntime', reason='ONNX Runtime runs the shipped models')
 
@@ -57,6 +58,15 @@ def test_all_together_are_small():
     files = [path for folder in MODELS for path in folder.iterdir()]
 
     assert sum(path.stat().st_size for path in files) <= ALL_TOGETHER_BYTES
+
+
+@each_model
+def test_nothing_but_a_cast_reads_its_bytes_where_tensorrt_may_run_it(folder):
+    onnx = pytest.importorskip('onnx', reason='onnx reads the graph')
+
+    for file in load(folder).files:
+        if 'trt' in (file.backends or ('trt',)):
+            assert bytes_read_by(onnx.load(file.path)) == []
 
 
 @each_model

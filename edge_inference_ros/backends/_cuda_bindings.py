@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from edge_inference_ros.backends import _cuda_errors
-from edge_inference_ros.backends._cuda import DEVICE_MAP, NON_BLOCKING, Gpu, HostBlock
+from edge_inference_ros.backends._cuda import DEVICE_MAP, Gpu, HostBlock
+from edge_inference_ros.backends._libcuda import NON_BLOCKING
 
 
 def open_provider() -> tuple[BindingsMemory, BindingsQueue]:

@@ -30,6 +30,7 @@ STICKY = {
     718: 'INVALID_PC',
     719: 'LAUNCH_FAILED',
     721: 'TENSOR_MEMORY_LEAK',
+    810: 'MPS_CLIENT_TERMINATED',
     999: 'UNKNOWN',
 }
 
@@ -40,7 +41,7 @@ def is_sticky(code: int) -> bool:
 
 
 def fail(call: str, code: int) -> NoReturn:
-    """Raise what ``code`` means, or end the process if it is sticky.
+    """Raise what ``code`` means, or end the process if it is sticky; 0 tells nothing.
 
     Raises:
         OutOfMemory: the device is full; the process can go on.
@@ -50,7 +51,7 @@ def fail(call: str, code: int) -> NoReturn:
         end_process(call, code)
     if code == OUT_OF_MEMORY:
         raise OutOfMemory(f'{call}: the device is out of memory')
-    raise InferenceFailed(f'{call}: CUDA error {code}')
+    raise InferenceFailed(f'{call}: CUDA error {code}' if code else call)
 
 
 def end_process(call: str, code: int) -> NoReturn:

@@ -21,6 +21,7 @@ Progress = Callable[[str, int, int], bool]
 
 _MIB = 1 << 20
 _FLAGS = {'graph': (), 'fp16': ('FP16',), 'int8': ('INT8',), 'int8_fp16': ('INT8', 'FP16')}
+_OWN_KERNELS = ('EDGE_MASK_CONVOLUTIONS', 'JIT_CONVOLUTIONS')
 _DEPRECATED = (10, 12)  # the weakly typed network and its precision flags
 
 
@@ -58,7 +59,8 @@ def build(
     started = time.monotonic()
     builder = made(trt.Builder, log)
     network = builder.create_network(_network_flags(trt, options))
-    _parse(trt, log, network, path)
+    parser = _parse(trt, log, network, path)
+    _check_bytes(trt, network, path)
     config = builder.create_builder_config()
     _configure(trt, builder, network, config, options)
     _add_profile(builder, network, config, options)
@@ -66,7 +68,7 @@ def build(
     monitor = _watch(trt, config, progress)
     log.take()
     serialised = builder.build_serialized_network(network, config)
-    del monitor  # it had to outlive the build
+    del monitor, parser  # they had to outlive the build; the parser owns the weights
     if serialised is None:
         _refuse(path, log)
     facts = {
@@ -96,8 +98,8 @@ def made(factory: Any, log: Any) -> Any:
 def _network_flags(trt: Any, options: EngineOptions) -> int:
     known = trt.NetworkDefinitionCreationFlag
     wanted = ['EXPLICIT_BATCH']  # the only mode since 10.0, where the flag does nothing
-    if options.precision == 'graph':
-        wanted.append('STRONGLY_TYPED')  # 8.6 has none and gets flags from the graph instead
+    if _is_strong(trt, options):
+        wanted.append('STRONGLY_TYPED')
     flags = 0
     for name in wanted:
         if (flag := getattr(known, name, None)) is not None:
@@ -105,19 +107,46 @@ def _network_flags(trt: Any, options: EngineOptions) -> int:
     return flags
 
 
-def _parse(trt: Any, log: Any, network: Any, path: Path) -> None:
+def _is_strong(trt: Any, options: EngineOptions) -> bool:
+    """Whether every tensor is of the type the graph says; else flags say what is allowed.
+
+    8.6 knows no such networks. Until the flags went (11), they were what put a layer on a DLA.
+    """
+    known = hasattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED')
+    by_flag = options.dla_core >= 0 and hasattr(trt.BuilderFlag, 'FP16')
+    return known and options.precision == 'graph' and not by_flag
+
+
+def _parse(trt: Any, log: Any, network: Any, path: Path) -> Any:
     parser = trt.OnnxParser(network, log)
     log.take()
     if not parser.parse(_onnx.read(path)):
         errors = '; '.join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise ModelError(f'{path}: TensorRT {trt.__version__} does not accept it: {errors}')
+    return parser
+
+
+def _check_bytes(trt: Any, network: Any, path: Path) -> None:
+    """TensorRT's own words for this say neither what is wrong nor what to do."""
+    inputs = [network.get_input(i) for i in range(network.num_inputs)]
+    seen = {tensor.name for tensor in inputs if tensor.dtype == trt.DataType.UINT8}
+    allowed = (trt.LayerType.CAST, trt.LayerType.IDENTITY)
+    for layer in (network.get_layer(i) for i in range(network.num_layers if seen else 0)):
+        read = [layer.get_input(i) for i in range(layer.num_inputs)]
+        if layer.type not in allowed and any(t is not None and t.name in seen for t in read):
+            raise ModelError(
+                f'{path}: layer {layer.name} reads an input of bytes; TensorRT lets only a cast'
+                ' read them: cast first, then transpose, and export the network again'
+            )
 
 
 def _configure(trt: Any, builder: Any, network: Any, config: Any, options: EngineOptions) -> None:
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * _MIB)
     config.builder_optimization_level = options.optimization_level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # names for the inspector
-    names = _FLAGS[options.precision] or _graph_flags(trt, network)
+    names = _FLAGS[options.precision]
+    if options.precision == 'graph' and not _is_strong(trt, options):
+        names = _graph_flags(trt, network)
     for name in names:
         config.set_flag(_builder_flag(trt, name, options))
     if not options.tf32:
@@ -126,6 +155,9 @@ def _configure(trt: Any, builder: Any, network: Any, config: Any, options: Engin
         config.set_flag(trt.BuilderFlag.SPARSE_WEIGHTS)
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if version(trt) < (10,):  # from 10 on TensorRT leaves cuBLAS and cuDNN out by itself
+        own = (1 << int(getattr(trt.TacticSource, name)) for name in _OWN_KERNELS)
+        config.set_tactic_sources(sum(own))
     _set_hardware(trt, config, options)
     _set_dla(trt, builder, config, options)
 
@@ -142,9 +174,7 @@ def _builder_flag(trt: Any, name: str, options: EngineOptions) -> Any:
 
 
 def _graph_flags(trt: Any, network: Any) -> tuple[str, ...]:
-    """The flags a weakly typed network needs to run as its graph says; none if it is strong."""
-    if hasattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED'):
-        return ()
+    """The flags a weakly typed network needs to run as its graph says."""
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     quantised = any(layer.type == trt.LayerType.QUANTIZE for layer in layers)
     half = any(
@@ -190,12 +220,19 @@ def _add_profile(builder: Any, network: Any, config: Any, options: EngineOptions
         raise ParameterError(
             f'{told}: -1 is a size left open; give --shapes "{missing[0]}=MIN/OPT/MAX"'
         )
+    for name, sizes in wanted.items():
+        if not all(_fits(inputs[name], size) for size in sizes):
+            raise ParameterError(f'shapes = {options.shapes!r}: {name} is {inputs[name]}')
     if not dynamic:
         return
     said = builder.create_optimization_profile()
     for name in dynamic:
         said.set_shape(name, *wanted[name])
     config.add_optimization_profile(said)
+
+
+def _fits(said: tuple[int, ...], size: tuple[int, ...]) -> bool:
+    return len(said) == len(size) and all(a in (-1, b) for a, b in zip(said, size, strict=True))
 
 
 def _set_timing_cache(config: Any, data: bytes) -> None:
@@ -261,5 +298,7 @@ def _notes(trt: Any, options: EngineOptions) -> Iterator[str]:
             f'TensorRT {trt.__version__} still takes precision flags but calls them deprecated;'
             ' version 11 has none. A typed or Q/DQ graph builds everywhere.'
         )
+    if options.dla_core >= 0 and options.precision == 'graph':
+        yield 'A DLA computes in fp16 and int8 only; what is typed otherwise runs on the GPU.'
     if options.version_compatible or options.hardware_compatible != 'none':
         yield 'A compatible engine may be slower than one built for this machine alone.'

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 _ONNX_LAYER = re.compile(r'\[ONNX Layer: ([^\]]+)\]')
-_TYPE_KEYS = ('Datatype', 'Format/Datatype')  # the second until version 10
+_TYPE_KEYS = ('datatype', 'format/datatype')  # the second until version 10; case varies
+_FORMAT = re.compile(r'\b(float|half|bool|(?:FP|BF|U?INT)\d+)', re.IGNORECASE)
+_SAME = {'FLOAT': 'FP32', 'HALF': 'FP16'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Layer:
 
     Attributes:
         kind: as TensorRT calls it, such as 'CaskConvolution'.
-        precision: number format of its first output.
+        precision: number format of its first output, such as 'FP16'.
         nodes: the network's nodes it was fused from; empty for what TensorRT added.
         time_ms: mean of a run.
     """
@@ -52,7 +54,7 @@ def explain(
     inspector.execution_context = context
     raw = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     times = _profile(trt, context, run, runs)
-    found = json.loads(raw).get('Layers', [])
+    found = json.loads(raw, strict=False).get('Layers', [])  # names are parted by control codes
     return Explained(tuple(_layer(said, times) for said in found), _memory(engine), raw)
 
 
@@ -69,9 +71,10 @@ def _profile(trt: Any, context: Any, run: Callable[[], None], runs: int) -> Mapp
         def report_layer_time(self, layer_name: str, ms: float) -> None:
             totals[layer_name] = totals.get(layer_name, 0.0) + ms
 
-    context.profiler = Profiler()
+    context.profiler = profiler = Profiler()  # held here too: TensorRT only points at it
     for _ in range(runs):
         run()
+    del profiler
     return {name: total / runs for name, total in totals.items()}
 
 
@@ -85,10 +88,12 @@ def _layer(said: Mapping[str, Any] | str, times: Mapping[str, float]) -> Layer:
 
 
 def _precision(outputs: Sequence[Mapping[str, Any]]) -> str:
+    """Out of 'Half' as well as 'Thirty-two wide channel vectorized row major Int8 format'."""
     for output in outputs:
-        for key in _TYPE_KEYS:
-            if key in output:
-                return str(output[key])
+        for key, said in output.items():
+            if key.lower() in _TYPE_KEYS and (found := _FORMAT.search(str(said))):
+                name = found.group().upper()
+                return _SAME.get(name, name)
     return ''
 
 

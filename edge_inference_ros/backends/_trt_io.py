@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from edge_inference_ros.backends._cuda import Cuda, HostBlock
 from edge_inference_ros.core.manifest import Manifest
-from edge_inference_ros.errors import BackendError, SpecMismatch
+from edge_inference_ros.errors import BackendError, OutOfMemory, SpecMismatch
 
 _DTYPES: dict[str, DTypeLike] = {
     'FLOAT': np.float32,
@@ -235,9 +235,20 @@ def make_allocator(trt: Any, cuda: Cuda, buffer: Buffer, keep: ExitStack) -> Any
 
 
 def _grow(cuda: Cuda, buffer: Buffer, size: int, keep: ExitStack) -> None:
-    """Reserve twice ``size``; what is outgrown stays until the engine closes."""
-    kind = 'paired' if buffer.paired else 'mapped'
-    spec = buffer.spec
-    larger = Spec(spec.name, spec.dtype, spec.shape, 2 * size, spec.is_input)
-    new = _buffer(cuda, larger, kind, keep)
+    """Reserve twice ``size``, or ``size`` if there is no more.
+
+    What is outgrown stays until the engine closes: somebody may still look at it.
+    """
+    try:
+        new = _larger(cuda, buffer, 2 * size, keep)
+    except OutOfMemory:
+        new = _larger(cuda, buffer, size, keep)
     buffer.host, buffer.device = new.host, new.device
+
+
+def _larger(cuda: Cuda, buffer: Buffer, size: int, keep: ExitStack) -> Buffer:
+    kind = 'paired' if buffer.paired else 'mapped'
+    with ExitStack() as attempt:
+        made = _buffer(cuda, replace(buffer.spec, capacity=size), kind, attempt)
+        keep.push(attempt.pop_all())  # what came of half an attempt is given back at once
+    return made

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shlex
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,14 +63,20 @@ class Options:
 
 
 def build_command(path: Path, options: Options) -> str:
-    """What a person types to get the engine that is missing."""
-    said = [f'build it with: edge_inference optimize build {path}']
+    """What a person types to get the engine that is missing.
+
+    A ROS workspace keeps the program off the path.
+    """
+    program = 'edge_inference'
+    if not shutil.which(program):
+        program = f'ros2 run edge_inference_ros {program}'
+    said = [f'build it with: {program} optimize build {shlex.quote(str(path))}']
     if options.precision != 'graph':
         said.append(f'--precision {options.precision}')
     if options.dla_core >= 0:
         said.append(f'--dla-core {options.dla_core}')
     if options.cache:
-        said.append(f'--out {options.cache}')
+        said.append(f'--out {shlex.quote(options.cache)}')
     return ' '.join(said)
 
 

@@ -236,15 +236,22 @@ class Engine:
         for _ in range(_WARM_UP_RUNS):
             self._run_queued()
         # Sizes the data decides are read by the host in mid-run: nothing to replay.
-        if capture and not self._allocators and (graph := self._capture()):
-            self._hold('_graph', graph, 'end_graph')
+        if capture and not self._allocators:
+            if graph := self._capture():
+                self._hold('_graph', graph, 'end_graph')
+            else:  # the CUDA runtime in TensorRT may report the refused capture once more
+                with suppress(InferenceFailed):
+                    self._run_queued()
         self.run()
 
     def _capture(self) -> int:
-        """The run as a graph; 0 if some layer cannot be captured, which is no fault."""
+        """The run as a graph; 0 if the driver or some layer cannot, which is no fault."""
         queue, accepted = self._cuda.queue, False
-        queue.begin_capture(self._stream)
-        with suppress(InferenceFailed):
+        try:
+            queue.begin_capture(self._stream)
+        except InferenceFailed:
+            return 0
+        with suppress(InferenceFailed, OutOfMemory):
             accepted = self._enqueue()
         graph = int(queue.end_capture(self._stream))
         self._log.take()

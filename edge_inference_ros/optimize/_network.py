@@ -89,7 +89,7 @@ def _reached(ordered: Sequence[Any], sources: Any) -> set[str]:
 
 
 def load(path: Path) -> Any:
-    """Read a network with the shapes of its inner tensors.
+    """Read a network with the shapes of its inner tensors, bytes becoming numbers first.
 
     Raises:
         ModelError: no ONNX file, or one that contradicts itself.
@@ -99,6 +99,7 @@ def load(path: Path) -> Any:
     try:
         model = onnx.load(str(path))
         onnx.checker.check_model(model)
+        cast_first(model)
         inferred = onnx.shape_inference.infer_shapes(model)
     except Exception as error:
         raise ModelError(f'{path}: not a network ONNX {onnx.__version__} accepts: {error}') from (
@@ -106,6 +107,38 @@ def load(path: Path) -> Any:
         )
     Graph(inferred)
     return inferred
+
+
+def cast_first(model: Any) -> None:
+    """Where a transposition moves bytes and a cast follows, let the cast come first.
+
+    The numbers stay the same. TensorRT takes bytes only from the network's edge, and there
+    nothing but a cast may read them (https://github.com/NVIDIA/TensorRT/issues/3985).
+    """
+    seen = _bytes(model)
+    ends = {value.name for value in model.graph.output}
+    for moving in [n for n in model.graph.node if n.op_type == 'Transpose' and n.input[0] in seen]:
+        moved = moving.output[0]
+        readers = [node for node in model.graph.node if moved in node.input]
+        if len(readers) == 1 and readers[0].op_type == 'Cast' and moved not in ends:
+            cast, source, result = readers[0], moving.input[0], readers[0].output[0]
+            cast.input[0], cast.output[0] = source, moved
+            moving.input[0], moving.output[0] = moved, result
+            model.graph.ClearField('value_info')  # the tensor between them has another type now
+            ordered(model)
+
+
+def bytes_read_by(model: Any) -> list[str]:
+    """Operators other than a cast that read an input of bytes; TensorRT refuses each."""
+    seen = _bytes(model)
+    return [n.op_type for n in model.graph.node if n.op_type != 'Cast' and seen & set(n.input)]
+
+
+def _bytes(model: Any) -> set[str]:
+    from onnx import TensorProto
+
+    kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
+    return {name for name, kind in kinds.items() if kind == TensorProto.UINT8}
 
 
 def opset(model: Any) -> int:

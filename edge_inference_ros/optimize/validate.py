@@ -195,7 +195,7 @@ def _distances(candidate: Manifest, params: Params) -> dict[str, float]:
 
 
 def _agree(made: Judgement, one: Detector, other: Detector, params: Params) -> None:
-    pictures = _pictures(one.manifest, params)
+    pictures = _pictures(_larger(one.manifest, other.manifest), params)
     found = _agreement.compare(one, other, pictures, iou_threshold=params.iou)
     made.facts |= _agreement.facts(found)
     made.rows = _agreement.rows(found)
@@ -332,6 +332,11 @@ def _pictures(said: Manifest, params: Params) -> Iterator[Image]:
     return _frames.pictures(
         params.images, count=params.count, seed=params.seed, topic=params.topic
     )
+
+
+def _larger(one: Manifest, other: Manifest) -> Manifest:
+    """Whose input is larger: where it is the camera's, the other was made to shrink that."""
+    return max(one, other, key=lambda said: said.input.height_px * said.input.width_px)
 
 
 def _patterns(said: Manifest, count: int) -> Iterator[Image]:

@@ -12,6 +12,7 @@ Three faces over one device: ``LibCuda`` (what ctypes sees), ``pycuda_module`` a
 from __future__ import annotations
 
 import ctypes
+import enum
 import itertools
 import threading
 from collections.abc import Callable
@@ -21,6 +22,10 @@ from typing import Any
 import numpy as np
 
 SUCCESS, OUT_OF_MEMORY, INVALID, CAPTURE_UNSUPPORTED = 0, 2, 1, 900
+NO_CONTEXT, NO_HANDLE, NOT_READY = 201, 400, 600
+_NEVER, _QUEUED = -1.0, -2.0  # an event that was not recorded, or not passed yet
+ALIGNMENT = 256
+_WITHOUT_CONTEXT = frozenset({'retain', 'release', 'push'})
 
 
 class CudaFault(Exception):
@@ -50,7 +55,7 @@ class FakeDevice:
         self.events: dict[int, float] = {}
         self.clock_ms = 0.0
         self.broken = SUCCESS
-        self.refuse_capture = False
+        self.retained = 0
         self.fail_next: dict[str, int] = {}
         self._handles = itertools.count(0x1000, 16)
 
@@ -60,6 +65,8 @@ class FakeDevice:
         """Write the call down; answer with an error if one is due."""
         self.log.append((call, handle))
         self.threads.add(threading.get_ident())
+        if call not in _WITHOUT_CONTEXT and threading.get_ident() not in self.contexts:
+            raise CudaFault(NO_CONTEXT)
         if self.broken:
             raise CudaFault(self.broken)
         if code := self.fail_next.pop(call, 0):
@@ -78,7 +85,9 @@ class FakeDevice:
             raise CudaFault(INVALID)
         if sum(a.nbytes for _, a in self.live.values()) + size > self.capacity:
             raise CudaFault(OUT_OF_MEMORY)
-        block = np.full(size, 0xCD, np.uint8)
+        room = np.full(size + ALIGNMENT, 0xCD, np.uint8)
+        start = -room.ctypes.data % ALIGNMENT
+        block = room[start : start + size]
         address = block.ctypes.data
         self.live[address] = (call, block)
         self.log[-1] = (call, address)
@@ -96,6 +105,10 @@ class FakeDevice:
             if base <= address and address + size <= base + block.nbytes:
                 return
         raise AssertionError(f'{size} bytes at {address:#x} are not allocated')
+
+    def memory_info(self) -> tuple[int, int]:
+        self.say('cuMemGetInfo')
+        return self.capacity - sum(a.nbytes for _, a in self.live.values()), self.capacity
 
     # -- streams
 
@@ -135,24 +148,34 @@ class FakeDevice:
     def event(self) -> int:
         handle = next(self._handles)
         self.say('cuEventCreate', handle)
-        self.events[handle] = -1.0
+        self.events[handle] = _NEVER
         return handle
 
     def record(self, event: int, stream: int) -> None:
         self.say('cuEventRecord', event)
+        self.events[event] = _QUEUED
         self.queue(stream, lambda: self.events.__setitem__(event, self.clock_ms))
+
+    def elapsed_ms(self, start: int, end: int) -> float:
+        self.say('cuEventElapsedTime', start)
+        marked = self.events[start], self.events[end]
+        if _NEVER in marked:
+            raise CudaFault(NO_HANDLE)
+        if _QUEUED in marked:
+            raise CudaFault(NOT_READY)
+        return marked[1] - marked[0]
 
     # -- graphs
 
     def begin_capture(self, stream: int) -> None:
         self.say('cuStreamBeginCapture', stream)
+        if self.streams[stream]:
+            raise CudaFault(INVALID)  # not the driver's rule but ours: nothing is left behind
         self.capturing[stream] = []
 
     def end_capture(self, stream: int) -> int:
-        self.say('cuStreamEndCapture', stream)
         work = self.capturing.pop(stream)
-        if self.refuse_capture:
-            raise CudaFault(901)
+        self.say('cuStreamEndCapture', stream)
         graph = next(self._handles)
         self.graphs[graph] = work
         return graph
@@ -187,6 +210,9 @@ class LibCuda:
     def _cuDeviceGetCount(self, count: Any) -> None:
         count._obj.value = 1
 
+    def _cuCtxPopCurrent_v2(self, out: Any) -> None:
+        leave(self._device)
+
     def _cuCtxSynchronize(self) -> None:
         self._device.say('cuCtxSynchronize')
 
@@ -218,7 +244,7 @@ class LibCuda:
         self._device.record(event, stream)
 
     def _cuEventElapsedTime(self, out: Any, start: int, end: int) -> None:
-        out._obj.value = self._device.events[end] - self._device.events[start]
+        out._obj.value = self._device.elapsed_ms(start, end)
 
     def _cuStreamBeginCapture_v2(self, stream: int, mode: int) -> None:
         assert mode == 1
@@ -238,6 +264,28 @@ class LibCuda:
 
     def _cuGraphExecDestroy(self, graph: int) -> None:
         self._device.end_graph('cuGraphExecDestroy', graph)
+
+
+def enter(device: FakeDevice) -> None:
+    device.say('push')
+    device.contexts.append(threading.get_ident())
+
+
+def leave(device: FakeDevice) -> None:
+    device.say('pop')
+    assert device.contexts.pop() == threading.get_ident(), 'popped on another thread'
+
+
+def retain(device: FakeDevice) -> int:
+    device.say('retain')
+    device.retained += 1
+    return 7
+
+
+def release(device: FakeDevice) -> None:
+    device.say('release')
+    assert device.retained, 'released more often than retained'
+    device.retained -= 1
 
 
 def _answering(plain: Callable[..., None]) -> Callable[..., int]:
@@ -269,16 +317,19 @@ def pycuda_module(device: FakeDevice) -> ModuleType:
             raise kind(f'cu call failed: {fault}') from None
 
     class Context:
+        """The primary one: only ``detach`` releases it, and leaves it current."""
+
         def __init__(self) -> None:
-            self.thread = threading.get_ident()
+            ask(lambda: retain(device))
 
         def push(self) -> None:
-            ask(lambda: device.say('push'))
-            device.contexts.append(self.thread)
+            ask(lambda: enter(device))
 
         def pop(self) -> None:
-            ask(lambda: device.say('pop'))
-            assert device.contexts.pop() == threading.get_ident(), 'popped on another thread'
+            ask(lambda: leave(device))
+
+        def detach(self) -> None:
+            ask(lambda: release(device))
 
     class Device:
         def __init__(self, index: int) -> None:
@@ -326,7 +377,7 @@ def pycuda_module(device: FakeDevice) -> ModuleType:
     module.Error, module.MemoryError = Error, CudaMemoryError
     module.Device, module.mem_alloc = Device, DeviceAllocation
     module.pagelocked_empty = pagelocked_empty
-    module.mem_get_info = lambda: (device.capacity, device.capacity)
+    module.mem_get_info = lambda: ask(device.memory_info)
     module.get_driver_version = lambda: 12060
     module.device_attribute = SimpleNamespace(INTEGRATED='INTEGRATED')
     module.host_alloc_flags = SimpleNamespace(DEVICEMAP=2)
@@ -358,18 +409,26 @@ def bindings_module(device: FakeDevice) -> ModuleType:
             try:
                 answer = call(*args)
             except CudaFault as fault:
-                return (fault.code, *[0] * results)
+                return (fault.code, *[None] * results)
             return (SUCCESS, *((answer,) if results == 1 else answer or ()))
 
         return ask
 
+    class CUstreamCaptureMode(enum.IntEnum):
+        CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1
+
     def push(context: int) -> None:
-        device.say('push')
-        device.contexts.append(threading.get_ident())
+        assert context == 7, 'not a context'
+        enter(device)
 
     def pop() -> int:
-        device.say('pop')
-        return device.contexts.pop()
+        leave(device)
+        return 7
+
+    def begin(stream: int, mode: CUstreamCaptureMode) -> None:
+        if not isinstance(mode, CUstreamCaptureMode):
+            raise TypeError("Argument 'mode' has incorrect type")
+        device.begin_capture(stream)
 
     def destroy(call: str, table: dict[int, Any]) -> Callable[[int], None]:
         def do(handle: int) -> None:
@@ -382,14 +441,14 @@ def bindings_module(device: FakeDevice) -> ModuleType:
     table: dict[str, tuple[Callable[..., Any], int]] = {
         'cuInit': (lambda flags: None, 0),
         'cuDeviceGet': (lambda ordinal: 0, 1),
-        'cuDevicePrimaryCtxRetain': (lambda dev: 7, 1),
-        'cuDevicePrimaryCtxRelease': (lambda dev: None, 0),
+        'cuDevicePrimaryCtxRetain': (lambda dev: retain(device), 1),
+        'cuDevicePrimaryCtxRelease': (lambda dev: release(device), 0),
         'cuCtxPushCurrent': (push, 0),
         'cuCtxPopCurrent': (pop, 1),
         'cuDriverGetVersion': (lambda: 12060, 1),
         'cuDeviceGetName': (lambda size, dev: device.name.encode().ljust(size, b'\0'), 1),
         'cuDeviceGetAttribute': (lambda key, dev: attributes[key], 1),
-        'cuMemGetInfo': (lambda: (device.capacity, device.capacity), 2),
+        'cuMemGetInfo': (device.memory_info, 2),
         'cuMemAlloc': (lambda size: device.alloc('cuMemAlloc', size), 1),
         'cuMemFree': (lambda at: device.free('cuMemFree', at), 0),
         'cuMemHostAlloc': (lambda size, flags: device.alloc('cuMemHostAlloc', size), 1),
@@ -403,8 +462,8 @@ def bindings_module(device: FakeDevice) -> ModuleType:
         'cuEventCreate': (lambda flags: device.event(), 1),
         'cuEventDestroy': (destroy('cuEventDestroy', device.events), 0),
         'cuEventRecord': (device.record, 0),
-        'cuEventElapsedTime': (lambda a, b: device.events[b] - device.events[a], 1),
-        'cuStreamBeginCapture': (lambda stream, mode: device.begin_capture(stream), 0),
+        'cuEventElapsedTime': (device.elapsed_ms, 1),
+        'cuStreamBeginCapture': (begin, 0),
         'cuStreamEndCapture': (device.end_capture, 1),
         'cuGraphInstantiate': (lambda graph, flags: device.instantiate(graph), 1),
         'cuGraphDestroy': (lambda graph: device.end_graph('cuGraphDestroy', graph), 0),
@@ -417,5 +476,5 @@ def bindings_module(device: FakeDevice) -> ModuleType:
     names = {'INTEGRATED': 'INTEGRATED', 'COMPUTE_CAPABILITY_MAJOR': 'MAJOR'}
     names['COMPUTE_CAPABILITY_MINOR'] = 'MINOR'
     module.CUdevice_attribute = SimpleNamespace(**{prefix + k: v for k, v in names.items()})
-    module.CUstreamCaptureMode = SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL=1)
+    module.CUstreamCaptureMode = CUstreamCaptureMode
     return module

@@ -10,8 +10,11 @@ file against NVIDIA's own bindings.
 from __future__ import annotations
 
 import enum
+import functools
+import inspect
 import itertools
 import json
+import operator
 import weakref
 from collections.abc import Callable
 from types import ModuleType
@@ -21,11 +24,13 @@ import numpy as np
 from backends.fake_device import CudaFault, FakeDevice
 
 MAGIC = b'fake-plan '
+ADDRESS_BYTES = 256  # TensorRT's alignment of what it is given
 _DTYPES = {
     'float32': 'FLOAT',
     'float16': 'HALF',
     'int32': 'INT32',
     'uint8': 'UINT8',
+    'int8': 'INT8',
     'int64': 'INT64',
 }
 
@@ -100,7 +105,12 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
     trt.MemoryPoolType = options('MemoryPoolType', {'WORKSPACE': True})
     trt.ProfilingVerbosity = options('ProfilingVerbosity', {'NONE': True, 'DETAILED': True})
     trt.DeviceType = options('DeviceType', {'GPU': True, 'DLA': True})
-    trt.LayerType = options('LayerType', {'CONVOLUTION': True, 'QUANTIZE': True})
+    kinds = ('CONVOLUTION', 'QUANTIZE', 'CAST', 'IDENTITY', 'SHUFFLE')
+    trt.LayerType = options('LayerType', dict.fromkeys(kinds, True))
+    sources = {'CUBLAS': major < 11, 'CUBLAS_LT': major < 11, 'CUDNN': major < 11}
+    trt.TacticSource = options(
+        'TacticSource', {**sources, 'EDGE_MASK_CONVOLUTIONS': True, 'JIT_CONVOLUTIONS': True}
+    )
     trt.LayerInformationFormat = options('LayerInformationFormat', {'ONELINE': True, 'JSON': True})
 
     class ILogger:
@@ -135,6 +145,7 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             self._shapes = {t['name']: tuple(t['shape']) for t in engine._tensors}
             self._addresses: dict[str, int] = {}
             self._allocators: dict[str, Any] = {}
+            self._unread_error = False
             self.profiler: Any = None
             owned(self, 'context')
 
@@ -158,6 +169,10 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             return int(self._engine._said.get('max_output_size', -1))
 
         def set_tensor_address(self, name: str, memory: int) -> bool:
+            if name not in self._shapes or not memory or memory % ADDRESS_BYTES:
+                why = f'{name}: {memory:#x} is no address'
+                self._engine._logger.log(ILogger.ERROR, why)
+                return False
             self._addresses[name] = int(memory)
             return True
 
@@ -166,18 +181,32 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             return True
 
         def execute_async_v3(self, stream_handle: int) -> bool:
-            device.say('execute_async_v3', stream_handle)
-            said = self._engine._said
-            if said.get('uncapturable') and stream_handle in device.capturing:
-                self._engine._logger.log(ILogger.ERROR, 'operation not permitted when capturing')
-                return False
-            if said.get('fails'):
-                self._engine._logger.log(ILogger.ERROR, said['fails'])
+            if why := self._refusal(stream_handle):
+                self._engine._logger.log(ILogger.ERROR, why)
                 return False
             if self._allocators:
                 return self._run_now(stream_handle)
             device.queue(stream_handle, self._run)
             return True
+
+        def _refusal(self, stream: int) -> str:
+            """Why a run cannot be queued; empty if it can."""
+            said = self._engine._said
+            try:
+                device.say('execute_async_v3', stream)
+            except CudaFault as fault:
+                return f'Cuda Runtime ({fault})'
+            if stream not in device.streams:
+                return 'invalid resource handle'
+            if missing := self._shapes.keys() - self._addresses.keys() - self._allocators.keys():
+                return f'no address for {sorted(missing)}'
+            if self._unread_error:  # the CUDA runtime keeps an error until somebody asks
+                self._unread_error = False
+                return 'operation failed due to a previous error during capture'
+            if said.get('uncapturable') and stream in device.capturing:
+                self._unread_error = True
+                return 'operation not permitted when stream is capturing'
+            return str(said.get('fails', ''))
 
         def _arrays(self, kind: str) -> list[np.ndarray]:
             return [self._view(t) for t in self._engine._said[kind]]
@@ -220,19 +249,22 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             self.execution_context: Any = None
 
         def get_engine_information(self, format: Any) -> str:  # noqa: A002
-            key, ends = (
-                ('Datatype', 'I/O Tensors') if major >= 11 else ('Format/Datatype', 'Bindings')
-            )
+            key, kind, ends = {
+                8: ('Format/Datatype', 'Row major linear FP16 format', 'Bindings'),
+                10: ('Format/Datatype', 'Half', 'Bindings'),
+                11: ('DataType', 'Half', 'I/O Tensors'),
+            }[major]
             layers = [
                 {
                     'Name': name,
                     'LayerType': name.split()[0],
-                    'Outputs': [{key: 'FP16'}],
+                    'Outputs': [{'Name': name, key: kind}],
                     'Metadata': '\x1e'.join(f'[ONNX Layer: {n}]' for n in name.split(' + ')),
                 }
                 for name in self._engine._said['layers']
             ]
-            return json.dumps({'Layers': layers, ends: []})
+            written = json.dumps({'Layers': layers, ends: []})
+            return written.replace('\\u001e', '\x1e')  # TensorRT does not escape it
 
     class ICudaEngine:
         def __init__(self, said: dict[str, Any], logger: Any) -> None:
@@ -311,10 +343,19 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             self.dtype = getattr(trt.DataType, _DTYPES.get(said['dtype'], 'FLOAT'))
 
     class ILayer:
-        def __init__(self, name: str) -> None:
-            self.type = trt.LayerType.QUANTIZE if name == 'Quantize' else trt.LayerType.CONVOLUTION
+        """Reads a network's input if that input says so by ``read_by``."""
+
+        def __init__(self, name: str, said: dict[str, Any]) -> None:
+            kind = name.upper() if name.upper() in trt.LayerType.__members__ else 'CONVOLUTION'
+            self.type = trt.LayerType.QUANTIZE if name == 'Quantize' else trt.LayerType[kind]
+            self.name = name
+            self._read = [t for t in said['inputs'] if t.get('read_by') == name]
+            self.num_inputs = len(self._read) + 1
             self.num_outputs = 1
             self._half = name == 'Half'
+
+        def get_input(self, index: int) -> Any:
+            return ITensor(self._read[index]) if index < len(self._read) else None
 
         def get_output(self, index: int) -> Any:
             kind = 'float16' if self._half else 'float32'
@@ -337,7 +378,7 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             return ITensor(self._said['inputs'][index])
 
         def get_layer(self, index: int) -> Any:
-            return ILayer(self._said['layers'][index])
+            return ILayer(self._said['layers'][index], self._said)
 
     class ParserError:
         def __init__(self, text: str) -> None:
@@ -411,6 +452,10 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
         def clear_flag(self, flag: Any) -> None:
             self._set['flags'].discard(flag)
 
+        def set_tactic_sources(self, tactic_sources: int) -> bool:
+            self._set['sources'] = tactic_sources
+            return True
+
         def add_optimization_profile(self, profile: Any) -> int:
             self._set['profile'] = profile._said
             return 0
@@ -461,6 +506,8 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             if monitor is None:
                 return True
             monitor.phase_start('Building Engine', None, 2)
+            monitor.phase_start('Tactic', 'Building Engine', 1)
+            monitor.phase_finish('Tactic')
             go_on = all(monitor.step_complete('Building Engine', step) for step in range(2))
             monitor.phase_finish('Building Engine')
             return go_on
@@ -473,7 +520,56 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
         ITensor,
     )
     trt.ILayer, trt.ParserError = ILayer, ParserError
+    for kind in [thing for thing in vars(trt).values() if inspect.isclass(thing)]:
+        if not issubclass(kind, enum.Enum):
+            _be_strict(kind)
     return trt
+
+
+def _be_strict(kind: type) -> None:
+    """Refuse arguments of another type, as pybind11 does, by the types each method says."""
+    for name, method in list(vars(kind).items()):
+        if inspect.isfunction(method) and not name.startswith('_'):
+            setattr(kind, name, _strict(f'{kind.__name__}.{name}', method))
+
+
+def _strict(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(*args: Any, **named: Any) -> Any:
+        said = signature.bind(*args, **named).arguments
+        for parameter, value in said.items():
+            accepts = _ACCEPTED.get(str(signature.parameters[parameter].annotation))
+            if accepts and not accepts(value):
+                kind = type(value).__name__
+                raise TypeError(f'{name}(): incompatible function arguments: {parameter}={kind}')
+        return method(*args, **named)
+
+    return call
+
+
+def _is_buffer(value: Any) -> bool:
+    try:
+        memoryview(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_integer(value: Any) -> bool:
+    try:
+        return operator.index(value) >= 0
+    except TypeError:
+        return False
+
+
+_ACCEPTED: dict[str, Callable[[Any], bool]] = {
+    'str': lambda value: isinstance(value, str),
+    'int': _is_integer,
+    'bool': lambda value: isinstance(value, bool),
+    'bytes': _is_buffer,
+}
 
 
 _builds = itertools.count()

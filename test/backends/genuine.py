@@ -23,6 +23,8 @@ TENSORRT = {
     '11.4.0.106': 'tensorrt_cu13_bindings',
 }
 CUDA = {'12.9.4': 'cuda_bindings', '13.4.4': 'cuda_bindings'}
+PATHFINDER = ('cuda_pathfinder', '1.9.0')
+"""How the bindings find ``libcuda``; 13.4 wants 1.4.2 at least."""
 _SYMBOLS = (
     'createInferBuilder_INTERNAL',
     'createInferRefitter_INTERNAL',
@@ -85,12 +87,17 @@ def _fetch(place: Path, *wanted: str) -> list[Path]:
     return list(place.glob('*.whl'))
 
 
+def compiler() -> str:
+    """The C compiler that makes libraries in place of the vendor's. Skips the test without one."""
+    if not (found := shutil.which('gcc') or shutil.which('cc')):
+        pytest.skip('no C compiler to make the libraries with')
+    return found
+
+
 def _add_empty_libraries(place: Path, major: str) -> None:
-    if not (compiler := shutil.which('gcc') or shutil.which('cc')):
-        pytest.skip('no C compiler to make the empty libraries with')
     source = place / 'empty.c'
     source.write_text('\n'.join(f'void *{name}(void) {{ return 0; }}' for name in _SYMBOLS))
     for library in _LIBRARIES:
         name = f'{library}.so.{major}'
-        command = [compiler, '-shared', '-fPIC', f'-Wl,-soname,{name}', '-o', str(place / name)]
+        command = [compiler(), '-shared', '-fPIC', f'-Wl,-soname,{name}', '-o', str(place / name)]
         subprocess.run([*command, str(source)], check=True)  # noqa: S603 - the compiler

@@ -122,9 +122,12 @@ def test_a_layer_that_cannot_be_captured_is_run_without_a_graph(machine, provide
     assert not machine.device.graphs
 
 
+@pytest.mark.parametrize(
+    'call', ['cuStreamBeginCapture', 'cuStreamEndCapture', 'cuGraphInstantiate']
+)
 @pytest.mark.parametrize('provider', PROVIDERS)
-def test_a_driver_that_gives_no_graph_is_run_without_one(machine, provider):
-    machine.start().device.refuse_capture = True
+def test_a_driver_that_gives_no_graph_is_run_without_one(machine, provider, call):
+    machine.start().device.fail_next[call] = 801
 
     engine = machine.opened(options={'provider': provider})
 
@@ -153,8 +156,9 @@ def test_everything_is_freed_in_reverse_order_on_the_thread_that_opened(machine,
         '~engine',
         '~runtime',
         'cuStreamDestroy',
-        'pop',
+        *(('release', 'pop') if provider == 'pycuda' else ('pop', 'release')),
     ]
+    assert not machine.device.retained
     assert machine.device.threads == {threading.get_ident()}
     assert not machine.device.live
     assert not machine.device.contexts
@@ -334,14 +338,32 @@ def test_an_output_the_device_cannot_hold_is_out_of_memory_and_the_next_run_work
     machine.start()
     engine = where(machine, max_output_size=8)
     engine.inputs['images'][:] = 1
-    machine.device.fail_next['cuMemAlloc'] = 2
+    before = set(machine.device.live)
+    capacity = machine.device.capacity
+    machine.device.capacity -= machine.device.memory_info()[0] - 100
 
-    with pytest.raises(OutOfMemory):
-        engine.run()
+    for _ in range(3):
+        with pytest.raises(OutOfMemory):
+            engine.run()
+        assert set(machine.device.live) == before
 
+    machine.device.capacity = capacity
     engine.run()
     assert len(engine.outputs['where']) == 18
     engine.close()
+
+
+def test_an_output_grows_to_what_is_needed_where_there_is_no_room_for_more(machine):
+    machine.start()
+    engine = where(machine, max_output_size=8)
+    engine.inputs['images'][:] = 1
+    machine.device.fail_next['cuMemAlloc'] = 2
+
+    engine.run()
+
+    assert engine.outputs['where'].ravel().tolist() == list(range(18))
+    engine.close()
+    assert not machine.device.live
 
 
 # ---- engines that are not what the manifest says
@@ -568,6 +590,24 @@ def test_an_ordinary_refusal_leaves_the_engine_usable(machine):
 # ---- taken apart
 
 
+def test_an_address_tensorrt_does_not_take_is_named(machine, monkeypatch):
+    machine.start()
+    monkeypatch.setattr(_cuda.PyCudaMemory, 'alloc', lambda self, size: 0x1001)
+    monkeypatch.setattr(_cuda.PyCudaMemory, 'free', lambda self, block: None)
+
+    with pytest.raises(InferenceFailed, match='images: address not accepted: images: 0x1001'):
+        machine.opened(options={'provider': 'pycuda'})
+
+
+def test_a_refusal_that_left_no_trace_in_the_context_is_told_by_its_words(machine):
+    machine.start()
+    with _cuda.entered('pycuda') as cuda:
+        machine.device.fail_next['cuMemAlloc'] = 1
+
+        with pytest.raises(InferenceFailed, match=r'fake CUDA error 1$'):
+            cuda.memory.alloc(8)
+
+
 @pytest.mark.parametrize('version', VERSIONS)
 def test_an_engine_explains_its_layers(machine, version):
     manifest, path = machine.start(version=version).model(layers=['Conv + Relu', 'Reformat'])
@@ -592,7 +632,7 @@ def test_an_engine_is_explained_without_a_manifest(machine):
 
 def test_the_errors_no_context_survives_are_the_ones_cuda_names():
     """The driver API reference says of these that the process must be relaunched."""
-    named = {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721}
+    named = {214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 810}
 
     assert named | {999} == set(_cuda_errors.STICKY)
     assert not {2, 1, 201, 701, 900, 901} & set(_cuda_errors.STICKY)

@@ -129,7 +129,7 @@ def test_the_probe_can_say_no():
 @pytest.mark.parametrize('version', genuine.CUDA)
 def test_the_real_cuda_bindings_have_what_the_fake_claims(version):
     place = genuine.unpacked(genuine.CUDA[version], version)
-    finder = genuine.unpacked('cuda_pathfinder', '1.3.3')
+    finder = genuine.unpacked(*genuine.PATHFINDER)
     wanted = dict.fromkeys(n for n in vars(bindings_module(FakeDevice())) if n.startswith('cu'))
     wanted |= dict.fromkeys(
         f'CUdevice_attribute.CU_DEVICE_ATTRIBUTE_{name}'

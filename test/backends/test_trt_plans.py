@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from edge_inference_ros.backends import _trt_build, trt
+from edge_inference_ros.backends import _trt_build, _trt_plans, trt
 from edge_inference_ros.core.manifest import ModelFile
 from edge_inference_ros.core.pipeline import open_pipeline
 from edge_inference_ros.errors import (
@@ -47,6 +47,21 @@ def test_the_command_names_what_the_engine_must_be(machine):
 
     with pytest.raises(EngineMissing, match='--precision int8 --dla-core 1'):
         machine.open(manifest, path, precision='int8', dla_core=1)
+
+
+@pytest.mark.parametrize(
+    ('found', 'words'),
+    [
+        ('/usr/bin/edge_inference', 'with: edge_inference optimize'),
+        (None, 'with: ros2 run edge_inference_ros edge_inference optimize'),
+    ],
+)
+def test_the_command_is_one_this_machine_knows(machine, monkeypatch, found, words):
+    monkeypatch.setattr(_trt_plans.shutil, 'which', lambda name: found)
+    manifest, path = machine.start().model()
+
+    with pytest.raises(EngineMissing, match=words):
+        machine.open(manifest, path)
 
 
 def test_open_builds_if_it_was_told_to_and_only_once(machine):
@@ -225,6 +240,43 @@ def test_options_reach_the_builder(machine):
     assert config.hardware_compatibility_level == level
 
 
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_dla_gets_flags_as_long_as_there_are_some(machine, version):
+    _, path = machine.start(version=version, integrated=True).model(layers=['Quantize', 'Half'])
+
+    _, notes = machine.build(path, dla_core=0)
+
+    network, _ = machine.trt._builds[-1]
+    strong = getattr(machine.trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED', None)
+    is_strong = strong is not None and bool(network._made_with & 1 << int(strong))
+    assert is_strong == version.startswith('11')
+    assert ({'INT8', 'FP16'} <= flags(machine)) != is_strong
+    assert any('fp16 and int8 only' in note for note in notes)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_an_old_tensorrt_uses_its_own_kernels_as_later_ones_do(machine, version):
+    _, path = machine.start(version=version).model()
+
+    machine.build(path)
+
+    source, said = machine.trt.TacticSource, machine.trt._builds[-1][1]._set
+    own = 1 << source.EDGE_MASK_CONVOLUTIONS | 1 << source.JIT_CONVOLUTIONS
+    assert said.get('sources') == (own if version.startswith('8') else None)
+
+
+@pytest.mark.parametrize(('layer', 'taken'), [('Cast', True), ('Shuffle', False)])
+def test_bytes_that_anything_but_a_cast_reads_are_refused_with_the_remedy(machine, layer, taken):
+    image = {'name': 'images', 'dtype': 'uint8', 'shape': [1, 2, 3, 3], 'read_by': layer}
+    _, path = machine.start().model(inputs=[image], layers=[layer, 'Convolution'])
+
+    if taken:
+        machine.build(path)
+        return
+    with pytest.raises(ModelError, match=r'layer Shuffle reads an input of bytes.*cast first'):
+        machine.build(path)
+
+
 def test_a_compatibility_the_version_does_not_know_is_refused(machine):
     _, path = machine.start(version='10.3.0').model()
 
@@ -253,6 +305,17 @@ def test_a_profile_reaches_the_builder(machine):
 
     _, config = machine.trt._builds[-1]
     assert config._set['profile']['images'] == [[1, 2, 2, 3], [1, 4, 4, 3], [1, 8, 8, 3]]
+
+
+@pytest.mark.parametrize(
+    'sizes', ['2x2x3/4x4x3/8x8x3', '1x2x2x3/1x4x4x3/1x8x8x4', '1x2x2x3/2x4x4x3/2x8x8x3']
+)
+def test_a_profile_that_is_not_the_inputs_is_refused(machine, sizes):
+    _, path = machine.start().model(**DYNAMIC)
+
+    with pytest.raises(ParameterError, match=r'images is \(1, -1, -1, 3\)'):
+        machine.build(path, shapes=f'images={sizes}')
+    assert not machine.trt._builds
 
 
 def test_a_profile_for_an_unknown_tensor_is_refused(machine):
@@ -289,7 +352,10 @@ def test_progress_is_told_with_phase_and_steps(machine):
 
     machine.build(path, progress=lambda *said: told.append(said) or True)
 
-    assert told == [('Building Engine', done, 2) for done in (0, 1, 2, 2)]
+    assert [said for said in told if said[0] == 'Building Engine'] == [
+        ('Building Engine', done, 2) for done in (0, 1, 2, 2)
+    ]
+    assert ('Tactic', 0, 1) in told
 
 
 def test_a_build_without_a_progress_monitor_still_builds(machine):

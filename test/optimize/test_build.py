@@ -98,7 +98,7 @@ def test_a_terminal_shows_one_line_that_changes(machine):
 
     build.run(path, machine.cache, EngineOptions(), stream=stream)
 
-    assert stream.getvalue().startswith('\rBuilding Engine: 0/2\rBuilding Engine: 1/2')
+    assert stream.getvalue().startswith('\rBuilding Engine: 0/2\rTactic: 0/1         \r')
     assert stream.getvalue().endswith('2/2\n')
 
 
@@ -108,7 +108,7 @@ def test_a_log_file_gets_one_line_a_phase(machine):
 
     build.run(path, machine.cache, EngineOptions(), stream=stream)
 
-    assert stream.getvalue() == 'Building Engine\n'
+    assert stream.getvalue() == 'Building Engine\nTactic\n'
 
 
 def test_the_command_that_open_prints_is_one_the_command_line_takes(machine, monkeypatch):

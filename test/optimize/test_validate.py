@@ -12,7 +12,7 @@ from edge_inference_ros import cli
 from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core.types import Detections2D, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _agreement, validate
+from edge_inference_ros.optimize import _agreement, preprocess, validate
 from edge_inference_ros.optimize._agreement import Agreement
 from edge_inference_ros.optimize.validate import Params
 
@@ -98,6 +98,19 @@ def test_a_model_agrees_with_itself(tmp_path):
     assert report.facts['objects'] > 20
     assert report.rows[0]['furthest'] == 0
     assert json.loads((tmp_path / 'out' / 'validate.json').read_text())['refused'] == ''
+
+
+@pytest.mark.parametrize('tail', ['none', 'best', 'nms'])
+def test_a_model_agrees_with_itself_behind_a_camera(tmp_path, tail):
+    before, after = detector(tmp_path / 'before', width=160, height=128), tmp_path / 'after'
+    preprocess.run(before, after, preprocess.Params(width=320, height=240, tail=tail))
+
+    report = validate.run(
+        before, None, Params(other_backend='ort', other=str(after), count=5, agreement=0.97)
+    )
+
+    assert not report.refused
+    assert report.facts['objects'] > 20
 
 
 def damaged(folder, factor):

@@ -8,6 +8,7 @@ from edge_inference_ros.backends import _cuda, trt
 from edge_inference_ros.errors import BackendUnavailable
 
 EXIT_CODE = 2
+"""The machine lacks something; the same as run.sh's."""
 
 
 def describe() -> str:
@@ -22,8 +23,15 @@ def describe() -> str:
     )
 
 
-if __name__ == '__main__':
+def main() -> int:
+    """Print it, or why there is none."""
     try:
         sys.stdout.write(describe())
     except BackendUnavailable as error:
-        sys.exit(f'nothing to test on: {error}')
+        sys.stderr.write(f'nothing to test on: {error}\n')
+        return EXIT_CODE
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -10,7 +10,8 @@
 # PYTHON            interpreter to start from (python3); its own packages stay visible, which is
 #                   how a Jetson's TensorRT is found
 #
-# What to put into the folder of wheels, and how to get it: docs/tensorrt.md.
+# What to put into the folder of wheels, and how to get it: docs/tensorrt.md. Exit status 2: something
+# is missing here, and the last line says what.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,19 +21,38 @@ venv=${EDGE_GPU_VENV:-.venv-gpu}
 python=${PYTHON:-python3}
 limit_s=420
 
-if [ ! -x "$venv/bin/python" ]; then
-  "$python" -m venv --system-site-packages "$venv"
+fail() {
+  echo "$*" >&2
+  exit 2
+}
+
+case $what in
+  test | bench) ;;
+  *) fail "run.sh test|bench, not $what" ;;
+esac
+
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+  rm -rf "$venv"
+  "$python" -m venv --system-site-packages "$venv" ||
+    fail "$python makes no virtual environment: install python3-venv, or name another by PYTHON"
 fi
 python=$venv/bin/python
 
-# Everything the folder has and this Python lacks; nothing from outside, nothing replaced.
-mapfile -t missing < <("$python" -m tools.gpu.missing)
-if [ "${#missing[@]}" -gt 0 ]; then
-  if [ ! -d "$wheels" ]; then
-    echo "missing: ${missing[*]}; put their wheels into $wheels (docs/tensorrt.md)" >&2
-    exit 2
+# What this Python lacks, from the folder only; the numpy that is there stays: TensorRT and PyCUDA
+# were built for it.
+mkdir -p build/gpu
+listed=$("$python" -m tools.gpu.missing)
+if [ -n "$listed" ]; then
+  mapfile -t missing <<<"$listed"
+  [ -d "$wheels" ] || fail "missing: ${missing[*]}; put their wheels into $wheels (docs/tensorrt.md)"
+  if [[ $listed == *cuda-bindings* ]] && compgen -G "$wheels/pycuda-*.whl" >/dev/null; then
+    missing=("${missing[@]/cuda-bindings/pycuda}")
   fi
-  "$python" -m pip install --quiet --no-index --no-deps --find-links "$wheels" "${missing[@]}"
+  "$python" -c 'import numpy; print(f"numpy=={numpy.__version__}")' \
+    >build/gpu/constraints.txt 2>/dev/null || true
+  "$python" -m pip install --quiet --disable-pip-version-check --no-index --find-links "$wheels" \
+    --constraint build/gpu/constraints.txt "${missing[@]}" ||
+    fail "$wheels lacks a wheel for this Python that one of these needs: ${missing[*]}"
 fi
 
 libs=${EDGE_GPU_LIBS:-$PWD/tools/gpu/libs}
@@ -41,12 +61,12 @@ if [ -d "$libs" ]; then
 fi
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 export EDGE_INFERENCE_ENGINES=${EDGE_INFERENCE_ENGINES:-$PWD/build/gpu/engines}
-mkdir -p build/gpu
 
 "$python" -m tools.gpu.device
 
+# What libraries of another age call deprecated is no fault of ours.
+quiet=(-W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning)
 case $what in
-  test) exec timeout "$limit_s" "$python" -m pytest -m gpu --durations=10 "${@:2}" test/gpu ;;
+  test) exec timeout "$limit_s" "$python" -m pytest -m gpu "${quiet[@]}" --durations=10 "${@:2}" test/gpu ;;
   bench) exec timeout "$limit_s" "$python" -m bench.gpu --out build/gpu "${@:2}" ;;
-  *) echo "run.sh test|bench, not $what" >&2; exit 2 ;;
 esac

@@ -181,7 +181,8 @@ class Deployed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """See the class."""
-        pictures = images.permute(0, 3, 1, 2).float() / 255.0
+        # Numbers first: TensorRT lets nothing but a cast read bytes.
+        pictures = images.float().permute(0, 3, 1, 2) / 255.0
         levels = self.detector(pictures)
         points, strides = (values.T for values in cells(levels))
         scores = torch.cat([c.flatten(2) for c, _ in levels], 2).float().sigmoid()
