@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edge_inference_ros.backends import _onnx
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.engine_options import EngineOptions, profile
 from edge_inference_ros.errors import BackendUnavailable, ModelError, OutOfMemory, ParameterError
 
@@ -108,7 +108,7 @@ def _network_flags(trt: Any, options: EngineOptions) -> int:
 def _parse(trt: Any, log: Any, network: Any, path: Path) -> None:
     parser = trt.OnnxParser(network, log)
     log.take()
-    if not parser.parse(_onnx.read(path)):
+    if not parser.parse(onnx_file.read(path)):
         errors = '; '.join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise ModelError(f'{path}: TensorRT {trt.__version__} does not accept it: {errors}')
 

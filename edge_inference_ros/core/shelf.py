@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_inference_ros.core import registry
+from edge_inference_ros.core import confined, onnx_file, registry
 from edge_inference_ros.core.manifest import (
     FILE_NAME,
     HeadSpec,
@@ -24,7 +25,10 @@ from edge_inference_ros.core.params import param
 from edge_inference_ros.core.pipeline import open_pipeline
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.core.share import locate, share
+from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import ConfigError, EdgeInferenceError, ManifestError
+
+_BIG_ADDRESSES = ('trt',)  # CUDA reserves more addresses than there is memory
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ class AddParams:
 def add_model(network: Path, params: AddParams) -> Report:
     """Copy ``network`` into a new model folder and write the manifest that fits it.
 
+    It is first opened in a process that may take only so much: nobody vouches for it yet.
+
     Raises:
         ConfigError: a name is missing, taken or unknown.
         ModelError: not a network, or not one this head can decode; nothing is left behind.
@@ -105,6 +111,7 @@ def add_model(network: Path, params: AddParams) -> Report:
         raise ConfigError(f'--head {params.head!r}: expected one of {", ".join(heads)}')
     if not network.is_file():
         raise ConfigError(f'{network}: no such file')
+    limits = _limits(network, params.backend)
     folder = _shelf(params.folder) / params.name
     if folder.exists():
         raise ConfigError(f'{folder} exists; remove it or choose another --name')
@@ -112,7 +119,8 @@ def add_model(network: Path, params: AddParams) -> Report:
     try:
         file = folder / f'model{network.suffix}'
         shutil.copyfile(network, file)
-        (folder / FILE_NAME).write_text(_manifest_text(file, params, classes), encoding='utf-8')
+        text = _manifest_text(file, params, classes, _tensors(file, params, limits))
+        (folder / FILE_NAME).write_text(text, encoding='utf-8')
         check_model(CheckParams(str(folder.absolute()), params.backend))
     except EdgeInferenceError:
         shutil.rmtree(folder)
@@ -185,22 +193,47 @@ def _draft(file: Path, params: AddParams) -> Manifest:
     )
 
 
-def _manifest_text(file: Path, params: AddParams, classes: list[str]) -> str:
-    """A manifest for ``file``, its tensors taken from the opened network. JSON values are YAML."""
-    engine: Any = registry.load('backends', params.backend).open(_draft(file, params), file)
+def _limits(network: Path, backend: str) -> confined.Limits:
+    limits = onnx_file.limits_for(network)
+    return dataclasses.replace(limits, memory_bytes=0) if backend in _BIG_ADDRESSES else limits
+
+
+def _tensors(
+    file: Path, params: AddParams, limits: confined.Limits
+) -> dict[str, list[dict[str, Any]]]:
+    """Inputs and outputs of ``file``, found out in a process that may take only so much."""
+    asked = {'file': str(file), 'params': dataclasses.asdict(params)}
+    found: dict[str, list[dict[str, Any]]] = confined.call(
+        f'{__name__}:look_into', asked, str(file), limits
+    )
+    return found
+
+
+def look_into(file: str, params: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What the runtime says of a network; called in a child, in types that JSON has."""
+    said, path = AddParams(**params), Path(file)
+    engine: Any = registry.load('backends', said.backend).open(_draft(path, said), path)
     try:
-        ((name, array),) = engine.inputs.items()
-        outputs = [
-            {'tensor': key, 'shape': list(value.shape), 'dtype': value.dtype.name}
-            for key, value in engine.outputs.items()
-        ]
-        shown = {'tensor': name, 'shape': list(array.shape), 'dtype': array.dtype.name}
-    except ValueError as error:
-        raise ConfigError(
-            f'{file.name} has inputs {", ".join(engine.inputs)}; expected one picture'
-        ) from error
+        return {'inputs': _listed(engine.inputs), 'outputs': _listed(engine.outputs)}
     finally:
         engine.close()
+
+
+def _listed(tensors: Tensors) -> list[dict[str, Any]]:
+    return [
+        {'tensor': name, 'shape': list(array.shape), 'dtype': array.dtype.name}
+        for name, array in tensors.items()
+    ]
+
+
+def _manifest_text(
+    file: Path, params: AddParams, classes: list[str], tensors: dict[str, list[dict[str, Any]]]
+) -> str:
+    """A manifest for ``file`` with the tensors it was found to have. JSON values are YAML."""
+    if len(tensors['inputs']) != 1:
+        names = ', '.join(row['tensor'] for row in tensors['inputs'])
+        raise ConfigError(f'{file.name} has inputs {names}; expected one picture')
+    (shown,) = tensors['inputs']
     shown |= {'layout': params.layout, 'order': params.order, 'fit': params.fit}
     if shown['dtype'] != 'uint8':
         shown |= {'scale': params.scale, 'mean': list(params.mean), 'std': list(params.std)}
@@ -212,7 +245,7 @@ def _manifest_text(file: Path, params: AddParams, classes: list[str]) -> str:
         'made_by': f'edge_inference models add --name {params.name}',
         'classes': classes,
         'input': shown,
-        'outputs': outputs,
+        'outputs': tensors['outputs'],
         'head': {'name': params.head, 'score_threshold': params.score_threshold},
         'files': [{'path': file.name, 'precision': params.precision, 'sha256': digest(file)}],
     }

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from support.ros import Child
 
 UDP_ONLY = """<?xml version="1.0" encoding="UTF-8" ?>
