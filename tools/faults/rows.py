@@ -177,8 +177,8 @@ ROWS = (
         'a_bag_whose_definition_differs_from_the_type_is_refused',
         'a_damaged_file_is_a_bag_error_or_still_a_bag'),
         *_at('test/replay/test_containers.py', 'a_bomb_is_stopped_long_before_its_end'))),
-    Row('B2', 'senseless stamps in a bag', 'equal, backward', 'INVALID INPUT', 'exit 2', '0',
-        absent='no tool gives a verdict on a bag yet, so none can withhold it'),
+    Row('B2', 'senseless stamps in a bag', 'none, zero, equal, backward', 'INVALID INPUT, no report',
+        'exit 2', '0'),
     Row('B3', 'weights as a pickle', 'a file that runs code when unpickled', 'refused, not run',
         '0 executed', '0'),
 )  # fmt: skip
