@@ -27,7 +27,13 @@ CONSUMER = policy.Profile(
     publish=frozenset({'/odom', '/parameter_events'}),
     subscribe=frozenset({'/detections', '/fresh/detections'}),
 )
-CLOSED = {'ROS_SECURITY_ENABLE': 'true', 'ROS_SECURITY_STRATEGY': 'Enforce'}
+CAMERA = policy.Profile(
+    '/test/camera',
+    '/',
+    'camera',
+    reply=frozenset({'/camera/get_type_description'}),
+    publish=frozenset({'/image', '/parameter_events'}),
+)
 OPEN = {'ROS_SECURITY_ENABLE': 'false'}
 
 MAKE = 'import rclpy; rclpy.init(); rclpy.create_node("consumer"); print("made")'
@@ -65,17 +71,34 @@ def move():
     odometer.publish(msg)
 node.create_timer(0.02, move)
 for topic in ('/detections', '/fresh/detections'):
-    hear = lambda msg, topic=topic: print(topic, msg.detections[0].id)
+    hear = lambda msg, topic=topic: print(topic, *(d.id for d in msg.detections[:1]))
     node.create_subscription(Detection2DArray, topic, hear, 10)
+rclpy.spin(node)
+"""
+
+
+SHOW = """
+import sys, rclpy
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+rclpy.init(args=sys.argv)
+node = Node('camera', enable_rosout=False, start_parameter_services=False)
+publisher = node.create_publisher(Image, '/image', 1)
+msg = Image(height=240, width=320, encoding='bgr8', step=960, data=bytes(240 * 960))
+msg.header.frame_id = 'camera'
+def show():
+    msg.header.stamp = node.get_clock().now().to_msg()
+    publisher.publish(msg)
+node.create_timer(0.1, show)
 rclpy.spin(node)
 """
 
 
 @pytest.fixture
 def keys(tmp_path):
-    """An authority that has signed our two enclaves and a consumer's."""
+    """An authority that has signed our two enclaves, a camera's and a consumer's."""
     keys = Keystore(tmp_path / 'keys')
-    for profile in (DETECTOR, WATCHDOG, CONSUMER):
+    for profile in (DETECTOR, WATCHDOG, CONSUMER, CAMERA):
         keys.add(profile)
     return keys
 
@@ -93,11 +116,11 @@ def enclave(profile):
     return {'ROS_SECURITY_ENCLAVE_OVERRIDE': profile.enclave}
 
 
-def start(ros, env, profile=None):
-    """A watchdog that guards /detections, in the enclave the policy has for it."""
+def start(ros, env, profile=WATCHDOG):
+    """A node of ours, in the enclave the policy has for it."""
     words = ('--ros-args', '-p', 'autostart:=true')
-    return ros.child('-m', 'edge_inference_ros.nodes.watchdog', *words,
-                     env=env | enclave(profile or WATCHDOG))  # fmt: skip
+    module = f'edge_inference_ros.nodes.{profile.node}'
+    return ros.child('-m', module, *words, env=env | enclave(profile))
 
 
 def heard(consumer, who, topic):
@@ -171,10 +194,31 @@ def test_a_word_that_would_mean_no_security_is_refused(ros, keys, variable, word
     assert f'{variable}={word}' in child.said
 
 
-def test_a_node_with_its_key_uses_it(ros, secured):
-    watchdog = start(ros, secured)
-    watchdog.wait_for('Found security directory')
+def whole_chain(ros, env):
+    """Camera, detector, watchdog and consumer; until the consumer has what is fresh."""
+    nodes = [start(ros, env, profile) for profile in (WATCHDOG, DETECTOR)]
+    consumer = ros.child('-c', CONSUME, env=env | enclave(CONSUMER))
+    ros.child('-c', SHOW, env=env | enclave(CAMERA))
 
-    watchdog.signal(signal.SIGTERM)
+    def forwarded():
+        return sum(line.startswith('/fresh/detections') for line in consumer.lines)
 
-    assert watchdog.code() == 0, watchdog.said
+    ros.until(
+        lambda: forwarded() >= 10,
+        deadline_s=60.0,
+        what='what is fresh; ' + '\n'.join(child.said for child in [*nodes, consumer]),
+    )
+    return nodes
+
+
+def test_the_shipped_policy_is_enough_for_the_whole_chain(ros, secured):
+    nodes = whole_chain(ros, secured)
+
+    for node in nodes:
+        assert 'Found security directory' in node.said
+        node.signal(signal.SIGTERM)
+        assert node.code() == 0, node.said
+
+
+def test_the_whole_chain_works_in_the_open(ros):
+    whole_chain(ros, OPEN)

@@ -139,8 +139,9 @@ ROWS = (
     Row('K5', 'lifecycle gone through', '100 times', 'memory does not grow', '+ 5 %', '2'),
     Row('S1', 'processors busy', 'two spinning processes each', 'nothing late is forwarded',
         '0 stale', '2'),
-    Row('S2', 'memory short', 'RLIMIT_AS on the running detector', 'nothing stale; counted or ended',
-        '0 stale', '2', absent='swap and OOM killer: the memory cgroup is not writable here'),
+    Row('S2', 'memory short', 'RLIMIT_AS on the running detector; a control group of 4 MiB, whose '
+        'end the kernel makes', 'nothing stale; counted or ended, then as K1', '0 stale', '2',
+        absent='swap: what is measured has none'),
     Row('S3', 'heat, power cap', '', '', '', '0', absent='the power ladder has its own suite'),
     Row('S4', 'log disk full', 'a full 64 KiB tmpfs', 'keeps running', 'exit 0', '2'),
     Row('S5', 'no file descriptors', 'RLIMIT_NOFILE on the running watchdog', 'goes on, does not spin',
