@@ -74,7 +74,7 @@ def call(target: str, argument: Mapping[str, Any], what: str, limits: Limits | N
     answer = json.loads(done.stdout)
     if 'error' in answer:
         kinds = {kind.__name__: kind for kind in _descendants(EdgeInferenceError)}
-        raise kinds[answer['error']](answer['text'])
+        raise kinds.get(answer['error'], ModelError)(answer['text'])
     if 'foreign' in answer:
         raise ModelError(f'{what}: {answer["foreign"]}')
     return answer['value']

@@ -39,7 +39,7 @@ _DIMS = 1
 _EXTERNAL_DATA = 13
 _DATA_LOCATION = 14
 _MOST_DIMS = 64
-_LEAST_BYTES = 0.5  # that a number takes: two of 4 bits share a byte
+_LEAST_BYTES = 0.25  # that a number takes: four of 2 bits share a byte
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEEPEST = 64
 
@@ -109,7 +109,7 @@ def _tensor_is_elsewhere(message: memoryview) -> bool:
             sizes += [value] if isinstance(value, int) else _packed(value)
         if len(sizes) > _MOST_DIMS:
             raise ValueError(f'a tensor of more than {_MOST_DIMS} dimensions')
-    if (numbers := math.prod(sizes)) * _LEAST_BYTES > len(message):
+    if sizes and (numbers := math.prod(sizes)) * _LEAST_BYTES > len(message):
         raise ValueError(f'a tensor claims {numbers} numbers in {len(message)} bytes')
     return False
 

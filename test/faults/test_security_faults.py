@@ -132,18 +132,19 @@ def heard(consumer, who, topic):
 def test_only_who_may_publish_detections_is_heard(ros, secured, tmp_path, intruder):
     other = Keystore(tmp_path / 'forged')
     other.add(DETECTOR)
+    sent, refused = 'sent a hundred', 'Failed to create publisher'
     intruding = {
-        'without keys': (OPEN, 'camera_detector'),
-        'of another authority': (other.env | enclave(DETECTOR), 'camera_detector'),
-        'without the right': (secured | enclave(CONSUMER), 'consumer'),
+        'without keys': (OPEN, 'camera_detector', sent),
+        'of another authority': (other.env | enclave(DETECTOR), 'camera_detector', sent),
+        'without the right': (secured | enclave(CONSUMER), 'consumer', refused),
     }
 
-    env, name = intruding[intruder]
+    env, name, outcome = intruding[intruder]
     bad = ros.child('-c', SEND, 'intruder', name, env=env)
     watchdog = start(ros, secured)
     consumer = ros.child('-c', CONSUME, env=secured | enclave(CONSUMER))
     ros.child('-c', SEND, 'camera', 'camera_detector', env=secured | enclave(DETECTOR))
-    bad.wait_for('not allowed' if intruder == 'without the right' else 'sent a hundred')
+    bad.wait_for(outcome)
     ros.until(
         lambda: heard(consumer, 'camera', '/fresh/detections') >= MANY,
         what=f'what the camera says; watchdog:\n{watchdog.said}\nconsumer:\n{consumer.said}',

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 EC = ('-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes')
 XSI = 'http://www.w3.org/2001/XMLSchema-instance'
 SCHEMA = 'http://www.omg.org/spec/DDS-SECURITY/20170901/omg_shared_ca_{}.xsd'
+DOMAINS = {'id_range/min': '0', 'id_range/max': '232'}  # Fast DDS takes a missing max for 0
 WHOLE = {
     'allow_unauthenticated_participants': 'false',
     'enable_join_access_control': 'true',
@@ -85,7 +86,7 @@ class Keystore:
 def governance():
     """Everything is authenticated, authorised and encrypted, on every domain."""
     document, rules = _document('governance', 'domain_access_rules/domain_rule')
-    _tree(rules, {'domains/id_range/min': '0'} | WHOLE)
+    _tree(rules, {f'domains/{end}': word for end, word in DOMAINS.items()} | WHOLE)
     _tree(rules, {f'topic_access_rules/topic_rule/{name}': word for name, word in TOPIC.items()})
     return ET.tostring(document, 'unicode')
 
@@ -98,7 +99,7 @@ def permissions(profile):
         'subject_name': f'CN={profile.enclave}',
         'validity/not_before': '2020-01-01T00:00:00',
         'validity/not_after': '2099-01-01T00:00:00',
-        'allow_rule/domains/id_range/min': '0',
+        **{f'allow_rule/domains/{end}': word for end, word in DOMAINS.items()},
     })  # fmt: skip
     asked = [f'rq{name}Request' for name in sorted(profile.reply)]
     answered = [f'rr{name}Reply' for name in sorted(profile.reply)]
