@@ -21,6 +21,8 @@ ARGUMENTS = {
     'precision': ('', 'fp32, fp16 or int8; empty leaves it to the files'),
     'detector_params_file': ('', 'YAML file with parameters of the detector'),
     'watchdog_params_file': ('', 'YAML file with parameters of the watchdog'),
+    'detector_enclave': ('', 'SROS2 enclave of the detector; its keys must exist'),
+    'watchdog_enclave': ('', 'SROS2 enclave of the watchdog; its keys must exist'),
     'autostart': ('true', 'configure and activate at start; false leaves it to a manager'),
     'transport': ('shm', 'profile in config/transport; default takes the middleware as it is'),
     'log_level': ('info', 'debug, info, warn, error or fatal'),
@@ -39,15 +41,16 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *arguments,
-            _include('perception', DETECTOR, 'detector_params_file'),
-            _include('watchdog', WATCHDOG, 'watchdog_params_file'),
+            _include('perception', DETECTOR, 'detector'),
+            _include('watchdog', WATCHDOG, 'watchdog'),
         ]
     )
 
 
-def _include(name: str, handed_on: tuple[str, ...], params_file: str) -> IncludeLaunchDescription:
+def _include(name: str, handed_on: tuple[str, ...], node: str) -> IncludeLaunchDescription:
     said = {argument: LaunchConfiguration(argument) for argument in handed_on}
-    said['params_file'] = LaunchConfiguration(params_file)
+    for own in ('params_file', 'enclave'):
+        said[own] = LaunchConfiguration(f'{node}_{own}')
     return IncludeLaunchDescription(
         PythonLaunchDescriptionSource(PathJoinSubstitution([LAUNCH, f'{name}.launch.py'])),
         launch_arguments=said.items(),

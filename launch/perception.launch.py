@@ -21,6 +21,9 @@ MALLOC = {
     'MALLOC_TRIM_THRESHOLD_': str(512 << 20),
 }
 
+# Who names an enclave means it: without keys the node ends instead of going on in the open.
+ENFORCED = {'ROS_SECURITY_ENABLE': 'true', 'ROS_SECURITY_STRATEGY': 'Enforce'}
+
 ARGUMENTS = {
     'namespace': ('', 'of the node, such as front; one a camera'),
     'image': ('image', 'topic of the camera, relative to the namespace'),
@@ -32,6 +35,7 @@ ARGUMENTS = {
     'autostart': ('true', 'configure and activate at start; false leaves it to a manager'),
     'transport': ('shm', 'profile in config/transport; default takes the middleware as it is'),
     'respawn_delay': ('2.0', 'seconds before a detector that ended is started again'),
+    'enclave': ('', 'SROS2 enclave, such as /edge_inference/camera_detector; its keys must exist'),
     'log_level': ('info', 'debug, info, warn, error or fatal'),
 }
 
@@ -59,6 +63,7 @@ def _detector(context: LaunchContext) -> list[object]:
         PathJoinSubstitution([CONFIG, 'platforms', f'{said("platform")}.yaml']),
         *filter(None, [said('params_file')]),
     ]
+    enclave = ['--enclave', said('enclave')] if said('enclave') else []
     autostart = ParameterValue(LaunchConfiguration('autostart'), value_type=bool)
     detector = LifecycleNode(
         package='edge_inference_ros',
@@ -67,8 +72,12 @@ def _detector(context: LaunchContext) -> list[object]:
         namespace=said('namespace'),
         parameters=[*files, {**chosen, 'autostart': autostart}],
         remappings=[('image', said('image'))],
-        arguments=['--ros-args', '--log-level', said('log_level')],
-        additional_env={**MALLOC, 'EDGE_INFERENCE_TRANSPORT': said('transport')},
+        arguments=['--ros-args', '--log-level', said('log_level'), *enclave],
+        additional_env={
+            **MALLOC,
+            'EDGE_INFERENCE_TRANSPORT': said('transport'),
+            **(ENFORCED if enclave else {}),
+        },
         output='screen',
         emulate_tty=True,
         respawn=True,

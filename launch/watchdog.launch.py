@@ -14,6 +14,9 @@ from launch import LaunchContext, LaunchDescription
 
 CONFIG = PathJoinSubstitution([FindPackageShare('edge_inference_ros'), 'config'])
 
+# Who names an enclave means it: without keys the node ends instead of going on in the open.
+ENFORCED = {'ROS_SECURITY_ENABLE': 'true', 'ROS_SECURITY_STRATEGY': 'Enforce'}
+
 ARGUMENTS = {
     'namespace': ('', 'of the node; what it guards is relative to it'),
     'robot': ('indoor_amr', 'profile in config/robots, or the path of a YAML file'),
@@ -22,6 +25,7 @@ ARGUMENTS = {
     'params_file': ('', 'YAML file with parameters; empty for none'),
     'autostart': ('true', 'configure and activate at start; false leaves it to a manager'),
     'transport': ('shm', 'profile in config/transport; default takes the middleware as it is'),
+    'enclave': ('', 'SROS2 enclave, such as /edge_inference/watchdog; its keys must exist'),
     'log_level': ('info', 'debug, info, warn, error or fatal'),
 }
 
@@ -41,6 +45,7 @@ def _watchdog(context: LaunchContext) -> list[object]:
 
     robot = said('robot')
     profile = robot if '/' in robot else PathJoinSubstitution([CONFIG, 'robots', f'{robot}.yaml'])
+    enclave = ['--enclave', said('enclave')] if said('enclave') else []
     autostart = ParameterValue(LaunchConfiguration('autostart'), value_type=bool)
     watchdog = LifecycleNode(
         package='edge_inference_ros',
@@ -54,8 +59,11 @@ def _watchdog(context: LaunchContext) -> list[object]:
             {'autostart': autostart},
         ],
         remappings=[('odom', said('odom')), ('cmd_vel', said('cmd_vel'))],
-        arguments=['--ros-args', '--log-level', said('log_level')],
-        additional_env={'EDGE_INFERENCE_TRANSPORT': said('transport')},
+        arguments=['--ros-args', '--log-level', said('log_level'), *enclave],
+        additional_env={
+            'EDGE_INFERENCE_TRANSPORT': said('transport'),
+            **(ENFORCED if enclave else {}),
+        },
         output='screen',
         emulate_tty=True,
         respawn=True,

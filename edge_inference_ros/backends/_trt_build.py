@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edge_inference_ros.backends import _onnx
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.engine_options import EngineOptions, profile
 from edge_inference_ros.errors import BackendUnavailable, ModelError, OutOfMemory, ParameterError
 
@@ -120,7 +120,7 @@ def _is_strong(trt: Any, options: EngineOptions) -> bool:
 def _parse(trt: Any, log: Any, network: Any, path: Path) -> Any:
     parser = trt.OnnxParser(network, log)
     log.take()
-    if not parser.parse(_onnx.read(path)):
+    if not parser.parse(onnx_file.read(path)):
         errors = '; '.join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise ModelError(f'{path}: TensorRT {trt.__version__} does not accept it: {errors}')
     return parser

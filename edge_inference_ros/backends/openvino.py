@@ -16,7 +16,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from edge_inference_ros.backends import _onnx
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
@@ -95,7 +95,7 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
         SpecMismatch: an input of no settled size.
         OutOfMemory: it does not fit.
     """
-    source = _onnx.read(path)
+    source = onnx_file.read(path)
     try:
         core = openvino.Core()
         model = core.read_model(source)

@@ -26,7 +26,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _faults
 
-from edge_inference_ros.backends import _onnx
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
@@ -142,7 +142,7 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
         SpecMismatch: an input of a type we do not run, or of no settled size.
         OutOfMemory: it does not fit.
     """
-    network = _onnx.read(path)
+    network = onnx_file.read(path)
     try:
         session = onnxruntime.InferenceSession(
             network, _settings(threads), providers=['CPUExecutionProvider']

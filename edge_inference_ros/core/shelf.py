@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_inference_ros.core import propose, registry
+from edge_inference_ros.core import confined, onnx_file, propose, registry
 from edge_inference_ros.core.manifest import (
     FILE_NAME,
     HeadSpec,
@@ -30,6 +30,7 @@ from edge_inference_ros.errors import ConfigError, EdgeInferenceError, ManifestE
 
 AUTO, UNKNOWN = 'auto', 'unknown'
 USUAL_PX = 640
+_BIG_ADDRESSES = ('trt',)  # CUDA reserves more addresses than there is memory
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def add_model(network: Path, params: AddParams) -> Report:
     """Copy ``network`` into a new model folder and write the manifest that fits it.
 
     Head, classes and sizes are proposed where ``params`` leaves them open; the report says why.
+    It is first opened in a process that may take only so much: nobody vouches for it yet.
 
     Raises:
         ConfigError: a name is missing, taken or unknown, or nothing can be proposed.
@@ -128,6 +130,7 @@ def add_model(network: Path, params: AddParams) -> Report:
         raise ConfigError(f'--head {params.head!r}: expected one of {", ".join(heads)}')
     if not network.is_file():
         raise ConfigError(f'{network}: no such file')
+    limits = _limits(network, params.backend)
     folder = _shelf(params.folder) / params.name
     if folder.exists():
         raise ConfigError(f'{folder} exists; remove it or choose another --name')
@@ -135,7 +138,7 @@ def add_model(network: Path, params: AddParams) -> Report:
     try:
         file = folder / f'model{network.suffix}'
         shutil.copyfile(network, file)
-        said, notes = _described(file, params, classes, _tensors(file, params))
+        said, notes = _described(file, params, classes, _tensors(file, params, limits))
         text = ''.join(f'{key}: {json.dumps(value)}\n' for key, value in said.items())
         (folder / FILE_NAME).write_text(text, encoding='utf-8')
         check_model(CheckParams(str(folder.absolute()), params.backend))
@@ -207,17 +210,28 @@ def _draft(file: Path, params: AddParams) -> Manifest:
     )
 
 
-def _tensors(file: Path, params: AddParams) -> dict[str, Any]:
-    """Inputs, outputs and metadata of ``file``, its open sizes settled."""
-    found = look_into(str(file), asdict(params))
-    size = propose.picture_size(found['metadata'])
+def _limits(network: Path, backend: str) -> confined.Limits:
+    limits = onnx_file.limits_for(network)
+    return replace(limits, memory_bytes=0) if backend in _BIG_ADDRESSES else limits
+
+
+def _tensors(file: Path, params: AddParams, limits: confined.Limits) -> dict[str, Any]:
+    """Inputs, outputs and metadata of ``file``, its open sizes settled; read by a child."""
+
+    def found(params: AddParams) -> Any:
+        asked = {'file': str(file), 'params': asdict(params)}
+        return confined.call(f'{__name__}:look_into', asked, str(file), limits)
+
+    first: dict[str, Any] = found(params)
+    size = propose.picture_size(first['metadata'])
     if size is None or params.height_px or params.width_px:
-        return found
-    return look_into(str(file), asdict(replace(params, height_px=size[0], width_px=size[1])))
+        return first
+    settled: dict[str, Any] = found(replace(params, height_px=size[0], width_px=size[1]))
+    return settled
 
 
 def look_into(file: str, params: dict[str, Any]) -> dict[str, Any]:
-    """What the runtime says of a network, in types that JSON has."""
+    """What the runtime says of a network; called in a child, in types that JSON has."""
     said, path = AddParams(**params), Path(file)
     engine: Any = registry.load('backends', said.backend).open(_draft(path, said), path)
     try:

@@ -33,17 +33,43 @@ PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES
 SWITCH_INTERVAL_S = 0.0005
 """How long a Python thread may keep the interpreter from the executor (Python's default: 5 ms)."""
 
+SECURITY_WORDS = {
+    'ROS_SECURITY_ENABLE': ('true', 'false'),
+    'ROS_SECURITY_STRATEGY': ('Enforce', 'Permissive'),
+}
+"""Environment: what rcl understands. Of any other word it makes ``false`` and ``Permissive``."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _TRIM_BYTES = 512 << 20
 _MMAP_BYTES = (256 << 20, 32 << 20)  # older glibc refuses more than half a heap, 32 MiB
 
 
 def prepare() -> None:
-    """Set what must be set before rclpy is initialised. Calling it again changes nothing."""
+    """Set what must be set before rclpy is initialised. Calling it again changes nothing.
+
+    Raises:
+        ConfigError: a variable of ours, or one of SROS2's, is set to what nobody understands.
+    """
+    check_security()
     keep_big_buffers()
     set_transport()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     segments.sweep()
+
+
+def check_security() -> None:
+    """Refuse a misspelt security setting, which would silently open the graph.
+
+    Raises:
+        ConfigError: a variable of ``SECURITY_WORDS`` is set to another word.
+    """
+    for variable, words in SECURITY_WORDS.items():
+        said = os.environ.get(variable)
+        if said and said not in words:
+            raise ConfigError(
+                f'{variable}={said}: expected {words[0]} or {words[1]};'
+                ' ROS would take it for the latter'
+            )
 
 
 def keep_big_buffers() -> bool:
@@ -148,7 +174,8 @@ def run(
         events: spin the events executor, see ``executor``.
 
     Returns:
-        The exit status: 0 when asked to end, 1 when the node could not be made.
+        The exit status: 0 when asked to end, 1 when the node could not be made, or when ROS
+        would not start: an enclave without keys, a malformed command line.
 
     Raises:
         Exception: whatever a callback let escape, after the node was destroyed.
@@ -159,7 +186,7 @@ def run(
 
     try:
         prepare()
-        rclpy.init(args=None if args is None else list(args))
+        _join(args)
         return _live(make_node, events=events)
     except ConfigError as error:
         get_logger('edge_inference_ros').fatal(f'cannot start: {error}')
@@ -173,6 +200,15 @@ def run(
     finally:
         _ignore_interrupts()
         rclpy.try_shutdown()
+
+
+def _join(args: Sequence[str] | None) -> None:
+    import rclpy
+
+    try:
+        rclpy.init(args=None if args is None else list(args))
+    except RuntimeError as error:  # every error of rcl; its text holds source lines of rcl too
+        raise ConfigError(f'ROS would not start: {error}') from error
 
 
 def _live(make_node: Callable[[], Any], *, events: bool) -> int:

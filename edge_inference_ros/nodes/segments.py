@@ -9,6 +9,7 @@ be locked, which is also how ``fastdds shm clean`` tells them apart.
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -57,8 +58,14 @@ def _made(lock: Path) -> float:
 
 def _held(lock: Path) -> bool:
     try:
-        with lock.open('rb') as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Anybody may put a pipe there, whose opening would wait for ever, or a link.
+        file = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
     return False

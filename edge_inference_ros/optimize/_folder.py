@@ -22,6 +22,7 @@ from edge_inference_ros.core.manifest import (
     verify,
 )
 from edge_inference_ros.errors import ConfigError, EngineMissing, ManifestError
+from edge_inference_ros.optimize import _foreign
 
 _TOOLS = ('numpy', 'onnx', 'onnxruntime')
 
@@ -71,7 +72,7 @@ def source(model: Path) -> Source:
     if not model.is_dir():
         if not model.is_file():
             raise ConfigError(f'{model}: no such file or folder')
-        return Source(model)
+        return Source(_foreign.admit(model))
     manifest = load(model)
     for file in manifest.files:
         if file.precision == 'fp32' and file.path.suffix == '.onnx':

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.errors import ModelError
 
 OLDEST_OPSET = 13
@@ -84,12 +85,12 @@ def load(path: Path) -> Any:
     import onnx
 
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.load_model_from_string(onnx_file.read(path))
+    except ModelError:
+        raise
     except Exception as error:
         # protobuf's DecodeError is not onnx's to name
         raise ModelError(f'{path}: not an ONNX file: {error}') from error
-    if any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
-        raise ModelError(f'{path}: keeps weights in other files; save it as one file')
     versions = [o.version for o in model.opset_import if o.domain in ('', 'ai.onnx')]
     if not versions or versions[0] < OLDEST_OPSET:
         raise ModelError(

@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.errors import ConfigError, ModelError
 
 HEAVY = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
@@ -92,15 +93,17 @@ def load(path: Path) -> Any:
     """Read a network with the shapes of its inner tensors, bytes becoming numbers first.
 
     Raises:
-        ModelError: no ONNX file, or one that contradicts itself.
+        ModelError: no ONNX file, one that contradicts itself, or its weights are elsewhere.
     """
     import onnx
 
     try:
-        model = onnx.load(str(path))
+        model = onnx.load_model_from_string(onnx_file.read(path))
         onnx.checker.check_model(model)
         cast_first(model)
         inferred = onnx.shape_inference.infer_shapes(model)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(f'{path}: not a network ONNX {onnx.__version__} accepts: {error}') from (
             error

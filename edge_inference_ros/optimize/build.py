@@ -10,6 +10,7 @@ from edge_inference_ros.core import manifest, registry
 from edge_inference_ros.core.engine_options import EngineOptions
 from edge_inference_ros.core.report import Report
 from edge_inference_ros.errors import EngineMissing
+from edge_inference_ros.optimize import _foreign
 
 Params = EngineOptions
 BACKEND = 'trt'
@@ -54,10 +55,10 @@ def onnx_file(model: Path) -> Path:
 
     Raises:
         ManifestError: the folder's manifest cannot be read.
-        ModelError: the file is missing, is not the promised one, or is an engine already.
+        ModelError: the file is missing, harmful, not the promised one, or an engine already.
     """
     if not model.is_dir():
-        return model
+        return _foreign.admit(model)
     said = manifest.load(model)
     file = said.file(BACKEND)
     if file.path.suffix != '.onnx':

@@ -17,7 +17,7 @@ from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report
 from edge_inference_ros.errors import ModelError
-from edge_inference_ros.optimize import _graph
+from edge_inference_ros.optimize import _foreign, _graph
 from edge_inference_ros.optimize._fusion import (
     Layer,
     Network,
@@ -82,7 +82,7 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
 
 def _file(model: Path, params: Params) -> tuple[Manifest | None, Path]:
     if not model.is_dir():
-        return None, model
+        return None, _foreign.admit(model)
     said = manifests.load(model)
     file = said.file(params.backend, params.precision)
     manifests.verify(file)

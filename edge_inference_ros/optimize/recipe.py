@@ -136,6 +136,8 @@ def _step(line: Any, names: Mapping[str, str], out: Path, where: str) -> Step:
     if name in names:
         raise ConfigError(f'{where}: {name!r} is taken')
     place = out / name / str(line.get('out', ''))
+    if not place.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(f'{where}: {place} lies outside of {out}')
     params = {k: _filled(v, names, where) for k, v in (line.get('params') or {}).items()}
     model = Path(_filled(str(line['model']), names, where))
     return Step(name, line['step'], model, place, params)

@@ -76,7 +76,8 @@ def observe(bag: Bag, expected_ns: Iterable[int] = (), topics: Topics | None = N
     """Collect what ``bag`` holds about one detector and, if there was one, its watchdog.
 
     Raises:
-        BagError: no latency topic, or not a diagnostic one, or empty; or the bag is damaged.
+        BagError: no latency topic, or not a diagnostic one, or empty; its stamps do not rise; or
+            the bag is damaged.
     """
     topics = topics or Topics()
     names = {
@@ -114,6 +115,7 @@ class _Notes:
         self._verdicts: dict[str, dict[str, int]] = {}
         self._forwarded: list[tuple[int, int]] = []
         self._ages: list[tuple[int, float, float]] = []
+        self._rising = stamps.Rising('latency')
 
     def latency(self, record: Record) -> None:
         message = definitions.decode(record.msgtype, record.data)
@@ -122,7 +124,8 @@ class _Notes:
             self._engine.update({name: values[name] for name in WORDS if name in values})
             laps = {k: v for k, v in _floats(values).items() if k not in COUNTS and k not in WORDS}
             if 'sensor_to_output' in laps:
-                self._outputs.append(Output(stamps.read(record.data), laps))
+                self._rising.take(stamp_ns := stamps.read(record.data))
+                self._outputs.append(Output(stamp_ns, laps))
 
     def roll_up(self, record: Record) -> None:
         """The detector's own once-a-second summary has the final word on its counts."""

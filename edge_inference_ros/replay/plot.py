@@ -43,7 +43,9 @@ def _over_time(seen: Observed, axes: Any) -> None:
     at_s = np.array([o.stamp_ns - first_ns for o in seen.outputs]) / 1e9
     stages = [s for s in STAGES if s != WHOLE and any(s in o.laps_ms for o in seen.outputs)]
     laps = [[o.laps_ms.get(s, 0.0) for o in seen.outputs] for s in stages]
-    axes.stackplot(at_s, laps, labels=stages, colors=[COLOURS.get(s, '#888888') for s in stages])
+    if stages:
+        colours = [COLOURS.get(s, '#888888') for s in stages]
+        axes.stackplot(at_s, laps, labels=stages, colors=colours)
     totals = np.array([o.laps_ms[WHOLE] for o in seen.outputs])
     top = totals.max()
     if seen.verdicts:
@@ -64,7 +66,8 @@ def _over_time(seen: Observed, axes: Any) -> None:
         ylabel='sensor to output, ms',
         title='where the time of each frame went',
     )
-    axes.legend(loc='upper right', ncols=3, fontsize='small')
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc='upper right', ncols=3, fontsize='small')
 
 
 def _distribution(seen: Observed, axes: Any) -> None:

@@ -11,7 +11,7 @@ import struct
 
 from edge_inference_ros.core.cdr import STAMP_END, stamp_ns
 from edge_inference_ros.core.types import RosNs
-from edge_inference_ros.errors import BadStamp
+from edge_inference_ros.errors import BadStamp, BagError
 
 _AT = 4
 _SECOND_NS = 1_000_000_000
@@ -34,6 +34,35 @@ def replace(data: bytes, new_ns: RosNs) -> bytes:
     return b''.join(
         (data[:_AT], struct.pack(order + 'iI', seconds, nanoseconds), data[STAMP_END:])
     )
+
+
+class Rising:
+    """Refuses a topic whose stamps do not rise: no figure about it would mean anything.
+
+    That is what a recording holds whose clock stood still, was never there, or was set back.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._last_ns = 0
+
+    def take(self, stamp_ns: int) -> None:
+        """Hold the next stamp against the one before.
+
+        Raises:
+            BagError: it is zero, the same, or earlier.
+        """
+        if stamp_ns <= self._last_ns:
+            why = (
+                f'a stamp of {stamp_ns} ns after {self._last_ns}'
+                if stamp_ns
+                else 'a stamp of zero'
+            )
+            raise BagError(
+                f'INVALID INPUT: {self._topic} has {why}; stamps must increase:'
+                ' record with a clock that runs'
+            )
+        self._last_ns = stamp_ns
 
 
 def _order(data: bytes) -> str:

@@ -10,6 +10,8 @@ import yaml
 from edge_inference_ros.core.params import build, specs
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
+from tools.security import policy
+from tools.security.__main__ import SHIPPED
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = sorted((ROOT / 'launch').glob('*.launch.py'))
@@ -101,6 +103,32 @@ def test_bringup_hands_on_what_the_others_know():
         assert names <= set(constant(ROOT / 'launch/bringup.launch.py', 'ARGUMENTS'))
 
 
+def test_bringup_has_a_parameter_file_and_an_enclave_for_each_node():
+    declared = set(constant(ROOT / 'launch/bringup.launch.py', 'ARGUMENTS'))
+
+    for other, node in (('perception', 'detector'), ('watchdog', 'watchdog')):
+        own = set(constant(ROOT / f'launch/{other}.launch.py', 'ARGUMENTS'))
+        for name in ('params_file', 'enclave'):
+            assert name in own
+            assert f'{node}_{name}' in declared
+
+
+@pytest.mark.parametrize('path', LAUNCH[1:], ids=lambda p: p.name)
+def test_the_enclave_of_the_example_is_one_the_policy_has(path):
+    _, words = constant(path, 'ARGUMENTS')['enclave']
+    (example,) = [word.strip(';,') for word in words.split() if word.startswith('/')]
+
+    assert example in {profile.enclave for profile in policy.read(SHIPPED)}
+
+
+@pytest.mark.parametrize('path', LAUNCH[1:], ids=lambda p: p.name)
+def test_who_names_an_enclave_gets_no_node_without_it(path):
+    assert constant(path, 'ENFORCED') == {
+        'ROS_SECURITY_ENABLE': 'true',
+        'ROS_SECURITY_STRATEGY': 'Enforce',
+    }
+
+
 @pytest.mark.parametrize('path', LAUNCH[1:], ids=lambda p: p.name)
 def test_the_executable_is_one_that_is_installed(path):
     scripts = (ROOT / 'setup.py').read_text()
@@ -167,7 +195,8 @@ def test_the_launch_library_takes_the_description(path):
 
 @pytest.mark.skipif(not HAS_LAUNCH, reason='the launch library is not installed here')
 @pytest.mark.parametrize('path', LAUNCH[1:], ids=lambda p: p.name)
-def test_the_launch_library_makes_the_node_from_the_defaults(path):
+@pytest.mark.parametrize('enclave', ['', '/edge_inference/watchdog'])
+def test_the_launch_library_makes_the_node(path, enclave):
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
     from launch_ros.actions import LifecycleNode
 
@@ -178,8 +207,14 @@ def test_the_launch_library_makes_the_node_from_the_defaults(path):
     for entity in entities:
         if isinstance(entity, DeclareLaunchArgument):
             entity.execute(context)
+    context.launch_configurations['enclave'] = enclave
     (function,) = [e for e in entities if isinstance(e, OpaqueFunction)]
 
     made = function.execute(context)
 
-    assert sum(isinstance(action, LifecycleNode) for action in made) == 1
+    (node,) = [action for action in made if isinstance(action, LifecycleNode)]
+    words = {getattr(part, 'text', '') for word in node.cmd for part in word}
+    assert {'--enclave', enclave} <= words or not enclave
+    assert ('--enclave' in words) == bool(enclave)
+    env = {name[0].text: value[0].text for name, value in node.additional_env}
+    assert ('ROS_SECURITY_ENABLE' in env) == bool(enclave)

@@ -230,6 +230,22 @@ def test_a_node_that_cannot_be_made_is_a_sentence_and_not_a_traceback(ros):
 
 
 @pytest.mark.ros
+def test_a_command_line_ros_does_not_take_is_a_sentence_too(ros):
+    child = ros.child('-c', NODE, '--ros-args', '--bogus')
+
+    assert child.code() == 1
+    assert 'cannot start: ROS would not start' in child.said
+    assert '--bogus' in child.said
+
+
+def test_every_word_of_security_that_ros_knows_is_let_through(monkeypatch):
+    for variable, words in process.SECURITY_WORDS.items():
+        for word in ('', *words):
+            monkeypatch.setenv(variable, word)
+            process.check_security()
+
+
+@pytest.mark.ros
 def test_an_unknown_transport_is_a_sentence_too(ros):
     child = ros.child('-c', NODE, env={process.TRANSPORT: 'smh'})
 

@@ -37,6 +37,22 @@ def test_a_segment_its_owner_holds_stays(segment):
     assert left(segment) == [NAME, f'{NAME}_el']
 
 
+def test_a_pipe_in_the_place_of_a_lock_holds_nobody_up(segment):
+    (segment / f'{NAME}_el').unlink()
+    os.mkfifo(segment / f'{NAME}_el')
+    os.utime(segment / f'{NAME}_el', (1.0, 1.0))
+
+    segments.sweep(segment)  # opening it as a file would wait for a writer
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(segment, tmp_path):
+    (segment / f'{NAME}_el').unlink()
+    (segment / f'{NAME}_el').symlink_to('/etc/hostname')
+
+    assert segments.sweep(segment) == 0
+    assert left(segment) == [NAME, f'{NAME}_el']
+
+
 def test_a_segment_made_just_now_stays(segment):
     os.utime(segment / f'{NAME}_el')
 

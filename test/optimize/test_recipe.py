@@ -163,6 +163,8 @@ def test_inputs_are_replaced_from_outside(tmp_path, said):
         ({'model': '$modle'}, 'modle'),
         ({'colour': 'red'}, 'needs step and model'),
         ({'name': 'model'}, 'taken'),
+        ({'name': '../../elsewhere'}, 'outside of'),
+        ({'out': '/elsewhere'}, 'outside of'),
     ],
 )
 def test_a_fault_names_the_line(tmp_path, said, change, words):

@@ -6,7 +6,7 @@ from backends import nets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_inference_ros.backends import _onnx
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.errors import ModelError
 
 onnx = nets.onnx
@@ -76,7 +76,7 @@ def test_data_in_other_files_is_found_wherever_it_hides(tmp_path, hide):
     (tmp_path / 'net.onnx').write_bytes(model.SerializeToString())
 
     with pytest.raises(ModelError, match=r'net\.onnx.*other files'):
-        _onnx.read(tmp_path / 'net.onnx')
+        onnx_file.read(tmp_path / 'net.onnx')
 
 
 def test_data_in_other_files_is_found_in_functions(tmp_path):
@@ -88,13 +88,13 @@ def test_data_in_other_files_is_found_in_functions(tmp_path):
     (tmp_path / 'net.onnx').write_bytes(model.SerializeToString())
 
     with pytest.raises(ModelError, match='other files'):
-        _onnx.read(tmp_path / 'net.onnx')
+        onnx_file.read(tmp_path / 'net.onnx')
 
 
 def test_a_network_in_one_file_is_read_as_it_is(tmp_path):
     path = nets.mean_colour(tmp_path / 'net.onnx')
 
-    assert _onnx.read(path) == path.read_bytes()
+    assert onnx_file.read(path) == path.read_bytes()
 
 
 def test_a_graph_without_end_is_refused(tmp_path):
@@ -110,7 +110,7 @@ def test_a_graph_without_end_is_refused(tmp_path):
     path.write_bytes(b'\x3a' + length + message)
 
     with pytest.raises(ModelError, match='deeper'):
-        _onnx.read(path)
+        onnx_file.read(path)
 
 
 @settings(max_examples=3000, deadline=None)
@@ -125,4 +125,4 @@ def test_no_bytes_get_anything_but_a_verdict(tmp_path_factory, data):
     path.write_bytes(good[: data.draw(st.integers(0, len(good)))])
 
     with contextlib.suppress(ModelError):
-        assert _onnx.read(path) == path.read_bytes()
+        assert onnx_file.read(path) == path.read_bytes()

@@ -2,14 +2,24 @@
 
 A tensor of an ONNX file may name another file as the place of its data. That file is covered by
 no digest and may be any path, so a network that names one is refused before a runtime follows it.
+A tensor may also claim more numbers than the file has bytes for; it is refused before a runtime
+makes room for them.
+
+The scan costs little for an honest file. A hostile one can make it take long, and the runtime
+after it, so a file of which no manifest vouches is first read by a child with ``limits_for`` it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_inference_ros.core import confined
 from edge_inference_ros.errors import ModelError
+
+LARGEST_BYTES = (2 << 30) - 1
+"""What protobuf reads; a larger network keeps its weights elsewhere, and is refused for that."""
 
 # Field numbers from onnx.proto, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 # Every message that may hold a tensor, by the field that leads to it, until 'tensor'.
@@ -25,18 +35,32 @@ _INSIDE = {
     },
     'sparse': {1: _TENSOR, 2: _TENSOR},
 }  # fmt: skip
+_DIMS = 1
 _EXTERNAL_DATA = 13
 _DATA_LOCATION = 14
+_MOST_DIMS = 64
+_LEAST_BYTES = 0.25  # that a number takes: four of 2 bits share a byte
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEEPEST = 64
+
+
+def limits_for(path: Path) -> confined.Limits:
+    """What a child that reads the file may take: a few copies of it, and what a runtime needs.
+
+    Raises:
+        ModelError: there is no such file, or it is too large.
+    """
+    return confined.Limits(memory_bytes=(2 << 30) + 6 * _size_bytes(path))
 
 
 def read(path: Path) -> bytes:
     """The bytes of an ONNX file that needs no other file.
 
     Raises:
-        ModelError: unreadable, no ONNX file, or its weights are elsewhere.
+        ModelError: unreadable, too large, no ONNX file, its weights are elsewhere, or it claims
+            more of them than it has.
     """
+    _size_bytes(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -53,20 +77,48 @@ def read(path: Path) -> bytes:
     return data
 
 
+def _size_bytes(path: Path) -> int:
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise ModelError(f'{path}: {error.strerror}; restore the file') from error
+    if size_bytes > LARGEST_BYTES:
+        raise ModelError(f'{path}: {size_bytes} bytes; at most {LARGEST_BYTES}')
+    return size_bytes
+
+
 def _names_other_files(message: memoryview, kind: str, depth: int) -> bool:
     if depth > _DEEPEST:
         raise ValueError(f'graphs nested deeper than {_DEEPEST}')
     if kind == _TENSOR:
-        return any(
-            field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value != 0)
-            for field, value in _fields(message)
-        )
+        return _tensor_is_elsewhere(message)
     inside = _INSIDE[kind]
     return any(
         _names_other_files(value, inside[field], depth + 1)
         for field, value in _fields(message)
         if field in inside and isinstance(value, memoryview)
     )
+
+
+def _tensor_is_elsewhere(message: memoryview) -> bool:
+    sizes: list[int] = []
+    for field, value in _fields(message):
+        if field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value != 0):
+            return True
+        if field == _DIMS:
+            sizes += [value] if isinstance(value, int) else _packed(value)
+        if len(sizes) > _MOST_DIMS:
+            raise ValueError(f'a tensor of more than {_MOST_DIMS} dimensions')
+    if sizes and (numbers := math.prod(sizes)) * _LEAST_BYTES > len(message):
+        raise ValueError(f'a tensor claims {numbers} numbers in {len(message)} bytes')
+    return False
+
+
+def _packed(message: memoryview) -> Iterator[int]:
+    at = 0
+    while at < len(message):
+        value, at = _varint(message, at)
+        yield value
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:

@@ -1,0 +1,1 @@
+"""The SROS2 policy of our nodes, read off the nodes themselves."""
