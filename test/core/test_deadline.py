@@ -11,6 +11,7 @@ from edge_inference_ros.core.deadline import (
     Binding,
     bearing_s,
     deadline,
+    deadline_ns,
     displacement_s,
     slowest_rate_hz,
     speed_for,
@@ -174,6 +175,7 @@ def test_nothing_is_feasible_at_a_deadline_of_zero_even_without_a_floor():
 @pytest.mark.parametrize(('v', 'w'), [(math.nan, 0.0), (0.0, math.nan), (INF, 0.0), (0.0, -INF)])
 def test_a_motion_that_is_not_a_number_has_no_deadline(v, w):
     assert deadline(AMR, v, w) == (0.0, False, Binding.DISPLACEMENT, 0.0, -INF)
+    assert deadline_ns(AMR, v, w, AMR.range_m) == 0
 
 
 @pytest.mark.parametrize('tau_s', [math.nan, INF, -0.1, None, 1.0])
