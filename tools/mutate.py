@@ -1,9 +1,10 @@
 """Breaks the code on purpose, one small change at a time, and asks whether a test notices.
 
 ``python -m tools.mutate`` works through ``TARGETS``; ``python -m tools.mutate deadline`` through
-one of them. Each mutant runs in a process of its own, its source put in the place of the module's,
-with the tests that are to catch it. A mutant that survives is printed unless ``tools/mutants.txt``
-says, on a line ``module.function | before -> after | why``, that it means the same.
+one of them, and with ``--part 2/8`` through the second eighth of it. Each mutant runs in a process
+of its own, its source put in the place of the module's, with the tests that are to catch it. A
+mutant that survives is printed unless ``tools/mutants.txt`` says, on a line
+``module.function | before -> after | why``, that it means the same.
 
 A process is started only by ``survivors``, at most ``--jobs`` at a time, each with a limit on its
 processor time, and never by a test run itself.
@@ -244,9 +245,9 @@ def try_one(module: str, path: str) -> int:
     return int(pytest.main(options, plugins=[_Quickly()]))
 
 
-def survivors(every: list[Mutant], *, jobs: int) -> list[Mutant]:
-    """The mutants on which every test passes; one that hangs is caught too."""
-    todo, alive = every[::-1], []
+def survivors(every: list[Mutant], *, jobs: int) -> Iterator[Mutant]:
+    """The mutants on which every test passes, as they are found; one that hangs is caught too."""
+    todo = every[::-1]
     running: list[tuple[subprocess.Popen[bytes], Mutant, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         while todo or running:
@@ -263,8 +264,8 @@ def survivors(every: list[Mutant], *, jobs: int) -> list[Mutant]:
                     process.wait()
                 if process.poll() is not None:
                     running.remove(entry)
-                    alive += [mutant] if process.returncode == 0 else []
-    return alive
+                    if process.returncode == 0:
+                        yield mutant
 
 
 def _start(module: str, path: Path) -> subprocess.Popen[bytes]:
@@ -287,33 +288,34 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('modules', nargs='*', help=f'of {", ".join(TARGETS)}; default: all')
     parser.add_argument('--jobs', type=int, default=2)
-    parser.add_argument('--every', type=int, default=1, help='try only every so many-th mutant')
+    parser.add_argument('--part', default='1/1', help='K/N: of N equal parts, try only the K-th')
     parser.add_argument('--try-one', nargs=2, metavar=('MODULE', 'PATH'), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.try_one:
         return try_one(*options.try_one)
     os.nice(10)
-    results = [
-        _report(module, jobs=options.jobs, every_nth=options.every)
-        for module in options.modules or TARGETS
-    ]
+    part, parts = map(int, options.part.split('/'))
+    chosen = slice(part - 1, None, parts)
+    results = [_report(name, chosen, jobs=options.jobs) for name in options.modules or TARGETS]
     return int(not all(results))
 
 
-def _report(module: str, *, jobs: int, every_nth: int) -> bool:
+def _report(module: str, chosen: slice, *, jobs: int) -> bool:
     """Try one module; whether every survivor has a reason. Unchanged, it must pass its tests."""
-    if not survivors([Mutant(module, '', 0, 'nothing', _source(module))], jobs=1):
+    if not any(survivors([Mutant(module, '', 0, 'nothing', _source(module))], jobs=1)):
         _say(f'{module}: its tests fail as it is')
         return False
-    reasons, every = justified(), list(mutants(module))[::every_nth]
-    alive = survivors(every, jobs=jobs)
-    strange = [mutant for mutant in alive if mutant.key not in reasons]
+    reasons, every = justified(), list(mutants(module))[chosen]
+    alive = strange = 0
+    for mutant in survivors(every, jobs=jobs):
+        alive += 1
+        if mutant.key not in reasons:
+            strange += 1
+            _say(f'  line {mutant.line}: {mutant.key}')
     _say(
-        f'{module}: {len(every)} mutants, {len(every) - len(alive)} killed,'
-        f' {len(alive) - len(strange)} equivalent, {len(strange)} unexplained'
+        f'{module}: {len(every)} mutants, {len(every) - alive} killed,'
+        f' {alive - strange} equivalent, {strange} unexplained'
     )
-    for mutant in strange:
-        _say(f'  line {mutant.line}: {mutant.key}')
     return not strange
 
 
