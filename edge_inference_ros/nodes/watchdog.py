@@ -97,7 +97,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
             (params.tick_s, self._tick),
             (params.diagnostics_period_s, self._report),
         ):
-            timer = self.create_timer(period_s, look, clock=steady)
+            timer = self.create_timer(period_s, self.until_the_end(look), clock=steady)
             keep.callback(self.destroy_timer, timer)
         process.settle()
 
@@ -122,7 +122,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
             self,
             kind,
             topic,
-            receive,
+            self.until_the_end(receive),
             qos=profile,
             raw=True,
             on_mismatch=partial(self._mismatched, topic),
