@@ -6,8 +6,8 @@ of its own, its source put in the place of the module's, with the tests that are
 mutant that survives is printed unless ``tools/mutants.txt`` says, on a line
 ``module.function | before -> after | why``, that it means the same.
 
-A process is started only by ``survivors``, at most ``--jobs`` at a time, each with a limit on its
-processor time, and never by a test run itself.
+The processes are forked from this one, which has loaded pytest and hypothesis but none of the
+package, at most ``--jobs`` at a time, each with a limit on its processor time.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ import importlib.abc
 import importlib.util
 import os
 import resource
-import subprocess
+import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,7 +41,8 @@ TARGETS = {
     'speed_limit': ['test_speed_limit.py'],
     'robot': ['test_deadline.py', 'test_deadline_properties.py'],
 }
-SECONDS = 60
+CPU_S, LIMIT_S = 60, 600.0
+LOADED = ('pytest', 'hypothesis', 'hypothesis.internal.conjecture.engine', 'numpy')
 
 _OPPOSITE: dict[type[ast.AST], type[Any]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
@@ -235,44 +235,48 @@ class _Quickly:
         hypothesis.settings.load_profile('mutants')
 
 
-def try_one(module: str, path: str) -> int:
-    """Run the tests of ``module`` with the source in ``path``; pytest's exit code."""
-    pytest = importlib.import_module('pytest')
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    sys.meta_path.insert(0, _Instead(module, Path(path).read_text()))
-    tests = [str(ROOT / 'test' / 'core' / name) for name in TARGETS[module]]
-    options = ['-x', '-q', '-m', 'not faults', '-p', 'no:cacheprovider', *tests]
-    return int(pytest.main(options, plugins=[_Quickly()]))
-
-
 def survivors(every: list[Mutant], *, jobs: int) -> Iterator[Mutant]:
     """The mutants on which every test passes, as they are found; one that hangs is caught too."""
+    for name in LOADED:
+        importlib.import_module(name)
     todo = every[::-1]
-    running: list[tuple[subprocess.Popen[bytes], Mutant, float]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        while todo or running:
-            while todo and len(running) < jobs:
-                mutant = todo.pop()
-                path = Path(folder) / f'{len(todo)}.py'
-                path.write_text(mutant.source)
-                running.append((_start(mutant.module, path), mutant, time.monotonic()))
-            time.sleep(0.02)
-            for entry in list(running):
-                process, mutant, since_s = entry
-                if process.poll() is None and time.monotonic() - since_s > 4 * SECONDS:
-                    process.kill()
-                    process.wait()
-                if process.poll() is not None:
-                    running.remove(entry)
-                    if process.returncode == 0:
-                        yield mutant
+    running: dict[int, tuple[Mutant, float]] = {}
+    while todo or running:
+        while todo and len(running) < jobs:
+            mutant = todo.pop()
+            running[_fork(mutant)] = mutant, time.monotonic()
+        time.sleep(0.02)
+        for child, (mutant, since_s) in list(running.items()):
+            if time.monotonic() - since_s > LIMIT_S:
+                os.kill(child, signal.SIGKILL)
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                del running[child]
+                if status == 0:
+                    yield mutant
 
 
-def _start(module: str, path: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, '-B', '-m', 'tools.mutate', '--try-one', module, str(path)]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def _fork(mutant: Mutant) -> int:
+    """The process in which the tests of ``mutant`` run; its exit code is pytest's."""
+    if child := os.fork():
+        return child
+    code = 1
+    try:
+        code = _try(mutant)
+    finally:
+        os._exit(code)
+
+
+def _try(mutant: Mutant) -> int:
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    sys.meta_path.insert(0, _Instead(mutant.module, mutant.source))
+    tests = [str(ROOT / 'test' / 'core' / name) for name in TARGETS[mutant.module]]
+    options = ['-x', '-q', '-m', 'not faults', '-p', 'no:cacheprovider', '--assert=plain']
+    pytest = importlib.import_module('pytest')
+    return int(pytest.main([*options, *tests], plugins=[_Quickly()]))
 
 
 def justified() -> dict[str, str]:
@@ -289,23 +293,26 @@ def main() -> int:
     parser.add_argument('modules', nargs='*', help=f'of {", ".join(TARGETS)}; default: all')
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--part', default='1/1', help='K/N: of N equal parts, try only the K-th')
-    parser.add_argument('--try-one', nargs=2, metavar=('MODULE', 'PATH'), help=argparse.SUPPRESS)
+    parser.add_argument('--like', default='', help='try only those whose line holds this text')
     options = parser.parse_args()
-    if options.try_one:
-        return try_one(*options.try_one)
-    os.nice(10)
+    if not os.nice(0):
+        os.nice(10)
+    sys.dont_write_bytecode = True
     part, parts = map(int, options.part.split('/'))
-    chosen = slice(part - 1, None, parts)
-    results = [_report(name, chosen, jobs=options.jobs) for name in options.modules or TARGETS]
+    results = []
+    for module in options.modules or TARGETS:
+        every = list(mutants(module))[part - 1 :: parts]
+        chosen = [mutant for mutant in every if options.like in mutant.key]
+        results.append(_report(module, chosen, jobs=options.jobs))
     return int(not all(results))
 
 
-def _report(module: str, chosen: slice, *, jobs: int) -> bool:
+def _report(module: str, every: list[Mutant], *, jobs: int) -> bool:
     """Try one module; whether every survivor has a reason. Unchanged, it must pass its tests."""
     if not any(survivors([Mutant(module, '', 0, 'nothing', _source(module))], jobs=1)):
         _say(f'{module}: its tests fail as it is')
         return False
-    reasons, every = justified(), list(mutants(module))[chosen]
+    reasons = justified()
     alive = strange = 0
     for mutant in survivors(every, jobs=jobs):
         alive += 1
