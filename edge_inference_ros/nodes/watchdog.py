@@ -255,6 +255,8 @@ def _row(source: SourceStatus) -> tuple[int, str, str, str, dict[str, str]]:
         }
     if source.two_senders:
         values['senders'] = 'ASYMMETRIC: two nodes seem to publish on this topic'
+    if source.drift_ppm is not None:
+        values['clock'] = f'DRIFT: stamps fall behind our clock by {source.drift_ppm:.0f} ppm'
     values |= {verdict.value: str(count) for verdict, count in source.counts.items() if count}
     return int(source.level), source.name, source.state.name, '', values
 
