@@ -130,7 +130,7 @@ class Odometry:
         self._floor = (0.0, 0.0)
         self._command = (0.0, 0.0, 0)
         self._command_ns: int | None = None
-        self._seen_ns = -1
+        self._seen_ns: int | None = None
 
     def command(self, vx: float, vy: float, wz: float, *, now_ns: int) -> None:
         """Take note of a velocity command, m/s and rad/s in the base frame.
@@ -229,7 +229,7 @@ class Odometry:
 
     def _set_floor(self, v: float, w: float) -> None:
         """No less than ``v`` and ``w`` since the newest sample."""
-        self._floor, self._seen_ns = (v, w), -1
+        self._floor, self._seen_ns = (v, w), None
         if self._legs:
             self._tail = self._open_leg()
 

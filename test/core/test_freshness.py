@@ -268,6 +268,15 @@ def test_a_message_expires_at_its_deadline_when_the_speed_stays():
     assert judged.expires_at_ns == pytest.approx(bench.now.ros_ns + 150 * MS, abs=2)
 
 
+def test_a_message_exactly_as_old_as_its_deadline_has_no_time_left():
+    bench = driving()
+    bench.run(20 - bench.ms % 20)
+
+    judged = bench.say(age_ns=deadline(AMR, 1.0, 0.0).limit_ns)
+
+    assert (judged.verdict, judged.expires_at_ns) == (OK, bench.now.ros_ns)
+
+
 def test_what_is_refused_has_no_time_left():
     bench = driving()
 
@@ -810,8 +819,16 @@ def test_two_senders_warn_though_the_newest_message_is_good():
     assert (bench.source().last, bench.source().level) == (OK, Level.WARN)
 
 
+def test_before_the_first_message_nothing_is_held_or_counted():
+    source = Bench().source()
+
+    assert (source.held, source.stamp_ns) == (None, 0)
+    assert set(source.counts.values()) == {0}
+
+
 def test_two_strays_are_not_yet_two_senders():
-    bench = valid()
+    bench = driving()
+    bench.say(40)
     for _ in range(2):
         bench.run(15)
         bench.say(60)
