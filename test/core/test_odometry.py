@@ -184,6 +184,13 @@ def test_a_sample_from_the_future_is_refused_and_means_the_caps():
     assert odometry.motion(60 * MS).fault is None
 
 
+def test_without_a_tolerance_nothing_may_come_from_the_future():
+    odometry = Odometry(AMR)
+
+    assert odometry.add(0, 0.1, 0.0, 0.0, now_ns=0)
+    assert not odometry.add(1, 0.1, 0.0, 0.0, now_ns=0)
+
+
 def test_odometry_is_stale_right_after_its_timeout():
     odometry = drive(lambda _: 0.1, until_s=0.0)
 
