@@ -1,12 +1,13 @@
 """Breaks the code on purpose, one small change at a time, and asks whether a test notices.
 
 ``python -m tools.mutate`` works through ``TARGETS``; ``python -m tools.mutate deadline`` through
-one of them. Each mutant runs in a process of its own, its source put in the place of the module's,
-with the tests that are to catch it. A mutant that survives is printed unless ``tools/mutants.txt``
-says, on a line ``module.function | before -> after | why``, that it means the same.
+one of them, and with ``--part 2/8`` through the second eighth of it. Each mutant runs in a process
+of its own, its source put in the place of the module's, with the tests that are to catch it. A
+mutant that survives is printed unless ``tools/mutants.txt`` says, on a line
+``module.function | before -> after | why``, that it means the same.
 
-A process is started only by ``survivors``, at most ``--jobs`` at a time, each with a limit on its
-processor time, and never by a test run itself.
+The processes are forked from this one, which has loaded pytest and hypothesis but none of the
+package, at most ``--jobs`` at a time, each with a limit on its processor time.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import copy
 import importlib
 import importlib.abc
 import importlib.util
+import math
 import os
 import resource
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ TARGETS = {
     'speed_limit': ['test_speed_limit.py'],
     'robot': ['test_deadline.py', 'test_deadline_properties.py'],
 }
-SECONDS = 60
+CPU_S, QUICK_S = 60, 0.3
+LOADED = ('pytest', 'hypothesis', 'hypothesis.internal.conjecture.engine', 'numpy')
 
 _OPPOSITE: dict[type[ast.AST], type[Any]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
@@ -218,7 +220,24 @@ class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class _Quickly:
-    """Tells hypothesis to draw the same few examples every time, and not to shrink."""
+    """Begins with the tests that caught most so far, and says which of the quick ones did.
+
+    Hypothesis draws the same few examples every time, and does not shrink.
+    """
+
+    def __init__(self, caught: Mapping[str, int], told: int) -> None:
+        self._caught, self._told = caught, told
+        self._since_s = 0.0
+
+    def pytest_runtest_setup(self) -> None:
+        self._since_s = time.process_time()
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items.sort(key=lambda item: -self._caught.get(item.nodeid, 0))
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed and time.process_time() - self._since_s < QUICK_S:
+            os.write(self._told, report.nodeid.encode())
 
     def pytest_configure(self) -> None:
         hypothesis = importlib.import_module('hypothesis')
@@ -234,44 +253,52 @@ class _Quickly:
         hypothesis.settings.load_profile('mutants')
 
 
-def try_one(module: str, path: str) -> int:
-    """Run the tests of ``module`` with the source in ``path``; pytest's exit code."""
+def survivors(every: list[Mutant], *, jobs: int, cpu_s: int = CPU_S) -> Iterator[Mutant]:
+    """The mutants on which every test passes, as they are found; one that hangs is caught too."""
+    for name in LOADED:
+        importlib.import_module(name)
+    todo, caught = every[::-1], Counter[str]()
+    running: dict[int, tuple[Mutant, int]] = {}
+    while todo or running:
+        while todo and len(running) < jobs:
+            mutant = todo.pop()
+            child, heard = _fork(mutant, caught, cpu_s)
+            running[child] = mutant, heard
+        child, status = os.wait()
+        mutant, heard = running.pop(child)
+        with open(heard) as said:  # noqa: PTH123 - a descriptor, no path
+            caught.update([said.read()])
+        if status == 0:
+            yield mutant
+
+
+def _fork(mutant: Mutant, caught: Mapping[str, int], cpu_s: int) -> tuple[int, int]:
+    """Run the tests of ``mutant`` in a process of their own; it exits with pytest's code.
+
+    Returns:
+        The process, and where it says which test caught the mutant.
+    """
+    heard, told = os.pipe()
+    if child := os.fork():
+        os.close(told)
+        return child, heard
+    code = 1
+    try:
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+        code = _try(mutant, _Quickly(caught, told))
+    finally:
+        os._exit(code)
+
+
+def _try(mutant: Mutant, plugin: _Quickly) -> int:
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    sys.meta_path.insert(0, _Instead(mutant.module, mutant.source))
+    tests = [str(ROOT / 'test' / 'core' / name) for name in TARGETS[mutant.module]]
+    options = ['-x', '-q', '-m', 'not faults', '-p', 'no:cacheprovider', '--assert=plain']
     pytest = importlib.import_module('pytest')
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    sys.meta_path.insert(0, _Instead(module, Path(path).read_text()))
-    tests = [str(ROOT / 'test' / 'core' / name) for name in TARGETS[module]]
-    options = ['-x', '-q', '-m', 'not faults', '-p', 'no:cacheprovider', *tests]
-    return int(pytest.main(options, plugins=[_Quickly()]))
-
-
-def survivors(every: list[Mutant], *, jobs: int) -> list[Mutant]:
-    """The mutants on which every test passes; one that hangs is caught too."""
-    todo, alive = every[::-1], []
-    running: list[tuple[subprocess.Popen[bytes], Mutant, float]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        while todo or running:
-            while todo and len(running) < jobs:
-                mutant = todo.pop()
-                path = Path(folder) / f'{len(todo)}.py'
-                path.write_text(mutant.source)
-                running.append((_start(mutant.module, path), mutant, time.monotonic()))
-            time.sleep(0.02)
-            for entry in list(running):
-                process, mutant, since_s = entry
-                if process.poll() is None and time.monotonic() - since_s > 4 * SECONDS:
-                    process.kill()
-                    process.wait()
-                if process.poll() is not None:
-                    running.remove(entry)
-                    alive += [mutant] if process.returncode == 0 else []
-    return alive
-
-
-def _start(module: str, path: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, '-B', '-m', 'tools.mutate', '--try-one', module, str(path)]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    return int(pytest.main([*options, *tests], plugins=[plugin]))
 
 
 def justified() -> dict[str, str]:
@@ -287,33 +314,39 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('modules', nargs='*', help=f'of {", ".join(TARGETS)}; default: all')
     parser.add_argument('--jobs', type=int, default=2)
-    parser.add_argument('--every', type=int, default=1, help='try only every so many-th mutant')
-    parser.add_argument('--try-one', nargs=2, metavar=('MODULE', 'PATH'), help=argparse.SUPPRESS)
+    parser.add_argument('--part', default='1/1', help='K/N: of N equal parts, try only the K-th')
+    parser.add_argument('--like', default='', help='try only those whose line holds this text')
     options = parser.parse_args()
-    if options.try_one:
-        return try_one(*options.try_one)
-    os.nice(10)
-    results = [
-        _report(module, jobs=options.jobs, every_nth=options.every)
-        for module in options.modules or TARGETS
-    ]
+    if not os.nice(0):
+        os.nice(10)
+    sys.dont_write_bytecode = True
+    part, parts = map(int, options.part.split('/'))
+    results = []
+    for module in options.modules or TARGETS:
+        every = list(mutants(module))[part - 1 :: parts]
+        chosen = [mutant for mutant in every if options.like in mutant.key]
+        results.append(_report(module, chosen, jobs=options.jobs))
     return int(not all(results))
 
 
-def _report(module: str, *, jobs: int, every_nth: int) -> bool:
+def _report(module: str, every: list[Mutant], *, jobs: int) -> bool:
     """Try one module; whether every survivor has a reason. Unchanged, it must pass its tests."""
-    if not survivors([Mutant(module, '', 0, 'nothing', _source(module))], jobs=1):
+    if not any(survivors([Mutant(module, '', 0, 'nothing', _source(module))], jobs=1)):
         _say(f'{module}: its tests fail as it is')
         return False
-    reasons, every = justified(), list(mutants(module))[::every_nth]
-    alive = survivors(every, jobs=jobs)
-    strange = [mutant for mutant in alive if mutant.key not in reasons]
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = 3 + 2 * math.ceil(spent.ru_utime + spent.ru_stime)  # of all so far: enough for one
+    reasons = justified()
+    alive = strange = 0
+    for mutant in survivors(every, jobs=jobs, cpu_s=cpu_s):
+        alive += 1
+        if mutant.key not in reasons:
+            strange += 1
+            _say(f'  line {mutant.line}: {mutant.key}')
     _say(
-        f'{module}: {len(every)} mutants, {len(every) - len(alive)} killed,'
-        f' {len(alive) - len(strange)} equivalent, {len(strange)} unexplained'
+        f'{module}: {len(every)} mutants, {len(every) - alive} killed,'
+        f' {alive - strange} equivalent, {strange} unexplained'
     )
-    for mutant in strange:
-        _say(f'  line {mutant.line}: {mutant.key}')
     return not strange
 
 

@@ -72,8 +72,8 @@ class Deadline(NamedTuple):
 
     @property
     def limit_ns(self) -> int:
-        """D in whole nanoseconds, rounded down; 0.3/1.5 is 200 ms although binary says less."""
-        return int(self.limit_s * NS_PER_S + _PICOSECOND)
+        """D in whole nanoseconds, see ``whole_ns``."""
+        return whole_ns(self.limit_s)
 
 
 NO_DEADLINE = Deadline(
@@ -81,16 +81,23 @@ NO_DEADLINE = Deadline(
 )
 
 
+def whole_ns(s: float) -> int:
+    """Seconds as whole nanoseconds, rounded down; 0.3/1.5 is 200 ms although binary says less."""
+    return int(s * NS_PER_S + _PICOSECOND)
+
+
 def reach(v: float, t_s: float, a: float, cap: float) -> float:
     """How far one can get in ``t_s`` from rate ``v``, gaining ``a`` up to ``cap``.
 
     The integral of min(v + a t, max(cap, v)); metres for m/s, radians for rad/s.
     """
-    top = max(v, cap)
-    if v + a * t_s <= top:
-        return t_s * (v + 0.5 * a * t_s)
-    t1_s = (top - v) / a
-    return t1_s * 0.5 * (v + top) + top * (t_s - t1_s)
+    gained = a * t_s
+    if v + gained <= cap:
+        return t_s * (v + 0.5 * gained)
+    if v >= cap:
+        return t_s * v
+    t1_s = (cap - v) / a
+    return t1_s * 0.5 * (v + cap) + cap * (t_s - t1_s)
 
 
 def displacement_s(
@@ -149,18 +156,18 @@ def stopping_s(
 
     The strict variant lets the robot gain g = a all the while, so braking starts from v + g ρ.
     Collecting powers of ρ, k (g ρ²/2 + s ρ) <= room with k = 1 + g/b (Shalev-Shwartz et al.,
-    arXiv 1708.06374), whose root in the form of τ_A is ρ = 2 (room/k)/(s + sqrt(s² + 2 g room/k)).
-    The plain law is g = 0.
+    arXiv 1708.06374), whose root in the form of τ_A is ρ = (room/k)/s̄ at the mean speed
+    s̄ = (s + sqrt(s² + 2 g room/k))/2. The plain law is g = 0: k = 1 and s̄ = s.
     """
     v, v_o, b = abs(v), robot.v_other_mps if v_other is None else v_other, robot.brake_mps2
     s = v + v_o
     room = (robot.range_m if range_m is None else range_m) - robot.lost_m - v * (0.5 * v + v_o) / b
-    gain = robot.a_acc_mps2 if robot.strict else 0.0
-    room /= 1.0 + gain / b
-    pace = s + math.sqrt(max(0.0, s * s + 2.0 * gain * room))
-    if pace == 0.0:
+    if robot.strict:
+        room /= 1.0 + robot.a_acc_mps2 / b
+        s = 0.5 * (s + math.sqrt(max(0.0, s * s + 2.0 * robot.a_acc_mps2 * room)))
+    if s == 0.0:
         return math.inf if room >= 0.0 else -math.inf
-    return 2.0 * room / pace - robot.react_s
+    return room / s - robot.react_s
 
 
 def deadline(
@@ -188,6 +195,19 @@ def deadline(
         binding = Binding.DISPLACEMENT if tau_a <= tau_b else Binding.STOPPING
     feasible = shortest > 0.0 and shortest >= robot.deadline_floor_s
     return Deadline(max(0.0, shortest), feasible, binding, tau_a, tau_b)
+
+
+def deadline_ns(robot: RobotProfile, v: float, w: float, range_m: float) -> int:
+    """D of ``deadline`` in whole nanoseconds and nothing else, for who judges every message.
+
+    Where the range is ample, τ_B >= τ_B(v_cap) >= D_cap, since τ_B falls with v: no need to look.
+    """
+    if not math.isfinite(v + w):
+        return 0
+    limit_s = min(displacement_s(robot, v, w), robot.deadline_cap_s)
+    if range_m < robot.ample_m or abs(v) > robot.v_cap_mps:
+        limit_s = min(limit_s, max(0.0, stopping_s(robot, v, range_m=range_m)))
+    return whole_ns(limit_s)
 
 
 def speed_for_displacement(
@@ -287,6 +307,19 @@ def stopping_left_s(
     if c0 >= 0.0:
         return 0.0
     return -2.0 * c0 / (c1 + math.sqrt(c1 * c1 - 4.0 * c2 * c0))
+
+
+def left_s(
+    robot: RobotProfile, v: float, w: float, *, range_m: float, off_m: float, age_s: float
+) -> float:
+    """How long A, of which ``off_m`` is spent, and B still hold if the robot accelerates from now.
+
+    Right up to D - age, beyond which nobody asks: where the range is ample B holds for longer.
+    """
+    for_s = displacement_s(robot, v, w, d_m=robot.d_max_m - off_m)
+    if range_m < robot.ample_m or abs(v) > robot.v_cap_mps:
+        return min(for_s, stopping_left_s(robot, v, age_s, range_m=range_m))
+    return for_s
 
 
 def bearing_s(w: float, theta_max_rad: float) -> float:

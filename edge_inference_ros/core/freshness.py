@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from edge_inference_ros.core.deadline import (
     NS_PER_S,
     SLACK,
     Deadline,
     deadline,
-    displacement_s,
-    stopping_left_s,
+    deadline_ns,
+    left_s,
 )
 from edge_inference_ros.core.drift import Drift
 from edge_inference_ros.core.odometry import S_PER_NS, Motion, Odometry
@@ -66,6 +65,12 @@ class _Watch:
         self.stamp_ns, self.frame_id, self.place_ns = stamp_ns, frame_id, place_ns
         self.lapsed, self.news = None, True
 
+    def lapse(self, why: Verdict) -> None:
+        """What is held goes stale once and for all, though the robot may slow down later."""
+        if not self.lapsed:
+            self.lapsed = why
+            self.standing.lapse()
+
     def forget(self) -> None:
         self.standing.reset()
         self.drift.forget()
@@ -77,12 +82,8 @@ class _Watch:
         self.strays = (self.strays << 1 | (verdict is Verdict.OUT_OF_ORDER)) & _STRAYS_WINDOW
 
 
-class _Here(NamedTuple):
-    """What is known at one instant: both clocks, the axis, and how the robot moves."""
-
-    now: Instant
-    axis_ns: int
-    motion: Motion
+_Here = tuple[Instant, int, Motion]
+"""What is known at one instant: both clocks, the axis, and how the robot moves."""
 
 
 class Guard:
@@ -160,16 +161,16 @@ class Guard:
             payload: NONFINITE or MALFORMED if its contents are no good.
         """
         watch = self._watches[name]
-        here = self._here(now)
-        limit = _limit(watch.robot, here.motion)
-        self._lapse(watch, limit, here)
+        _, axis_ns, motion = here = self._here(now)
+        limit_ns = _limit_ns(watch.robot, motion)
+        self._look_at_held(watch, limit_ns, axis_ns)
         place_ns = self._timeline.place(stamp_ns + watch.source.stamp_offset_ns)
-        age_ns = here.axis_ns - place_ns
+        age_ns = axis_ns - place_ns
         if refusal := payload or self._refusal(watch, stamp_ns, frame_id, age_ns):
-            judgement = Judgement(refusal, age_ns, 0, 0.0, _NEVER, here.motion.v_mps)
+            judgement = Judgement(refusal, age_ns, 0, 0.0, _NEVER, motion.v_mps)
         else:
-            place_ns = min(place_ns, here.axis_ns)
-            judgement = self._measure(watch.robot, limit, place_ns, here)
+            place_ns = min(place_ns, axis_ns)
+            judgement = self._measure(watch.robot, limit_ns, place_ns, here)
         verdict = judgement.verdict
         watch.note(verdict)
         if verdict in FORWARDED:
@@ -183,16 +184,16 @@ class Guard:
 
     def tick(self, now: Instant) -> Status:
         """Judge again what is held; to be called at a steady rate, whatever arrives."""
-        here = self._here(now)
+        _, _, motion = here = self._here(now)
         stalled = self._timeline.stalled_ns(now) >= self._rules.clock_stall_s * NS_PER_S
         sources = tuple(
             self._review(watch, here, stalled=stalled) for watch in self._watches.values()
         )
-        return _together(sources, here.motion)
+        return _together(sources, motion)
 
     def _here(self, now: Instant) -> _Here:
         axis_ns = self._look(now)
-        return _Here(now, axis_ns, self.odometry.motion(axis_ns))
+        return now, axis_ns, self.odometry.motion(axis_ns)
 
     def _look(self, now: Instant) -> int:
         """Now on the axis, after dealing with clocks that jumped."""
@@ -222,53 +223,43 @@ class Guard:
             return Verdict.FUTURE
         return None
 
-    def _off(self, robot: RobotProfile, place_ns: int, axis_ns: int) -> float:
-        """How far a point captured at ``place_ns`` may be off by now, m."""
-        path_m, turn_rad = self.odometry.since(place_ns, axis_ns)
-        waited_m = robot.v_other_mps * ((axis_ns - place_ns) * S_PER_NS)
-        return path_m + robot.lever_m * turn_rad + waited_m
-
     def _measure(
-        self, robot: RobotProfile, limit: Deadline, place_ns: int, here: _Here
+        self, robot: RobotProfile, limit_ns: int, place_ns: int, here: _Here
     ) -> Judgement:
         """Judge what was captured at ``place_ns``, and say for how long it will do."""
-        motion, limit_ns, v = here.motion, limit.limit_ns, here.motion.v_mps
-        age_ns = here.axis_ns - place_ns
-        off_m = self._off(robot, place_ns, here.axis_ns)
+        now, axis_ns, (v, w, toward, fault) = here
+        age_ns = axis_ns - place_ns
+        off_m = self.odometry.off_m(robot, place_ns, axis_ns)
         if stale := _stale(robot, age_ns, limit_ns, off_m):
             return Judgement(stale, age_ns, limit_ns, off_m, _NEVER, v)
-        age_s = age_ns * S_PER_NS
-        left_s = min(
-            limit.limit_s - age_s,
-            displacement_s(robot, v, motion.w_radps, d_m=robot.d_max_m - off_m),
-            stopping_left_s(robot, v, age_s, range_m=robot.range_toward(motion.toward)),
-        )
-        expires_ns = RosNs(here.now.ros_ns + max(0, int(left_s * NS_PER_S)))
-        verdict = Verdict.NO_ODOM if motion.fault else Verdict.OK
+        age_s, range_m = age_ns * S_PER_NS, robot.range_toward(toward)
+        holds_s = left_s(robot, v, w, range_m=range_m, off_m=off_m, age_s=age_s)
+        left_ns = int(min(holds_s, (limit_ns - age_ns) * S_PER_NS) * NS_PER_S)
+        expires_ns = RosNs(now.ros_ns + max(0, left_ns))
+        verdict = Verdict.NO_ODOM if fault else Verdict.OK
         return Judgement(verdict, age_ns, limit_ns, off_m, expires_ns, v)
 
-    def _lapse(self, watch: _Watch, limit: Deadline, here: _Here) -> None:
-        """What is held goes stale once and for all, though the robot may slow down later."""
+    def _look_at_held(self, watch: _Watch, limit_ns: int, axis_ns: int) -> None:
+        """Let what is held lapse before what comes instead of it is judged."""
         if watch.place_ns is None or watch.lapsed:
             return
-        off_m = self._off(watch.robot, watch.place_ns, here.axis_ns)
-        age_ns = here.axis_ns - watch.place_ns
-        if stale := _stale(watch.robot, age_ns, limit.limit_ns, off_m):
-            watch.lapsed = stale
-            watch.standing.lapse()
+        off_m = self.odometry.off_m(watch.robot, watch.place_ns, axis_ns)
+        if stale := _stale(watch.robot, axis_ns - watch.place_ns, limit_ns, off_m):
+            watch.lapse(stale)
 
     def _resumable(self, watch: _Watch, here: _Here, share: float) -> bool:
         """Whether what is held would be fresh at the speed to be resumed, with time to spare."""
         if watch.standing.state is not State.STALE or watch.place_ns is None:
             return True
         resume = watch.robot.v_cap_mps if self.resume_mps is None else self.resume_mps
-        motion = here.motion
+        _, axis_ns, motion = here
         limit = _limit(watch.robot, motion._replace(v_mps=max(motion.v_mps, resume)))
-        return limit.feasible and here.axis_ns - watch.place_ns <= share * limit.limit_ns
+        return limit.feasible and axis_ns - watch.place_ns <= share * limit.limit_ns
 
     def _review(self, watch: _Watch, here: _Here, *, stalled: bool) -> SourceStatus:
-        limit = _limit(watch.robot, here.motion)
-        self._lapse(watch, limit, here)
+        now, _, motion = here
+        limit = _limit(watch.robot, motion)
+        held = self._held(watch, limit.limit_ns, here)
         if not self._resumable(watch, here, 1.0):
             watch.standing.lapse()
         state = watch.standing.state
@@ -280,9 +271,9 @@ class Guard:
             watch.source.name,
             watch.source.required,
             state,
-            self._level(watch, state, here),
+            self._level(watch, state, now, motion),
             watch.last,
-            self._held(watch, limit, here),
+            held,
             watch.stamp_ns,
             watch.counts,
             watch.two_senders,
@@ -291,29 +282,37 @@ class Guard:
         watch.news = False
         return status
 
-    def _held(self, watch: _Watch, limit: Deadline, here: _Here) -> Judgement | None:
+    def _held(self, watch: _Watch, limit_ns: int, here: _Here) -> Judgement | None:
+        """What is held, judged again; it lapses if it is found to be stale."""
         if watch.place_ns is None:
             return None
-        held = self._measure(watch.robot, limit, watch.place_ns, here)
+        held = self._measure(watch.robot, limit_ns, watch.place_ns, here)
+        if not held.forwarded:
+            watch.lapse(held.verdict)
         if watch.lapsed:
             return held._replace(verdict=watch.lapsed, expires_at_ns=_NEVER)
         return held if watch.news else held._replace(verdict=Verdict.NONEWDATA)
 
-    def _level(self, watch: _Watch, state: State, here: _Here) -> Level:
+    def _level(self, watch: _Watch, state: State, now: Instant, motion: Motion) -> Level:
         if state is State.NODATA:
-            waited_ns = here.now.mono_ns - (self._since_ns or 0)
+            waited_ns = now.mono_ns - (self._since_ns or 0)
             return Level.ERROR if waited_ns > self._rules.grace_s * NS_PER_S else Level.WARN
         if state is State.INIT:
             return Level.WARN
         if state is not State.VALID:
             return Level.ERROR
         drifts = watch.drift.ppm is not None
-        doubtful = watch.two_senders or drifts or here.motion.fault or watch.standing.errors
+        doubtful = watch.two_senders or drifts or motion.fault or watch.standing.errors
         return Level.WARN if doubtful or watch.last is not Verdict.OK else Level.OK
 
 
 def _limit(robot: RobotProfile, motion: Motion) -> Deadline:
     return deadline(robot, motion.v_mps, motion.w_radps, range_m=robot.range_toward(motion.toward))
+
+
+def _limit_ns(robot: RobotProfile, motion: Motion) -> int:
+    range_m = robot.range_toward(motion.toward)
+    return deadline_ns(robot, motion.v_mps, motion.w_radps, range_m=range_m)
 
 
 def _stale(robot: RobotProfile, age_ns: int, limit_ns: int, off_m: float) -> Verdict | None:

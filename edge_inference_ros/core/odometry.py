@@ -104,8 +104,9 @@ class Odometry:
         '_floor',
         '_last',
         '_legs',
+        '_lost',
+        '_seen_ns',
         '_shown',
-        '_shown_ns',
         '_skew_ns',
         '_tail',
         '_times',
@@ -129,7 +130,7 @@ class Odometry:
         self._floor = (0.0, 0.0)
         self._command = (0.0, 0.0, 0)
         self._command_ns: int | None = None
-        self._shown_ns = -1
+        self._seen_ns: int | None = None
 
     def command(self, vx: float, vy: float, wz: float, *, now_ns: int) -> None:
         """Take note of a velocity command, m/s and rad/s in the base frame.
@@ -170,40 +171,53 @@ class Odometry:
 
     def motion(self, now_ns: int) -> Motion:
         """How fast the robot may be moving at ``now_ns``."""
+        if now_ns != self._seen_ns:
+            self._see(now_ns)
         robot = self.robot
         command_v, command_w, toward = self._commanded(now_ns)
-        if fault := self.fault(now_ns):
+        if self._lost:
             _, _, sure_v, sure_w = self._legs[-1] if self._legs else _NOWHERE
             v = max(robot.v_cap_mps, command_v, sure_v.start)
-            return Motion(v, max(robot.w_cap_radps, command_w, sure_w.start), toward, fault)
+            w = max(robot.w_cap_radps, command_w, sure_w.start)
+            return Motion(v, w, toward, self._lost)
         v, w, moving = self._last
-        v = max(v, command_v)
-        age_s = max(0, now_ns - self._times[-1]) * S_PER_NS
-        grown = min(v + robot.a_acc_mps2 * age_s, max(robot.v_cap_mps, v))
-        return Motion(grown, max(w, command_w), moving | toward, None)
-
-    def fault(self, now_ns: int) -> OdometryFault | None:
-        """Why the caps hold at ``now_ns``; None when odometry is sound."""
-        if self._fault:
-            return self._fault
-        if (now_ns - self._times[-1]) * S_PER_NS > self.robot.odom_timeout_s:
-            return OdometryFault.STALE
-        return None
+        v, age_s = max(v, command_v), (now_ns - self._times[-1]) * S_PER_NS
+        if age_s > 0.0 and v < robot.v_cap_mps:
+            v = min(v + robot.a_acc_mps2 * age_s, robot.v_cap_mps)
+        return Motion(v, max(w, command_w), moving | toward, None)
 
     def since(self, place_ns: int, now_ns: int) -> Travel:
         """How far the robot may have moved from ``place_ns`` to ``now_ns``."""
+        return Travel(*self._between(place_ns, now_ns))
+
+    def off_m(self, robot: RobotProfile, place_ns: int, now_ns: int) -> float:
+        """How far a point that ``robot`` saw at ``place_ns`` may be off by now."""
+        path_m, turn_rad = self._between(place_ns, now_ns)
+        waited_s = (now_ns - place_ns) * S_PER_NS
+        return path_m + robot.lever_m * turn_rad + robot.v_other_mps * waited_s
+
+    def _between(self, place_ns: int, now_ns: int) -> tuple[float, float]:
         if place_ns >= now_ns:
-            return Travel(0.0, 0.0)
+            return 0.0, 0.0
         if not self._times:
             age_s = (now_ns - place_ns) * S_PER_NS
-            return Travel(self.robot.v_cap_mps * age_s, self.robot.w_cap_radps * age_s)
-        if now_ns != self._shown_ns:
-            if self.fault(now_ns):
-                self._tail = self._open_leg(lost=True)
-            self._shown_ns, self._shown = now_ns, self._read(now_ns)
+            return self.robot.v_cap_mps * age_s, self.robot.w_cap_radps * age_s
+        if now_ns != self._seen_ns:
+            self._see(now_ns)
         path_m, turn_rad = self._shown
         from_m, from_rad = self._read(place_ns)
-        return Travel(path_m - from_m, turn_rad - from_rad)
+        return path_m - from_m, turn_rad - from_rad
+
+    def _see(self, now_ns: int) -> None:
+        """Work out, once for an instant, why the caps hold, if so, and what the odometer shows."""
+        self._seen_ns, self._lost = now_ns, self._fault
+        if not self._times:
+            return
+        if not self._lost and (now_ns - self._times[-1]) * S_PER_NS > self.robot.odom_timeout_s:
+            self._lost = OdometryFault.STALE
+        if self._lost:
+            self._tail = self._open_leg(lost=True)
+        self._shown = self._read(now_ns)
 
     def _doubt(self, fault: OdometryFault) -> bool:
         self._fault = fault
@@ -215,7 +229,7 @@ class Odometry:
 
     def _set_floor(self, v: float, w: float) -> None:
         """No less than ``v`` and ``w`` since the newest sample."""
-        self._floor, self._shown_ns = (v, w), -1
+        self._floor, self._seen_ns = (v, w), None
         if self._legs:
             self._tail = self._open_leg()
 
@@ -272,13 +286,12 @@ class Odometry:
         times = self._times
         if at_ns >= times[-1]:
             return self._tail.after((at_ns - times[-1]) * S_PER_NS)
-        if at_ns < times[0]:
-            first, before_s = self._legs[0], (times[0] - at_ns) * S_PER_NS
-            v = max(self.robot.v_cap_mps, first.v.start)
-            w = max(self.robot.w_cap_radps, first.w.start)
-            return first.path_m - v * before_s, first.turn_rad - w * before_s
-        i = bisect_right(times, at_ns) - 1
-        return self._legs[i].after((at_ns - times[i]) * S_PER_NS)
+        if i := bisect_right(times, at_ns):
+            return self._legs[i - 1].after((at_ns - times[i - 1]) * S_PER_NS)
+        first, before_s = self._legs[0], (times[0] - at_ns) * S_PER_NS
+        v = max(self.robot.v_cap_mps, first.v.start)
+        w = max(self.robot.w_cap_radps, first.w.start)
+        return first.path_m - v * before_s, first.turn_rad - w * before_s
 
 
 def _sure(rate: float, before: float, cap: float, most_change: float) -> float:

@@ -263,6 +263,19 @@ class RobotProfile:
             return self.margin_m + 2.0 * x**3 / (3.0 * square)
         return self.margin_m + b**3 * (b / (8.0 * (b - x)) - 1.0 / 6.0) / square
 
+    @cached_property
+    def ample_m(self) -> float:
+        """[L] range from which on stopping limits no deadline, at any speed up to v_cap.
+
+        Stopping takes most room at v = v_cap and τ = D_cap; this is the left side of budget B
+        there, with ρ = T + D_cap + τ_x and, if strict, what is gained meanwhile.
+        """
+        v, v_o, b = self.v_cap_mps, self.v_other_mps, self.brake_mps2
+        rho_s = self.deadline_cap_s + self.react_s
+        gain = self.a_acc_mps2 if self.strict else 0.0
+        aware_m = (1.0 + gain / b) * rho_s * (v + v_o + 0.5 * gain * rho_s)
+        return self.lost_m + aware_m + v * (0.5 * v + v_o) / b
+
     def range_toward(self, toward: int) -> float:
         """Guaranteed range of the sensors that cover every direction in ``toward``, m.
 

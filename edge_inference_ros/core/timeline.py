@@ -67,7 +67,19 @@ class Timeline:
 
     def read(self, now: Instant) -> int:
         """Take note of both clocks; return now on the axis."""
-        return self._read_sim(now) if self._sim else self._read_steady(now)
+        if self._sim:
+            return self._read_sim(now)
+        ros_ns, mono_ns = now
+        offset_ns = ros_ns - mono_ns
+        bucket = mono_ns // self._width_ns
+        self.shift_ns = 0
+        if bucket != self._bucket or not self._offsets:
+            self._turn(bucket, offset_ns)
+        elif offset_ns > self._offsets[bucket % _BUCKETS]:
+            self._offsets[bucket % _BUCKETS] = offset_ns
+            self._offset_ns = max(self._offset_ns, offset_ns)
+        self._last_ns = offset_ns
+        return mono_ns
 
     def place(self, stamp_ns: int) -> int:
         """Where a stamp is on the axis, as of the last ``read``."""
@@ -83,19 +95,6 @@ class Timeline:
         if last_ns != now.ros_ns:
             self._advanced_ns = now.mono_ns
         return now.ros_ns
-
-    def _read_steady(self, now: Instant) -> int:
-        ros_ns, mono_ns = now
-        offset_ns = ros_ns - mono_ns
-        bucket = mono_ns // self._width_ns
-        self.shift_ns = 0
-        if bucket != self._bucket or not self._offsets:
-            self._turn(bucket, offset_ns)
-        elif offset_ns > self._offsets[bucket % _BUCKETS]:
-            self._offsets[bucket % _BUCKETS] = offset_ns
-            self._offset_ns = max(self._offset_ns, offset_ns)
-        self._last_ns = offset_ns
-        return mono_ns
 
     def _turn(self, bucket: int, offset_ns: int) -> None:
         """Start a bucket; between the last reading and this one either offset may have held."""

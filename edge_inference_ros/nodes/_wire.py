@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from edge_inference_ros.core.types import Detections2D, RosNs, Tracked
 
@@ -84,20 +85,20 @@ def diagnostics(
 ) -> bytes:
     """diagnostic_msgs/DiagnosticArray from (level, name, message, hardware_id, values) rows."""
     rows = list(statuses)
-    parts = bytearray(header(stamp_ns, frame_id.encode()))
+    parts = bytearray(_ENCAPSULATION + header(stamp_ns, frame_id.encode()))
     parts += _COUNT.pack(len(rows))
     for level, name, message, hardware_id, values in rows:
         parts.append(level)  # an octet, so it follows the last string without padding
-        for text in (name, message, hardware_id):
-            _append(parts, text)
-        parts += b'\0' * (-len(parts) % 4) + _COUNT.pack(len(values))
+        parts += b'\0' * (-len(parts) % 4)
+        parts += _known(name) + _known(message) + _known(hardware_id) + _COUNT.pack(len(values))
         for key, value in values.items():
-            _append(parts, key)
-            _append(parts, value)
-    return _ENCAPSULATION + bytes(parts)
+            text = value.encode()
+            parts += b'\0' * (-len(parts) % 4)
+            parts += _known(key) + _COUNT.pack(len(text) + 1) + text + b'\0'
+    return bytes(parts)
 
 
-def _append(parts: bytearray, text: str) -> None:
-    """Add a CDR string, padded before rather than after."""
-    data = text.encode()
-    parts += b'\0' * (-len(parts) % 4) + _COUNT.pack(len(data) + 1) + data + b'\0'
+@lru_cache(maxsize=1024)
+def _known(text: str) -> bytes:
+    """The CDR string of a name or a word that comes again and again."""
+    return _text(text.encode())

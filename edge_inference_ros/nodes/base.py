@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import wraps
 from typing import Any, Generic, TypeVar
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -58,6 +59,23 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
         self.broken = error
         self.get_logger().error(f'cannot go on: {_text(error)}')
         self.trigger_deactivate()
+
+    def until_the_end(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """``callback``, to which it is no error that a signal shuts the context down meanwhile.
+
+        What a callback raises, such as a publisher without a context, is logged by the executor
+        with a traceback before anybody else can catch it.
+        """
+
+        @wraps(callback)  # rclpy looks at the signature
+        def call(*args: Any) -> None:
+            try:
+                callback(*args)
+            except Exception:
+                if self.context.ok():
+                    raise
+
+        return call
 
     def close(self) -> None:
         """Release everything, whatever state the node is in. Idempotent."""

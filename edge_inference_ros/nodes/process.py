@@ -184,10 +184,12 @@ def run(
     from rclpy.executors import ExternalShutdownException
     from rclpy.logging import get_logger
 
+    interrupt = _Interrupt()
     try:
         prepare()
+        signal.signal(signal.SIGINT, interrupt)  # first: rclpy calls what it finds, after its own
         _join(args)
-        return _live(make_node, events=events)
+        return _live(make_node, interrupt, events=events)
     except ConfigError as error:
         get_logger('edge_inference_ros').fatal(f'cannot start: {error}')
         return 1
@@ -211,7 +213,26 @@ def _join(args: Sequence[str] | None) -> None:
         raise ConfigError(f'ROS would not start: {error}') from error
 
 
-def _live(make_node: Callable[[], Any], *, events: bool) -> int:
+class _Interrupt:
+    """What SIGINT does besides ending rclpy's spinning.
+
+    Python's own handler raises KeyboardInterrupt in whatever runs. That is right while a node
+    starts; but out of a callback the events executor logs it with a traceback, as an error.
+
+    Attributes:
+        gentle: let the callback in progress finish. Once: who asks again will not wait for it.
+    """
+
+    def __init__(self) -> None:
+        self.gentle = False
+
+    def __call__(self, *_: object) -> None:
+        if not self.gentle:
+            raise KeyboardInterrupt
+        self.gentle = False
+
+
+def _live(make_node: Callable[[], Any], interrupt: _Interrupt, *, events: bool) -> int:
     import rclpy
 
     node = make_node()
@@ -219,6 +240,7 @@ def _live(make_node: Callable[[], Any], *, events: bool) -> int:
     with _undone(node), spinner:
         spinner.add_node(node)
         autostart(node)
+        interrupt.gentle = True
         while rclpy.ok():
             spinner.spin_once(turn_s)
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -19,6 +20,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from nav2_msgs.msg import SpeedLimit
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
+from rclpy.serialization import serialize_message
 from rclpy.time import Time
 from std_msgs.msg import Bool
 
@@ -40,6 +42,8 @@ from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 
 _COMMANDS = {'Twist': Twist, 'TwistStamped': TwistStamped}
 
+_LOCKED = {locked: bytes(serialize_message(Bool(data=locked))) for locked in (False, True)}
+
 LIMIT_PERIOD_NS = 500_000_000
 """Between two repetitions of an unchanged speed limit: a restarted controller has forgotten it."""
 
@@ -57,12 +61,15 @@ class Watchdog(EdgeNode[WatchdogParams]):
         """Load the robot's profile, make the guard and the publishers."""
         params = self.parameters.read()
         self._kinds = [(topic, message_type(kind)) for topic, kind in params.kinds]
+        sim_time = bool(self.get_parameter('use_sim_time').value)
         self._guard = Guard(
             params,
             [Source(topic, required=topic not in params.optional) for topic in params.topics],
             rules=params,
-            sim_time=bool(self.get_parameter('use_sim_time').value),
+            sim_time=sim_time,
         )
+        # The system's clock is what the ROS clock reads then, at a twentieth of the price.
+        self._ros_ns = self._simulated_ns if sim_time else time.time_ns
         for refusal in process.real_time(
             priority=params.priority, cpus=[params.cpu] if params.cpu >= 0 else []
         ):
@@ -97,7 +104,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
             (params.tick_s, self._tick),
             (params.diagnostics_period_s, self._report),
         ):
-            timer = self.create_timer(period_s, look, clock=steady)
+            timer = self.create_timer(period_s, self.until_the_end(look), clock=steady)
             keep.callback(self.destroy_timer, timer)
         process.settle()
 
@@ -122,7 +129,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
             self,
             kind,
             topic,
-            receive,
+            self.until_the_end(receive),
             qos=profile,
             raw=True,
             on_mismatch=partial(self._mismatched, topic),
@@ -137,7 +144,10 @@ class Watchdog(EdgeNode[WatchdogParams]):
 
     def _now(self) -> Instant:
         """The ROS clock first: see ``core/timeline.py``."""
-        return Instant(RosNs(self.get_clock().now().nanoseconds), monotonic_ns())
+        return Instant(RosNs(self._ros_ns()), monotonic_ns())
+
+    def _simulated_ns(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
 
     def _arrived(self, topic: str, forward: Callable[[bytes], None], data: bytes) -> None:
         now = self._now()
@@ -185,7 +195,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
     def _beat(self, status: Status, now: Instant) -> None:
         rows = [_row(source) for source in status.sources]
         self._freshness.publish(diagnostics(now.ros_ns, '', [_summary(status), *rows]))
-        self._lock.publish(Bool(data=not status.fresh))
+        self._lock.publish(_LOCKED[not status.fresh])
 
     def _limit(self, status: Status, now: Instant) -> None:
         """Say how fast one may go, at once when it changes and often enough for who comes late.
@@ -245,6 +255,8 @@ def _row(source: SourceStatus) -> tuple[int, str, str, str, dict[str, str]]:
         }
     if source.two_senders:
         values['senders'] = 'ASYMMETRIC: two nodes seem to publish on this topic'
+    if source.drift_ppm is not None:
+        values['clock'] = f'DRIFT: stamps fall behind our clock by {source.drift_ppm:.0f} ppm'
     values |= {verdict.value: str(count) for verdict, count in source.counts.items() if count}
     return int(source.level), source.name, source.state.name, '', values
 

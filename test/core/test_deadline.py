@@ -12,6 +12,7 @@ from edge_inference_ros.core.deadline import (
     Binding,
     bearing_s,
     deadline,
+    deadline_ns,
     displacement_s,
     range_for_stopping,
     slowest_rate_hz,
@@ -227,6 +228,7 @@ def test_nothing_is_feasible_at_a_deadline_of_zero_even_without_a_floor():
 @pytest.mark.parametrize(('v', 'w'), [(math.nan, 0.0), (0.0, math.nan), (INF, 0.0), (0.0, -INF)])
 def test_a_motion_that_is_not_a_number_has_no_deadline(v, w):
     assert deadline(AMR, v, w) == (0.0, False, Binding.DISPLACEMENT, 0.0, -INF)
+    assert deadline_ns(AMR, v, w, AMR.range_m) == 0
 
 
 @pytest.mark.parametrize('tau_s', [math.nan, INF, -0.1, None, 1.0])
@@ -283,6 +285,10 @@ def test_the_slowest_sensor_still_keeps_data_fresh(limit_s, rates):
     assert found == [pytest.approx(rate, abs=0.05) for rate in rates]
 
 
+def test_without_jitter_and_losses_a_frame_may_take_what_computing_leaves():
+    assert slowest_rate_hz(0.2, 0.03) == pytest.approx(1.0 / 0.17)
+
+
 def test_no_rate_suffices_when_computing_takes_the_whole_deadline():
     assert slowest_rate_hz(0.035, 0.03, jitter_s=0.01) == INF
 
@@ -293,6 +299,13 @@ def test_no_rate_suffices_when_computing_takes_the_whole_deadline():
 )
 def test_brakes_that_build_up_stop_later(v, b, j, distance_m):
     assert stopping_distance_m(v, b, j) == pytest.approx(distance_m, abs=1e-6)
+
+
+@pytest.mark.parametrize('v', [0.1, 0.4, 0.49])
+def test_a_slow_robot_stands_before_its_brakes_are_full(v):
+    t_s = math.sqrt(2.0 * v)
+
+    assert stopping_distance_m(v, 1.0, 1.0) == pytest.approx(v * t_s - t_s**3 / 6.0, rel=1e-12)
 
 
 def test_a_descent_takes_its_share_of_the_brakes():

@@ -12,7 +12,9 @@ from support.robots import AMR
 
 from edge_inference_ros.core.deadline import (
     deadline,
+    deadline_ns,
     displacement_s,
+    left_s,
     reach,
     speed_for,
     speed_for_displacement,
@@ -112,6 +114,37 @@ def test_a_deadline_is_never_raised_and_never_above_a_budget(robot, v, w):
     assert found.limit_s == max(0.0, shortest)
     assert found.feasible == (shortest > 0.0 and shortest >= robot.deadline_floor_s)
     assert found.limit_ns - 1e-3 <= found.limit_s * 1e9 < found.limit_ns + 1
+
+
+@given(robots(strict=both), between(0.0, 1.2), rates, between(0.3, 1.3))
+def test_who_judges_every_message_finds_the_same_deadline(robot, share, w, ample):
+    v, range_m = share * robot.v_cap_mps, ample * robot.ample_m
+    found = deadline(robot, v, w, range_m=range_m)
+
+    assert deadline_ns(robot, v, w, range_m) == deadline_ns(robot, -v, -w, range_m)
+    assert abs(deadline_ns(robot, v, w, range_m) - found.limit_ns) <= 1
+
+
+@given(robots(strict=both))
+def test_an_ample_range_is_just_enough_at_the_cap(robot):
+    needed_m = needs_m(robot, robot.v_cap_mps, robot.deadline_cap_s)
+
+    assert robot.ample_m == pytest.approx(needed_m, rel=1e-12)
+
+
+@given(robots(strict=both), between(0.0, 1.2), rates, between(0.3, 1.3), ages)
+def test_what_is_left_ends_with_the_first_of_all_budgets(robot, share, w, ample, age_s):
+    v, range_m, spent_m = share * robot.v_cap_mps, ample * robot.ample_m, 0.4 * robot.d_max_m
+    limit_s = deadline(robot, v, w, range_m=range_m).limit_s - age_s
+    assume(limit_s > 0.0)
+    budgets_s = (
+        displacement_s(robot, v, w, d_m=robot.d_max_m - spent_m),
+        stopping_left_s(robot, v, age_s, range_m=range_m),
+    )
+
+    found_s = left_s(robot, v, w, range_m=range_m, off_m=spent_m, age_s=age_s)
+
+    assert min(limit_s, found_s) == pytest.approx(min(limit_s, *budgets_s), rel=1e-9)
 
 
 @given(robots(), speeds, rates)

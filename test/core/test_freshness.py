@@ -92,12 +92,18 @@ def test_the_verdict_flips_one_nanosecond_after_the_deadline(late_ns, verdict, v
     assert judged.v_assumed_mps == v
 
 
-def test_braking_does_not_make_old_predictions_right_again():
-    bench = driving(v=1.5)
+def braked(**options):
+    """A bench whose robot went from 1.5 m/s to rest in the last 450 ms."""
+    bench = driving(v=1.5, **options)
     for _ in range(45):
         bench.v = max(0.0, bench.v - 1.5 / 45)
         bench.run(10)
     bench.run(20)
+    return bench
+
+
+def test_braking_does_not_make_old_predictions_right_again():
+    bench = braked()
 
     judged = bench.say(480)
 
@@ -105,6 +111,16 @@ def test_braking_does_not_make_old_predictions_right_again():
     assert judged.age_ns < judged.deadline_ns
     assert judged.verdict is STALE_MOVED
     assert judged.travelled_m > 0.3
+
+
+def test_a_billionth_of_the_budget_is_rounding_and_no_more():
+    off_m = braked().say(480).travelled_m
+    near_m = [off_m / (1.0 + 1e-9) * (1.0 + k * 2e-16) for k in range(-4, 5)]
+    just_m = next(d_m for d_m in near_m if d_m * (1.0 + 1e-9) == off_m)
+
+    assert braked(one=robot('amr', d_max_m=just_m)).say(480).verdict is OK
+    less_m = just_m * (1.0 - 1e-15)
+    assert braked(one=robot('amr', d_max_m=less_m)).say(480).verdict is STALE_MOVED
 
 
 def test_others_and_rotation_spend_the_displacement_budget_too():
@@ -221,6 +237,17 @@ def test_a_deadline_of_zero_refuses_even_what_was_captured_this_instant(age_ns):
 # Odometry.
 
 
+@pytest.mark.parametrize(('age_ns', 'verdict'), [(0, OK), (1, OK), (2, STALE_AGE)])
+def test_a_deadline_of_one_nanosecond_is_one(age_ns, verdict):
+    short_m = 0.3 + 1.5 * (0.1 + 1.5e-9 + 0.15) + 1.5**2 / 2
+    bench = driving(v=1.5, one=robot('amr', range_m=short_m))
+    bench.run(20 - bench.ms % 20)
+
+    judged = bench.say(age_ns=age_ns)
+
+    assert (judged.verdict, judged.deadline_ns) == (verdict, 1)
+
+
 def test_without_odometry_predictions_are_judged_at_the_caps_and_warned_about():
     bench = Bench()
 
@@ -266,6 +293,15 @@ def test_a_message_expires_at_its_deadline_when_the_speed_stays():
     judged = bench.say(50)
 
     assert judged.expires_at_ns == pytest.approx(bench.now.ros_ns + 150 * MS, abs=2)
+
+
+def test_a_message_exactly_as_old_as_its_deadline_has_no_time_left():
+    bench = driving()
+    bench.run(20 - bench.ms % 20)
+
+    judged = bench.say(age_ns=deadline(AMR, 1.0, 0.0).limit_ns)
+
+    assert (judged.verdict, judged.expires_at_ns) == (OK, bench.now.ros_ns)
 
 
 def test_what_is_refused_has_no_time_left():
@@ -315,6 +351,13 @@ def test_three_good_messages_of_five_make_a_source_valid():
         seen.append(bench.tick().state)
 
     assert seen == [State.INIT, State.INIT, State.VALID]
+
+
+def test_the_first_good_message_is_a_beginning_that_warns():
+    bench = driving()
+    bench.say()
+
+    assert (bench.source().state, bench.source().level) == (State.INIT, Level.WARN)
 
 
 def test_nothing_is_trusted_before_the_first_message():
@@ -810,8 +853,16 @@ def test_two_senders_warn_though_the_newest_message_is_good():
     assert (bench.source().last, bench.source().level) == (OK, Level.WARN)
 
 
+def test_before_the_first_message_nothing_is_held_or_counted():
+    source = Bench().source()
+
+    assert (source.held, source.stamp_ns) == (None, 0)
+    assert set(source.counts.values()) == {0}
+
+
 def test_two_strays_are_not_yet_two_senders():
-    bench = valid()
+    bench = driving()
+    bench.say(40)
     for _ in range(2):
         bench.run(15)
         bench.say(60)
@@ -819,9 +870,11 @@ def test_two_strays_are_not_yet_two_senders():
     assert not bench.source().two_senders
 
 
-def test_the_grace_ends_one_nanosecond_after_its_length():
+@pytest.mark.parametrize('start_ns', [0, 7 * S])
+def test_the_grace_ends_one_nanosecond_after_its_length(start_ns):
     guard = Guard(AMR, [Source('camera')], rules=Rules(grace_s=1.0))
-    levels = [guard.tick(Instant(EPOCH + ns, ns)).level for ns in (7 * S, 8 * S, 8 * S + 1)]
+    looks_ns = [start_ns + ns for ns in (0, S, S + 1)]
+    levels = [guard.tick(Instant(EPOCH + ns, ns)).level for ns in looks_ns]
 
     assert levels == [Level.WARN, Level.WARN, Level.ERROR]
 

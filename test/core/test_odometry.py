@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.robots import AMR, robot
 
 from edge_inference_ros.core.odometry import Odometry, OdometryFault
-from edge_inference_ros.core.robot import FORWARD, REVERSE
+from edge_inference_ros.core.robot import FORWARD, GRAVITY_MPS2, REVERSE
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -110,8 +110,32 @@ def test_a_gap_counts_at_the_cap():
     assert odometry.since(100 * MS, 201 * MS).path_m == pytest.approx(1.5 * 0.101)
 
 
+def test_what_is_exactly_as_long_as_the_timeout_is_no_gap():
+    odometry = Odometry(AMR)
+    odometry.add(0, 0.1, 0.0, 0.0, now_ns=0)
+    odometry.add(200 * MS, 0.1, 0.0, 0.0, now_ns=200 * MS)
+
+    assert odometry.since(0, 200 * MS) == pytest.approx((0.1 * 0.2 + 0.5 * 0.2**2, 0.0))
+
+
+def test_a_sample_that_acceleration_just_explains_was_reached_at_the_very_end():
+    odometry = Odometry(AMR)
+    odometry.add(0, 0.5, 0.0, 0.0, now_ns=0)
+    odometry.add(125 * MS, 0.625, 0.0, 0.0, now_ns=125 * MS)
+
+    assert odometry.since(0, 125 * MS).path_m == pytest.approx(0.5625 * 0.125)
+
+
+def test_a_speed_that_takes_just_one_g_is_no_spike():
+    odometry = Odometry(robot('amr', odom_timeout_s=1.0))
+    odometry.add(0, 0.0, 0.0, 0.0, now_ns=0)
+    odometry.add(200 * MS, GRAVITY_MPS2 * (200 * MS * 1e-9), 0.0, 0.0, now_ns=200 * MS)
+
+    assert odometry.since(200 * MS, 300 * MS).path_m == pytest.approx(GRAVITY_MPS2 * 0.2 * 0.1)
+
+
 def test_before_the_first_sample_the_robot_moved_at_the_caps():
-    assert Odometry(AMR).since(0, 100 * MS) == pytest.approx((0.15, 0.1))
+    assert Odometry(AMR).since(50 * MS, 150 * MS) == pytest.approx((0.15, 0.1))
 
     odometry = Odometry(AMR)
     odometry.add(100 * MS, 0.0, 0.0, 0.0, now_ns=100 * MS)
@@ -133,6 +157,7 @@ def test_before_the_first_sample_the_caps_hold_whatever_came_after_it():
         ((1.0, math.nan, 0.0), OdometryFault.NONFINITE),
         ((math.inf, 0.0, 0.0), OdometryFault.NONFINITE),
         ((0.1, 0.0, -math.inf), OdometryFault.NONFINITE),
+        ((1.7e308, 0.0, 1.7e308), OdometryFault.NONFINITE),
     ],
 )
 def test_a_sample_that_is_no_number_means_the_caps_until_the_next_good_one(bad, fault):
@@ -157,6 +182,13 @@ def test_a_sample_from_the_future_is_refused_and_means_the_caps():
     assert odometry.motion(40 * MS).fault is OdometryFault.FUTURE
     assert odometry.add(60 * MS, 0.1, 0.0, 0.0, now_ns=60 * MS)
     assert odometry.motion(60 * MS).fault is None
+
+
+def test_without_a_tolerance_nothing_may_come_from_the_future():
+    odometry = Odometry(AMR)
+
+    assert odometry.add(0, 0.1, 0.0, 0.0, now_ns=0)
+    assert not odometry.add(1, 0.1, 0.0, 0.0, now_ns=0)
 
 
 def test_odometry_is_stale_right_after_its_timeout():
@@ -218,6 +250,14 @@ def test_a_locked_wheel_does_not_hide_what_was_commanded():
     assert odometry.motion(200 * MS) == (1.0, 0.3, FORWARD, None)
     assert odometry.since(100 * MS, 200 * MS).path_m >= 0.1
     assert odometry.since(100 * MS, 200 * MS).turn_rad == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(('vx', 'wz'), [(math.nan, 0.0), (0.1, math.inf), (1.7e308, 1.7e308)])
+def test_a_command_that_is_no_number_counts_as_the_caps(vx, wz):
+    odometry = drive(lambda _: 0.1, until_s=0.1)
+    odometry.command(vx, 0.0, wz, now_ns=100 * MS)
+
+    assert odometry.motion(100 * MS) == (1.5, 1.0, FORWARD, None)
 
 
 def test_a_command_counts_from_when_it_came_until_it_is_old():

@@ -216,6 +216,26 @@ def test_time_that_leaps_makes_what_is_held_stale_at_once():
     assert stand.tick().state is State.STALE
 
 
+@pytest.mark.fault('T5')
+@pytest.mark.parametrize('ppm', [100, -100])
+def test_a_sensor_clock_that_drifts_is_reported_before_it_does_harm(figure, ppm):
+    rng = random.Random(5)
+    stand, status = Stand(v=0.5), None
+    while status is None or status.sources[0].drift_ppm is None:
+        assert stand.mono_ns < 100 * S
+        status = stand.pass_(33 * MS) or status
+        off_ns = stand.mono_ns * ppm // 1_000_000
+        late_ns = round(min(rng.expovariate(0.2), 30.0) * MS)
+        judged = stand.say(age_ns=50 * MS + late_ns + off_ns)
+        assert judged.verdict is Verdict.OK
+
+    figure('reported after', stand.mono_ns / S, 's')
+    figure('off by then', abs(off_ns) / MS, 'ms')
+    assert abs(off_ns) < 10 * MS
+    assert status.state is State.VALID
+    assert status.level is Level.WARN
+
+
 @pytest.mark.fault('O1')
 @pytest.mark.parametrize(
     ('v', 'ahead_ns'),

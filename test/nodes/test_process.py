@@ -127,6 +127,37 @@ def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage, 
 
 
 @pytest.mark.ros
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('executor', ['events', 'single'])
+def test_a_signal_lets_the_callback_in_progress_finish_without_an_error(ros, number, executor):
+    env = {process.EXECUTOR: executor}
+    child = ros.child('-c', BUSY, '--ros-args', '-p', 'autostart:=true', env=env)
+    child.wait_for('now busy')
+
+    child.signal(number)
+
+    assert child.code() == 0, child.said
+    assert child.lines[-1] == 'released'
+    assert 'Exception' not in child.said
+    assert 'Error' not in child.said
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize('executor', ['events', 'single'])
+def test_a_second_interrupt_cuts_a_callback_short_that_does_not_end(ros, executor):
+    env = {process.EXECUTOR: executor, 'FOREVER': '1'}
+    child = ros.child('-c', BUSY, '--ros-args', '-p', 'autostart:=true', env=env)
+    child.wait_for('now busy')
+
+    child.signal(signal.SIGINT)
+    child.wait_for('context ended')
+    child.signal(signal.SIGINT)
+
+    assert child.code() == 0, child.said
+    assert child.lines[-1] == 'released'
+
+
+@pytest.mark.ros
 def test_a_second_interrupt_does_not_cut_the_release_short(ros):
     child = ros.child('-c', NODE, '--ros-args', '-p', 'autostart:=true', env={'SLOW': '1'})
     child.wait_for('now active')
@@ -299,6 +330,29 @@ class Probe(Node):
         super().__init__('probe')
         print(os.environ['FASTRTPS_DEFAULT_PROFILES_FILE'], sys.getswitchinterval())
         raise KeyboardInterrupt
+sys.exit(process.run(Probe))
+"""
+BUSY = """
+import os, sys, threading
+from std_msgs.msg import Bool
+from edge_inference_ros.nodes import process
+from edge_inference_ros.nodes.base import EdgeNode
+from edge_inference_ros.nodes.watchdog_params import WatchdogParams
+class Probe(EdgeNode):
+    def __init__(self):
+        super().__init__('probe', WatchdogParams)
+        self.publisher = self.create_publisher(Bool, 'lock', 1)
+        self.create_timer(0.01, self.until_the_end(self.tick))
+    def tick(self):
+        print('now busy')
+        while self.context.ok() or 'FOREVER' in os.environ:
+            threading.Event().wait(0.01)
+            if not self.context.ok():
+                print('context ended')
+        self.publisher.publish(Bool())
+    def destroy_node(self):
+        super().destroy_node()
+        print('released')
 sys.exit(process.run(Probe))
 """
 NODE = """

@@ -330,3 +330,24 @@ def test_a_message_without_a_stamp_does_not_count_as_an_age(rig):
     rig.detect(stamp_ns=0)
 
     assert rig.node._limiter.tail_s <= before_s
+
+
+@pytest.mark.parametrize('ppm', [100, -100])
+def test_a_sensor_clock_that_drifts_is_named_in_the_diagnostics(rig, ppm):
+    from edge_inference_ros.core.timeline import Instant
+
+    rig.start().drive(0.0)
+    start = rig.node._now()
+    for windows in range(7):
+        passed_ns = windows * 10 * S
+        now = Instant(start.ros_ns + passed_ns, start.mono_ns + passed_ns)
+        rig.node._now = lambda now=now: now
+        rig.detect(stamp_ns=now.ros_ns - 50_000_000 - passed_ns * ppm // 1_000_000)
+
+    def said():
+        rows = [status for report in rig.diagnostics for status in report.status]
+        return [v.value for row in rows for v in row.values if v.key == 'clock']
+
+    rig.ros.until(said, what='the drift')
+    assert f'by {ppm} ppm' in said()[0]
+    assert f'by {ppm} ppm' in rig.source()['clock']

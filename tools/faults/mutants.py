@@ -53,6 +53,12 @@ MUTANTS = (
     Mutant('D raised to the floor', 'core/deadline.py',
            'return Deadline(max(0.0, shortest),',
            'return Deadline(max(robot.deadline_floor_s, shortest),'),
+    Mutant('max for min in the judgement', 'core/deadline.py',
+           'limit_s = min(displacement_s(', 'limit_s = max(displacement_s('),
+    Mutant('stopping forgotten in the judgement', 'core/deadline.py',
+           'limit_s = min(limit_s, max(0.0,', 'limit_s = max(limit_s, min(0.0,'),
+    Mutant('the judgement raised to the floor', 'core/deadline.py',
+           'return whole_ns(limit_s)', 'return whole_ns(max(robot.deadline_floor_s, limit_s))'),
     Mutant('automatic liveliness', 'nodes/qos.py',
            'profile.liveliness = LivelinessPolicy.MANUAL_BY_TOPIC',
            'profile.liveliness = LivelinessPolicy.AUTOMATIC',
@@ -65,9 +71,9 @@ MUTANTS = (
            'if stamp_ns == watch.stamp_ns:', 'if False:'),
     Mutant('a zero stamp goes through', 'core/freshness.py', 'if stamp_ns == 0:', 'if False:'),
     Mutant('the tick judges nothing', 'core/freshness.py',
-           'watch.lapsed = stale\n            watch.standing.lapse()', 'watch.lapsed = stale'),
+           'self.lapsed = why\n            self.standing.lapse()', 'self.lapsed = why'),
     Mutant('commands do not count', 'core/odometry.py',
-           'v = max(v, command_v)', 'v = max(v, 0.0)'),
+           'v, age_s = max(v, command_v),', 'v, age_s = max(v, 0.0),'),
 )  # fmt: skip
 
 
