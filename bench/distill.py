@@ -31,7 +31,8 @@ SCORES = 'scores.json'
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train what is missing and print."""
-    logging.basicConfig(format='%(message)s', level=logging.INFO)
+    logging.basicConfig(format='%(message)s')
+    logging.getLogger('edge_inference_ros').setLevel(logging.INFO)
     asked = _parser().parse_args(argv)
     distill = registry.load('optimize', 'distill')
     usual = build(distill.Params, _said(asked))

@@ -26,11 +26,14 @@ from edge_inference_ros.optimize._folder import Made, Source
 
 if TYPE_CHECKING:
     from edge_inference_ros.optimize.train.data import Joined
+    from edge_inference_ros.optimize.train.deploy import Card
     from edge_inference_ros.optimize.train.fit import Hooks, Schedule, State
     from edge_inference_ros.optimize.train.net import Detector
+    from edge_inference_ros.optimize.train.restore import Restored
 
 log = logging.getLogger(__name__)
 
+CHECKPOINT = 'checkpoint.pt'
 RUN = 'run.json'
 """Beside a checkpoint: which run it belongs to."""
 
@@ -162,6 +165,19 @@ def provenance(path: Path, step: str, made_by: str, **facts: Any) -> dict[str, A
     known = _folder.provenance(Source(path), step, made_by, **facts)
     known['tools'] = {**known['tools'], 'torch': str(torch.__version__)}
     return known
+
+
+def card(
+    source: Restored, classes: Sequence[str], suffix: str, params: Tuning, made_by: str
+) -> Card:
+    """What the manifest of a network made from another says."""
+    from edge_inference_ros.optimize.train.deploy import Card
+
+    manifest = source.manifest
+    name = manifest.name if manifest else source.path.stem
+    threshold = manifest.head.score_threshold if manifest else Card.score_threshold
+    made_by = made_by or 'edge_inference optimize'
+    return Card(params.name or f'{name}_{suffix}', classes, made_by, threshold)
 
 
 def register(folder: Path, file_name: str, facts: Mapping[str, Any]) -> None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.optimize import _tuning
-from edge_inference_ros.optimize._tuning import Tuning
+from edge_inference_ros.optimize._tuning import CHECKPOINT, Tuning
 
 if TYPE_CHECKING:
     from edge_inference_ros.optimize.train.data import Joined
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from edge_inference_ros.optimize.train.net import Detector
     from edge_inference_ros.optimize.train.restore import Restored
     from edge_inference_ros.optimize.train.teacher import Teacher
-
-CHECKPOINT = 'checkpoint.pt'
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     columns = _columns(teacher, data)
     about: dict[str, Any] = {
         'params': _tuning.said(params),
-        'teacher': _digest(teacher),
+        'teacher': digest(teacher.path),
         'data': _tuning.digest_of(data),
     }
     _tuning.claim(out, {'step': 'distill', **about})
@@ -90,12 +89,6 @@ def soft_label_loss(student: Any, teacher: Any, temperature: float) -> Any:
     from edge_inference_ros.optimize.train import teacher as taught
 
     return taught.soft_label_loss(student, teacher, temperature)
-
-
-def _digest(teacher: Restored) -> str:
-    from edge_inference_ros.core.manifest import digest
-
-    return digest(teacher.path)
 
 
 def _columns(teacher: Restored, data: Joined) -> list[int]:
