@@ -132,14 +132,14 @@ def _finished(state: State, hooks: Hooks) -> State:
     return state
 
 
-def claim(out: Path, facts: Mapping[str, Any]) -> None:
+def claim(out: Path, facts: Mapping[str, Any], *, file_name: str = RUN) -> None:
     """Note in ``out`` which run it holds, before anything is trained.
 
     Raises:
         ConfigError: it holds another, whose checkpoint must not be mixed with this one.
     """
     said = json.loads(json.dumps(_folder.plain(facts)))
-    path = out / RUN
+    path = out / file_name
     if path.is_file():
         there = json.loads(path.read_text(encoding='utf-8'))
         if other := sorted(k for k in {*there, *said} if there.get(k) != said.get(k)):

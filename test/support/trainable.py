@@ -30,9 +30,10 @@ def detector(seed=0):
     """One that finds something everywhere, and whose normalisations have seen something."""
     made = net.build(SMALL, seed=seed)
     with torch.no_grad():
-        for branch in made.classify:
-            branch[1].bias.fill_(-1.0)
-            branch[1].weight.mul_(4)
+        for level, (scores, sides) in enumerate(zip(made.classify, made.regress, strict=True)):
+            scores[1].bias.fill_(-1.0 - 0.1 * level)
+            scores[1].weight.mul_(4)
+            sides[1].bias.add_(0.1 * level)
         made.train()
         for _ in range(20):
             made(torch.rand(4, 3, HIGH_PX, WIDE_PX))
