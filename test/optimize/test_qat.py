@@ -16,6 +16,7 @@ pytestmark = [
 
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
+import onnxruntime  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 from support import trainable  # noqa: E402
 from support.quantisable import model_folder as foreign_folder  # noqa: E402
@@ -84,15 +85,23 @@ def test_nodes_are_where_calibration_alone_puts_them(ready, tmp_path, dialect, f
 def test_rounding_in_torch_is_that_of_the_runtime(ready, tmp_path, dialect):
     made, writer, calibration = rounding(ready, dialect)
     _network.save(writer(writer.plain, calibration.ranges), tmp_path / 'q.onnx')
-    shown = calibration.inputs
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / 'q.onnx'), options, ['CPUExecutionProvider']
+    )
+    plain = deploy.onnx_predict(ready[1] / 'model.onnx')
 
-    with torch.no_grad():
-        wanted = net.Deployed(made)(torch.from_numpy(shown)).numpy()
-    given = deploy.onnx_predict(tmp_path / 'q.onnx')(shown)
+    apart, lost = [], []
+    for shown in calibration.inputs[:, None]:
+        with torch.no_grad():
+            wanted = net.Deployed(made)(torch.from_numpy(shown)).numpy()
+        given = session.run(None, {calibration.tensor: shown})[0]
+        apart.append(np.square(wanted - given).mean())
+        lost.append(np.square(plain(shown) - given).mean())
 
-    plain = deploy.onnx_predict(ready[1] / 'model.onnx')(shown)
-    apart, lost = (np.square(x - given).mean() for x in (wanted, plain))
-    assert apart < 0.1 * lost
+    # a value on the edge between two roundings, which goes the other way, spoils single pictures
+    assert np.median(apart) < 1e-3 * np.median(lost)
 
 
 @pytest.mark.parametrize('dialect', ['trt', 'ort'])
@@ -146,14 +155,14 @@ def test_training_brings_the_rounded_network_nearer_to_the_float_one(ready):
     def imitate(pictures, levels, labels):
         with torch.no_grad():
             theirs, _ = net.flat(plain(pictures))
-        return 100 * (net.flat(levels)[0] - theirs).square().mean()
+        return 1000 * (net.flat(levels)[0] - theirs).square().mean()
 
-    schedule = fit.Schedule(12, batch=2, rate=0.02, warmup=1, cooldown=4, whole=12)
+    schedule = fit.Schedule(20, batch=2, rate=2e-3, warmup=1, cooldown=4, whole=20)
     before = apart(made)
     state = fit.start(made, schedule)
     fit.fit(state, trainable.joined(ready[0]), schedule, fit.Hooks(extra_loss=imitate))
 
-    assert apart(state.averaged) < 0.8 * before
+    assert apart(state.averaged) < 0.5 * before
 
 
 def test_a_resumed_run_gives_the_bytes_of_one_that_was_not_interrupted(

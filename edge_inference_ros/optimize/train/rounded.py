@@ -77,18 +77,27 @@ class Rounded(nn.Module):
         self._start, self._outputs = _ends(plain, quantised)
         self._steps = _between(quantised, self._start, self._outputs)
         self.weights, self.scales = nn.ParameterDict(), nn.ParameterDict()
+        self._biases: dict[str, tuple[str, str]] = {}
         floats = _constants(plain)
-        restored = {step.makes: step.reads[0] for step in self._steps if step.kind == RESTORE}
+        made = {step.makes: step for step in self._steps}
         for step in self._steps:
             if step.kind == 'Conv':
-                for read in step.reads[1:]:
-                    name = restored.get(read, read).removesuffix(_SUFFIX)
-                    if name not in floats:
-                        raise ConfigError(f'{name}: layers share it, as before any training')
-                    self.weights[_key(name)] = nn.Parameter(torch.from_numpy(floats[name]))
+                self._take(step, made, floats)
             elif step.kind == QUANTISE:
                 scale = math.log(float(self._constants[step.reads[1]]))
                 self.scales[_key(step.reads[1])] = nn.Parameter(torch.tensor(scale))
+
+    def _take(self, step: _Step, made: Mapping[str, _Step], floats: Mapping[str, Any]) -> None:
+        """Make parameters of a convolution's weight and bias."""
+        names = [made[read].reads[0] if read in made else read for read in step.reads[1:]]
+        names = [name.removesuffix(_SUFFIX) for name in names]
+        for name in names:
+            if name not in floats:
+                raise ConfigError(f'{name}: layers share it, as before any training')
+            self.weights[_key(name)] = nn.Parameter(torch.from_numpy(floats[name]))
+        if len(names) > 1 and step.reads[2] in made:
+            rounded = made[made[step.reads[0]].reads[0]]
+            self._biases[step.reads[2]] = _key(rounded.reads[1]), _key(names[0])
 
     def forward(self, pictures: Tensor) -> Levels:
         """As the detector's, in float32: bfloat16 is coarser than the rounding to be learned."""
@@ -108,15 +117,16 @@ class Rounded(nn.Module):
         return _KNOWN[step.kind]([self._value(name, known) for name in step.reads], step.options)
 
     def _restored(self, step: _Step, known: Mapping[str, Tensor]) -> Tensor:
-        """What a DQ node answers: an activation as it was rounded, or a weight rounded now."""
+        """What a DQ node answers: an activation as it was rounded, or a constant rounded now."""
         name = step.reads[0]
         if name in known:
             return known[name]
         weight: Tensor = self.weights[_key(name.removesuffix(_SUFFIX))]
-        if self._constants[name].dtype != np.int8:
-            return weight  # a bias, whose 32 bits round nothing away
-        sizes = weight.detach().abs().flatten(1).amax(1)
-        scale = sizes.clamp(min=1e-12) / _STEPS
+        if step.makes in self._biases:
+            activation, layer = self._biases[step.makes]
+            scale = self.scales[activation].detach().exp() * _scales(self.weights[layer])
+            return weight + ((weight / scale).round() * scale - weight).detach()
+        scale = _scales(weight)
         zeros = torch.zeros_like(scale, dtype=torch.int32)
         made: Tensor = torch.fake_quantize_per_channel_affine(
             weight, scale, zeros, 0, -_STEPS, _STEPS
@@ -157,6 +167,12 @@ class Rounded(nn.Module):
                 value = self.weights[_key(tensor.name)].detach().cpu().contiguous().numpy()
                 tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
         return made
+
+
+def _scales(weight: Tensor) -> Tensor:
+    """One for each channel that a layer makes."""
+    largest: Tensor = weight.detach().abs().flatten(1).amax(1)
+    return largest.clamp(min=1e-12) / _STEPS
 
 
 def _key(name: str) -> str:
