@@ -155,6 +155,7 @@ def claim(out: Path, facts: Mapping[str, Any], *, file_name: str = RUN) -> None:
 def said(params: Tuning) -> dict[str, Any]:
     """The parameters that shape the weights, and not merely what is measured of them."""
     elsewhere = {'data', 'threads', 'every', 'device', 'labelled', 'pictures', 'runs', 'name'}
+    elsewhere |= {'student', 'weights'}  # files, known by their digests
     return {name: value for name, value in vars(params).items() if name not in elsewhere}
 
 

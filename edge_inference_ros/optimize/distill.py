@@ -1,4 +1,4 @@
-"""Trains a small detector on the labels and on what a larger one makes of the pictures."""
+"""Trains a small network on the labels and on what a larger one makes of the pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _tuning
+from edge_inference_ros.optimize import _classifier, _tuning
 from edge_inference_ros.optimize._tuning import CHECKPOINT, Tuning
 
 if TYPE_CHECKING:
@@ -39,14 +39,27 @@ class Params(Tuning):
     feature_weight: float = param(0.0, 'of the maps of its neck', low=0.0, high=100.0)
     temperature: float = param(2.0, 'that softens the scores', low=0.1, high=20.0)
     score_threshold: float = param(0.3, 'threshold the manifest proposes', low=0.0, high=1.0)
+    task: str = param('detect', 'what the networks do', choices=('classify', 'detect'))
+    student: str = param('', 'classify: .py file whose network() is the student')
+    weights: str = param('', "classify: the teacher's state dict")
+
+    def faults(self) -> list[str]:
+        """What fits no other parameter."""
+        if not self.data:
+            return ['data: training needs a folder with labelled splits, or with npz files']
+        if (self.task == 'classify') != bool(self.student):
+            return ['student: a .py file, with task classify alone; a detector has --size']
+        return []
 
 
 def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     """Train a student.
 
     Args:
-        model: the teacher: a model folder of ours, a checkpoint, or an ONNX file.
+        model: the teacher: a model folder of ours, a checkpoint, or an ONNX file; to classify, a
+            ``.py`` file that defines ``network()``, which is run.
         out: the student's model folder; also holds the checkpoint an interrupted run goes on from.
+            A classifier has no manifest; what a manifest says is in a JSON file beside it.
         params: what and how.
         made_by: the command, for the manifest.
 
@@ -57,6 +70,8 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     """
     check(params)
     _tuning.prepare(params)
+    if params.task == 'classify':
+        return _classifier.run(model, out, params, made_by=made_by)
     from edge_inference_ros.optimize.train import deploy, fit, restore
 
     teacher = restore.restored(model)
@@ -82,13 +97,6 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     facts = _tuning.provenance(teacher.path, 'distill', made_by, **about)
     _tuning.register(out, path.name, facts)
     return _report(model, path, before, after)
-
-
-def soft_label_loss(student: Any, teacher: Any, temperature: float) -> Any:
-    """See `edge_inference_ros.optimize.train.teacher.soft_label_loss`; here without torch."""
-    from edge_inference_ros.optimize.train import teacher as taught
-
-    return taught.soft_label_loss(student, teacher, temperature)
 
 
 def _columns(teacher: Restored, data: Joined) -> list[int]:

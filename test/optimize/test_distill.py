@@ -12,15 +12,17 @@ pytestmark = [
     pytest.mark.filterwarnings('ignore::FutureWarning'),
 ]
 
+import json  # noqa: E402
 from dataclasses import replace  # noqa: E402
 
+import numpy as np  # noqa: E402
 from support import trainable  # noqa: E402
 
 from edge_inference_ros.core import manifest  # noqa: E402
 from edge_inference_ros.core.params import build  # noqa: E402
-from edge_inference_ros.errors import ConfigError  # noqa: E402
-from edge_inference_ros.optimize import _tuning, distill  # noqa: E402
-from edge_inference_ros.optimize.train import fit, net, restore, teacher  # noqa: E402
+from edge_inference_ros.errors import ConfigError, ModelError  # noqa: E402
+from edge_inference_ros.optimize import _tuning, distill, export  # noqa: E402
+from edge_inference_ros.optimize.train import classify, fit, net, restore, teacher  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -146,7 +148,9 @@ def test_what_cannot_be_taught_is_refused_by_name(ready, tmp_path):
     with pytest.raises(ConfigError, match="no class \\['tree'\\]"):
         distill.run(folder, tmp_path / 'a', params(world, classes=['tree']))
     with pytest.raises(ConfigError, match='data: training needs'):
-        distill.run(folder, tmp_path / 'a', params(''))
+        params('')
+    with pytest.raises(ConfigError, match=r'student: a \.py file'):
+        params(world, task='classify')
     bare = trainable.checkpoint(tmp_path / 'bare.pt')
     with pytest.raises(ConfigError, match=r'bare\.pt has 4 classes'):
         distill.run(bare, tmp_path / 'a', params(world, classes=['person']))
@@ -154,3 +158,99 @@ def test_what_cannot_be_taught_is_refused_by_name(ready, tmp_path):
     distill.run(folder, tmp_path / 'a', params(world, steps=1))
     with pytest.raises(ConfigError, match=r'holds a run with params = .*choose another folder'):
         distill.run(folder, tmp_path / 'a', params(world, steps=2))
+
+
+NETWORK = """
+import torch
+
+def network():
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, {width}, 3, 2), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear({width} * 9, 3),
+    )
+"""
+
+
+@pytest.fixture(scope='module')
+def classifiers(tmp_path_factory):
+    """A teacher and a student as files, the teacher's weights, and examples of three classes."""
+    folder = tmp_path_factory.mktemp('classify')
+    for name, width in (('teacher', 16), ('student', 4)):
+        (folder / f'{name}.py').write_text(NETWORK.format(width=width))
+    rng = np.random.default_rng(0)
+    kinds = rng.normal(0, 1, (3, 1, 8, 8))
+    for name, count in (('train', 96), ('held_out', 48)):
+        labels = rng.integers(0, 3, count)
+        inputs = (kinds[labels] + rng.normal(0, 1.2, (count, 1, 8, 8))).astype(np.float32)
+        np.savez(folder / f'{name}.npz', inputs=inputs, labels=labels)
+    asked = classifier(folder, student=str(folder / 'teacher.py'), weight=0.0, weights='')
+    distill.run(folder / 'teacher.py', folder / 'taught', asked)
+    return folder
+
+
+def classifier(folder, **said):
+    usual = {'student': str(folder / 'student.py'), 'steps': 40, 'cooldown': 20, 'batch': 16}
+    usual |= {'rate': 0.01, 'every': 15, 'weights': str(folder / 'taught' / 'student.pt')}
+    return params(folder, task='classify', **{**usual, **said})
+
+
+def test_a_classifier_learns_from_soft_labels(classifiers, tmp_path):
+    folder = classifiers
+    taught = distill.run(folder / 'teacher.py', tmp_path / 'a', classifier(folder, weight=4.0))
+    alone = distill.run(folder / 'teacher.py', tmp_path / 'b', classifier(folder, weight=0.0))
+
+    def apart(report):
+        examples = classify.read(folder / 'held_out.npz').inputs
+        weights = (
+            folder / 'taught' / 'student.pt',
+            report.out.replace('model.onnx', 'student.pt'),
+        )
+        names = ('teacher.py', 'student.py')
+        with torch.no_grad():
+            theirs, mine = (
+                export.network_of(folder / n, str(w))(examples)
+                for n, w in zip(names, weights, strict=True)
+            )
+        return float(teacher.soft_label_loss(mine, theirs, 2.0))
+
+    assert apart(taught) < 0.75 * apart(alone)
+    rows = {row['network']: row for row in taught.rows}
+    assert rows['teacher']['accuracy'] > 0.8
+    assert rows['student']['accuracy'] > 0.6
+    assert rows['student']['parameters'] < rows['teacher']['parameters']
+    known = json.loads((tmp_path / 'a' / 'model.json').read_text())
+    assert known['data'] == manifest.digest(folder / 'train.npz')
+
+
+def test_an_interrupted_classifier_ends_with_the_same_bytes(classifiers, tmp_path, monkeypatch):
+    folder, asked = classifiers, classifier(classifiers)
+    whole = distill.run(folder / 'teacher.py', tmp_path / 'whole', asked)
+
+    class Stop(Exception):
+        pass
+
+    class StopAtTwenty:
+        def __call__(self, report):
+            if report.step == 20:
+                raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_tuning.train_camera, 'Progress', StopAtTwenty)
+        with pytest.raises(Stop):
+            distill.run(folder / 'teacher.py', tmp_path / 'half', asked)
+    resumed = distill.run(folder / 'teacher.py', tmp_path / 'half', asked)
+
+    assert resumed.facts['sha256'] == whole.facts['sha256']
+
+
+def test_examples_and_files_that_are_no_such_are_refused_by_name(classifiers, tmp_path):
+    np.savez(tmp_path / 'bad.npz', inputs=np.zeros((3, 1)), labels=np.zeros(2, int))
+    with pytest.raises(ConfigError, match=r'bad\.npz: labels is int64 \(2,\)'):
+        classify.read(tmp_path / 'bad.npz')
+    with pytest.raises(ConfigError, match='needs arrays inputs and labels'):
+        classify.read(tmp_path / 'none.npz')
+    with pytest.raises(ConfigError, match=r'a classifier comes from a \.py file'):
+        distill.run(tmp_path, tmp_path / 'a', classifier(classifiers))
+    other = classifier(classifiers, student=str(classifiers / 'student.py'))
+    with pytest.raises(ModelError, match='do not fit'):
+        distill.run(classifiers / 'student.py', tmp_path / 'a', other)
