@@ -143,6 +143,21 @@ def _from_file(torch: Any, model: Path, params: Params) -> Network:
         raise ConfigError(
             'shape: a .py file needs the shape of its input, such as --shape 1 3 640 640'
         )
+    module = network_of(model, params.weights).eval()
+    example = _picture(torch, _numbers('shape', params.shape), params.dtype, params.seed)
+    return Network(module, example, _numbers('dynamic', params.dynamic))
+
+
+def network_of(model: Path, weights: str = '') -> Any:
+    """What ``network()`` in a Python file returns, with the weights of a state dict if named.
+
+    Raises:
+        ConfigError: no such file, or it has no such function.
+    """
+    import torch
+
+    if not model.is_file():
+        raise ConfigError(f'{model}: no such file')
     spec = importlib.util.spec_from_file_location('network_to_export', model)
     if spec is None or spec.loader is None:
         raise ConfigError(f'{model}: not a Python file')
@@ -150,11 +165,10 @@ def _from_file(torch: Any, model: Path, params: Params) -> Network:
     spec.loader.exec_module(loaded)
     if not hasattr(loaded, 'network'):
         raise ConfigError(f'{model}: defines no function network()')
-    module = loaded.network().eval()
-    if params.weights:
-        module.load_state_dict(torch.load(params.weights, map_location='cpu', weights_only=True))
-    example = _picture(torch, _numbers('shape', params.shape), params.dtype, params.seed)
-    return Network(module, example, _numbers('dynamic', params.dynamic))
+    module = loaded.network()
+    if weights:
+        module.load_state_dict(torch.load(weights, map_location='cpu', weights_only=True))
+    return module
 
 
 def _from_checkpoint(torch: Any, model: Path, params: Params) -> Network:

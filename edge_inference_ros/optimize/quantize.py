@@ -24,7 +24,7 @@ from edge_inference_ros.optimize._calibration import Calibration
 from edge_inference_ros.optimize._folder import Made, Source
 
 _COMPARED = 16
-_BACKENDS: Mapping[tuple[str, str], tuple[str, ...]] = {
+BACKENDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ('int8', 'ort'): ('ort',),
     ('int8', 'trt'): ('trt', 'openvino'),
     ('int4', 'ort'): ('ort',),
@@ -81,7 +81,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     if calibration:
         calibration.check(source.path)
     made = _made(source, calibration, params)
-    file_name = params.file_name or _name(params)
+    file_name = params.file_name or name_of(params)
     path = _folder.target(source, out, file_name)
     _network.save(made, path)
     before, after, notes = measured(source, path, calibration, params)
@@ -94,7 +94,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
         before=before,
         after=after,
     )
-    backends = _BACKENDS.get((params.precision, _dialect(params)), ())
+    backends = BACKENDS.get((params.precision, _dialect(params)), ())
     _folder.register(source, path, Made(file_name, params.precision, backends, facts))
     return _report(model, path, before, after, notes)
 
@@ -103,7 +103,7 @@ def said(params: Params) -> dict[str, Any]:
     """The parameters that shape the file."""
     facts: dict[str, Any] = {'precision': params.precision, 'dialect': _dialect(params)}
     if params.precision == 'int8':
-        facts['form'] = _form(params)
+        facts['form'] = form_of(params)
     if params.precision == 'int4':
         facts['block'] = params.block
     return {**facts, 'keep': list(params.keep)}
@@ -123,7 +123,7 @@ def _made(source: Source, calibration: Calibration | None, params: Params) -> An
     if params.precision == 'fp8':
         return _float.eighth(model, calibration.ranges, keep=keep)
     return _int8.quantised(
-        model, calibration.ranges, dialect=params.dialect, form=_form(params), keep=keep
+        model, calibration.ranges, dialect=params.dialect, form=form_of(params), keep=keep
     )
 
 
@@ -131,11 +131,13 @@ def _dialect(params: Params) -> str:
     return {'fp8': 'trt', 'fp16': 'any'}.get(params.precision, params.dialect)
 
 
-def _form(params: Params) -> str:
+def form_of(params: Params) -> str:
+    """How an int8 network is written."""
     return params.form or ('qoperator' if params.dialect == 'ort' else 'qdq')
 
 
-def _name(params: Params) -> str:
+def name_of(params: Params) -> str:
+    """What the file is called unless said otherwise."""
     dialect = '_trt' if _dialect(params) == 'trt' else ''
     return f'model_{params.precision}{dialect}.onnx'
 

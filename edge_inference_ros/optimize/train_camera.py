@@ -58,11 +58,11 @@ def run(data: Path, out: Path, params: Params, *, made_by: str = '') -> dict[str
         BackendUnavailable: torch is not installed, or has no such device.
     """
     check(params)
-    torch = _torch(params.device)
+    torch = torch_for(params.device)
     torch.set_num_threads(params.threads)
     from edge_inference_ros.optimize.train import deploy, fit
 
-    joined = _training(data, params.classes)
+    joined = training_set(data, params.classes)
     schedule = fit.Schedule(
         params.steps, params.batch, params.rate, cooldown=params.cooldown,
         whole=params.whole, seed=params.seed,
@@ -125,7 +125,8 @@ def scored(detector: Any, data: Path, params: Params) -> dict[str, Any]:
     return facts
 
 
-def _torch(device: str) -> Any:
+def torch_for(device: str) -> Any:
+    """Torch, if it is installed and has the device."""
     try:
         import torch
     except ImportError as error:
@@ -137,7 +138,8 @@ def _torch(device: str) -> Any:
     return torch
 
 
-def _training(data: Path, classes: Sequence[str]) -> Joined:
+def training_set(data: Path, classes: Sequence[str]) -> Joined:
+    """Everything below ``data`` that is called ``train*``."""
     from edge_inference_ros.optimize.train.data import Joined, Split
 
     folders = sorted(p for p in data.glob('train*') if p.is_dir())

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from edge_inference_ros.optimize.train.data import Joined, Picture, batch_of
-from edge_inference_ros.optimize.train.net import Detector, Levels, from_dict, to_dict
+from edge_inference_ros.optimize.train.net import (
+    Detector,
+    Levels,
+    NetConfig,
+    from_dict,
+    to_dict,
+)
+from edge_inference_ros.optimize.train.shape import shaped
 from edge_inference_ros.optimize.train.targets import Labels, Loss, detection_loss
 
 ExtraLoss = Callable[[Tensor, Levels, Labels], Tensor]
@@ -211,8 +218,8 @@ def save(state: State, path: Path) -> None:
         'averaged': state.averaged.state_dict(),
         'optimiser': state.optimiser.state_dict(),
     }
-    if isinstance(state.model, Detector):
-        stored['config'] = to_dict(state.model.config)
+    if isinstance(config := getattr(state.model, 'config', None), NetConfig):
+        stored['config'] = to_dict(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix('.part')
     torch.save(stored, half)
@@ -222,7 +229,7 @@ def save(state: State, path: Path) -> None:
 def resume(path: Path, schedule: Schedule, *, model: nn.Module | None = None) -> State:
     """The state a checkpoint holds; `model` gives the structure if it is not a plain detector."""
     stored = torch.load(path, map_location='cpu', weights_only=True)
-    state = start(model or Detector(from_dict(stored['config'])), schedule)
+    state = start(model or shaped(from_dict(stored['config']), stored['model']), schedule)
     state.model.load_state_dict(stored['model'])
     state.averaged.load_state_dict(stored['averaged'])
     state.optimiser.load_state_dict(stored['optimiser'])
@@ -233,7 +240,4 @@ def resume(path: Path, schedule: Schedule, *, model: nn.Module | None = None) ->
 def trained(path: Path) -> Detector:
     """The averaged detector of a checkpoint, ready to evaluate, fine-tune or export."""
     stored = torch.load(path, map_location='cpu', weights_only=True)
-    detector = Detector(from_dict(stored['config']))
-    detector.load_state_dict(stored['averaged'])
-    detector.eval()
-    return detector
+    return shaped(from_dict(stored['config']), stored['averaged'])

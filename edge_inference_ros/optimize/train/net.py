@@ -131,7 +131,10 @@ class Detector(nn.Module):
 
     def forward(self, pictures: Tensor) -> Levels:
         """Pictures (B, 3, H, W), BGR in 0 to 1, to the raw outputs of the three strides."""
-        maps = self.features(pictures)
+        return self.answers(self.features(pictures))
+
+    def answers(self, maps: list[Tensor]) -> Levels:
+        """The raw outputs for the neck's maps."""
         return [
             (classify(m), regress(m))
             for m, classify, regress in zip(maps, self.classify, self.regress, strict=True)
