@@ -53,9 +53,10 @@ class CameraDetector(Detector):
         """Choose the sensor view; the rest is every detector's."""
         sensor, self._message = _INPUTS[self.parameters.read().transport]
         self._sensor = registry.load('sensors', sensor)
-        self._overlay = self.create_lifecycle_publisher(ImageMsg, '~/overlay', qos.output())
-        keep.callback(self.destroy_publisher, self._overlay)
-        self._labels = self.create_publisher(LabelInfo, 'label_info', qos.latched())
+        self._overlay = self.advertise(keep, ImageMsg, '~/overlay')
+        self._labels = qos.advertise(
+            self, LabelInfo, 'label_info', qos.latched(), on_mismatch=self._mismatched
+        )
         keep.callback(self.destroy_publisher, self._labels)
         self._health, self._moving = ImageHealth(), False
         super().configure(keep)

@@ -56,6 +56,10 @@ class Detector(EdgeNode[CameraDetectorParams]):
 
     output_type: type[Any]
 
+    def __init__(self, name: str, schema: type[CameraDetectorParams], **options: Any) -> None:
+        super().__init__(name, schema, **options)
+        self._mismatches: set[qos.Mismatch] = set()
+
     def input(self) -> tuple[type[Any], str]:
         """Message type and topic to subscribe to; asked when the node activates."""
         raise NotImplementedError
@@ -125,16 +129,34 @@ class Detector(EdgeNode[CameraDetectorParams]):
             self._pipeline.head.spec = _head(self.manifest, params)
 
     def _make_publishers(self, keep: ExitStack) -> None:
-        def publisher(kind: type[Any], topic: str) -> Any:
-            made = self.create_lifecycle_publisher(kind, topic, qos.output())
-            keep.callback(self.destroy_publisher, made)
-            return made
+        self._detections = self.advertise(keep, self.output_type, 'detections')
+        self._latency = self.advertise(keep, DiagnosticArray, 'latency')
+        self._diagnostics = self.advertise(keep, DiagnosticArray, '/diagnostics')
+        self._pipeline_ms = self.advertise(keep, Float64, '~/debug/pipeline_latency_ms')
+        self._processing_ms = self.advertise(keep, Float64, '~/debug/processing_time_ms')
+        self._ends = [
+            qos.Watch(self, topic, qos.output(), self._mismatched, reading=False)
+            for topic in ('detections', 'latency')
+        ]
+        keep.callback(self._mismatches.clear)
 
-        self._detections = publisher(self.output_type, 'detections')
-        self._latency = publisher(DiagnosticArray, 'latency')
-        self._diagnostics = publisher(DiagnosticArray, '/diagnostics')
-        self._pipeline_ms = publisher(Float64, '~/debug/pipeline_latency_ms')
-        self._processing_ms = publisher(Float64, '~/debug/processing_time_ms')
+    def advertise(self, keep: ExitStack, kind: type[Any], topic: str) -> Any:
+        """A publisher that is silent while the node is inactive, until ``keep`` closes."""
+        made = qos.advertise(
+            self,
+            kind,
+            topic,
+            qos.output(),
+            on_mismatch=self._mismatched,
+            create=self.create_lifecycle_publisher,
+        )
+        keep.callback(self._withdraw, made)
+        return made
+
+    def _withdraw(self, publisher: Any) -> None:
+        # rclpy keeps every managed entity for ever, also those that are destroyed.
+        self._managed_entities.discard(publisher)
+        self.destroy_publisher(publisher)
 
     def _open_jobs(self, keep: ExitStack) -> Sequence[Job]:
         params = self.parameters.current
@@ -209,8 +231,10 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._processing_ms.publish(Float64(data=timing.total_ns * MS))
 
     def _mismatched(self, mismatch: qos.Mismatch) -> None:
-        """Said once when it is found; the input's report repeats it for as long as it stands."""
-        self.get_logger().error(str(mismatch))
+        """Said once when it is found; the reports repeat it for as long as it stands."""
+        if mismatch not in self._mismatches:
+            self._mismatches.add(mismatch)
+            self.get_logger().error(str(mismatch))
 
     def _lost(self, error: Exception) -> None:
         self._loss = error
@@ -239,6 +263,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
         if self._reader is not None:
             verdict, facts = self._reader.look()
             rows.append((verdict.level, f'{name}: input', str(verdict), '', facts.values()))
+        deaf = [str(mismatch) for end in self._ends for mismatch in end.look()]
+        rows.append((ERROR if deaf else OK, f'{name}: output', '; '.join(deaf), '', {}))
         now_ns = RosNs(self.get_clock().now().nanoseconds)
         self._diagnostics.publish(diagnostics(now_ns, '', rows))
         self._reported = dataclasses.replace(tally)

@@ -1,6 +1,8 @@
 """On a real graph what goes in comes out with its stamp, or is accounted for."""
 
 import array
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -350,6 +352,35 @@ def test_a_subscriber_with_other_demands_is_named(ros, model):
         lambda: any('reliability' in s.message for d in rig.diagnostics for s in d.status),
         what='a diagnostic that names the policy',
     )
+
+
+@pytest.mark.parametrize('topic', ['detections', 'latency'])
+def test_a_reader_of_ours_with_other_demands_is_named(ros, model, topic, capfd):
+    from diagnostic_msgs.msg import DiagnosticArray
+    from vision_msgs.msg import Detection2DArray
+
+    from edge_inference_ros.nodes import qos
+
+    rig = Rig(ros, model, diagnostics_period_s=0.1).start()
+    ros.until(lambda: '' in rig.reports(': output'), what='a report without complaint')
+    kind = Detection2DArray if topic == 'detections' else DiagnosticArray
+    ros.collect(kind, topic, qos.latched())
+
+    words = f'/{topic}: nothing reaches /test_helper, incompatible durability'
+    ros.until(lambda: any(words in text for text in rig.reports(': output')), what='its name')
+    assert capfd.readouterr().err.count(words) == 1
+
+
+def test_what_configure_made_is_let_go_at_cleanup(ros, model):
+    rig = Rig(ros, model).start()
+    made = [weakref.ref(rig.node._detections), weakref.ref(rig.node._overlay)]
+
+    rig.node.trigger_deactivate()
+    rig.node.trigger_cleanup()
+    rig.node.trigger_configure()
+    gc.collect()
+
+    assert [ref() for ref in made] == [None, None]
 
 
 def test_an_input_with_gaps_is_reported_with_its_remedy(ros, model):
