@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -16,7 +17,7 @@ from edge_inference_ros.core.latency import Stopwatch, monotonic_ns
 from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
 from edge_inference_ros.core.share import locate
-from edge_inference_ros.core.stats import Window, samples_needed
+from edge_inference_ros.core.stats import QUANTILES, Window, samples_needed
 from edge_inference_ros.core.types import MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
 from edge_inference_ros.nodes import process, qos
@@ -30,6 +31,7 @@ from edge_inference_ros.nodes.messages import (
     OK,
     WARN,
     latency_values,
+    miss_ratio,
     rollup,
     stamp_ns,
 )
@@ -219,6 +221,9 @@ class Detector(EdgeNode[CameraDetectorParams]):
         origin, timing = prediction.origin, prediction.timing
         values = latency_values(origin, timing, self._job.tally) | self._engine
         level, words = self.condition()
+        if origin.transport_ns < 0:
+            ahead_ms = -origin.transport_ns * MS
+            level, words = ERROR, f'CLOCK_FAULT: stamped {ahead_ms:.3f} ms in the future'
         row = (level, self.get_fully_qualified_name(), words, origin.frame_id, values)
         self._latency.publish(diagnostics(origin.stamp_ns, origin.frame_id, [row]))
         total_ns = origin.transport_ns + timing.total_ns
@@ -251,28 +256,29 @@ class Detector(EdgeNode[CameraDetectorParams]):
 
     def _report(self) -> None:
         """On the executor's thread, about once a second: the roll-up for people and monitors."""
-        level, message = self._judge()
-        tally = self._job.tally
+        tally, before = dataclasses.replace(self._job.tally), self._reported
+        level, message = self._judge(tally, before)
+        name, rows, missing = self.get_fully_qualified_name(), [], 0.0
+        if self._reader is not None:
+            verdict, facts = self._reader.look()
+            missing = facts.missing
+            rows.append((int(verdict.level), f'{name}: input', str(verdict), '', facts.values()))
         values = {
             **{name: str(count) for name, count in dataclasses.asdict(tally).items()},
+            'miss_ratio': miss_ratio(tally, before, missing=missing),
             **rollup({stage: _spread(window) for stage, window in list(self._stats.items())}),
             **self._engine,
         }
-        name = self.get_fully_qualified_name()
-        rows = [(level, f'{name}: latency', message, '', values)]
-        if self._reader is not None:
-            verdict, facts = self._reader.look()
-            rows.append((verdict.level, f'{name}: input', str(verdict), '', facts.values()))
+        rows.insert(0, (level, f'{name}: latency', message, '', values))
         deaf = [str(mismatch) for end in self._ends for mismatch in end.look()]
         rows.append((ERROR if deaf else OK, f'{name}: output', '; '.join(deaf), '', {}))
         now_ns = RosNs(self.get_clock().now().nanoseconds)
         self._diagnostics.publish(diagnostics(now_ns, '', rows))
-        self._reported = dataclasses.replace(tally)
+        self._reported = tally
 
-    def _judge(self) -> tuple[int, str]:
+    def _judge(self, tally: Tally, before: Tally) -> tuple[int, str]:
         if self.broken is not None:
             return ERROR, f'{type(self.broken).__name__}: {self.broken}'
-        tally, before = self._job.tally, self._reported
         if not (lost := tally.rejected + tally.failed - before.rejected - before.failed):
             return self.condition()
         message = f'{lost} lost, the last to {type(self._loss).__name__}: {self._loss}'
@@ -292,4 +298,7 @@ def _head(manifest: Manifest, params: CameraDetectorParams) -> HeadSpec:
 
 
 def _spread(window: Window) -> list[float]:
-    return [*window.quantiles(), window.max()]
+    """Quantiles and maximum; NaN for a quantile that so few samples say nothing about."""
+    known = [q for q in QUANTILES if len(window) >= samples_needed(q)]
+    unknown = [math.nan] * (len(QUANTILES) - len(known))
+    return [*window.quantiles(known), *unknown, window.max()]

@@ -131,6 +131,9 @@ def test_a_clock_fault_is_shown_and_not_clamped(ros, model):
     _, latency = rig.exchange(rig.node.get_clock().now().nanoseconds + 60 * 10**9)
 
     assert float(latency['transport']) < -50_000
+    (status,) = rig.latency[-1].status
+    assert status.level == status.ERROR
+    assert status.message.startswith('CLOCK_FAULT: stamped 59')
 
 
 def test_nothing_found_is_an_empty_array_with_the_pictures_header(ros, tmp_path):
@@ -395,6 +398,27 @@ def test_an_input_with_gaps_is_reported_with_its_remedy(ros, model):
         what='a diagnostic that names the gaps',
     )
     assert 'overloaded' in rig.reports(': input')[-1]
+
+
+def test_the_report_says_which_share_of_the_frames_gave_nothing(ros, model):
+    rig = Rig(ros, model, diagnostics_period_s=60.0).start()
+    rig.exchange(10**9)
+    rig.send(2 * 10**9, step=7)
+    ros.until(lambda: rig.tally.rejected, what='the rejection')
+    rig.exchange(3 * 10**9)
+    rig.exchange(4 * 10**9)
+
+    rig.node._report()
+    ros.until(lambda: rig.diagnostics, what='the report')
+    rig.node._report()
+    ros.until(lambda: len(rig.diagnostics) > 1, what='the report after it')
+
+    first, second = (values(said) for said in rig.diagnostics)
+    assert (first['done'], first['rejected'], first['miss_ratio']) == ('3', '1', '0.250')
+    assert second['miss_ratio'] == 'n/a'
+    # Three samples have a greatest, and say nothing yet about how often it is exceeded.
+    assert [first[f'infer_{name}_ms'] for name in ('p50', 'p95', 'p99')] == ['n/a'] * 3
+    assert float(first['infer_max_ms']) >= 0.0
 
 
 def test_an_input_nobody_publishes_is_reported(ros, model):
