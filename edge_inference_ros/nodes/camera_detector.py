@@ -60,9 +60,17 @@ class CameraDetector(Detector):
         keep.callback(self.destroy_publisher, self._labels)
         self._health, self._moving = ImageHealth(), False
         super().configure(keep)
-        self._labels.publish(
-            label_info(self.manifest.classes, self._pipeline.head.spec.score_threshold)
-        )
+        self._label()
+
+    def adapt(self, params: CameraDetectorParams) -> None:
+        """Take over a new score threshold, and say so to who reads the labels."""
+        super().adapt(params)
+        if self.is_configured:
+            self._label()
+
+    def _label(self) -> None:
+        threshold = self._pipeline.head.spec.score_threshold
+        self._labels.publish(label_info(self.manifest.classes, threshold))
 
     def activate(self, keep: ExitStack) -> None:
         """Listen to the camera and to how the robot moves."""

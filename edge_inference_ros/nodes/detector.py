@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Float64
 
+from edge_inference_ros.core.cdr import NS_PER_S
 from edge_inference_ros.core.lane import Job, Lane, Tally
 from edge_inference_ros.core.latency import Stopwatch, monotonic_ns
 from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
@@ -192,9 +193,14 @@ class Detector(EdgeNode[CameraDetectorParams]):
                 self._reader.seen(origin.stamp_ns, origin.transport_ns, len(msg.data))
 
     def _origin(self, header: Any, received_ns: MonoNs) -> Origin:
-        taken_ns = stamp_ns(header)
+        taken_ns, stamp = stamp_ns(header), header.stamp
         if not taken_ns:
             raise BadStamp('header.stamp is zero; the driver must stamp the acquisition time')
+        if stamp.sec < 0 or stamp.nanosec >= NS_PER_S:
+            raise BadStamp(
+                f'header.stamp of {stamp.sec} s and {stamp.nanosec} ns; need seconds >= 0 and'
+                f' nanoseconds < {NS_PER_S}: the driver must stamp the acquisition time'
+            )
         transport_ns = self.get_clock().now().nanoseconds - taken_ns
         return Origin(header.frame_id, RosNs(taken_ns), received_ns, transport_ns)
 

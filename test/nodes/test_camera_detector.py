@@ -191,10 +191,13 @@ def test_a_malformed_picture_is_counted_and_the_next_one_is_seen(ros, model, cha
     assert words in message
 
 
-def test_a_picture_without_a_stamp_is_rejected(ros, model):
+@pytest.mark.parametrize('stamp', [(0, 0), (-5, 0), (5, 2_000_000_000)])
+def test_a_picture_whose_stamp_is_no_time_is_rejected(ros, model, stamp):
     rig = Rig(ros, model).start()
+    msg = picture(10**9)
+    msg.header.stamp.sec, msg.header.stamp.nanosec = stamp
 
-    rig.send(0)
+    rig.camera.publish(msg)
     ros.until(lambda: rig.tally.rejected, what='the rejection')
 
     assert not rig.detections
@@ -326,6 +329,34 @@ def test_label_info_reaches_whoever_comes_late(ros, model):
 
     assert [c.class_name for c in heard[0].class_map] == ['person', 'car']
     assert heard[0].threshold == pytest.approx(0.5)
+
+
+def test_label_info_follows_the_threshold(ros, model):
+    from rclpy.parameter import Parameter
+    from vision_msgs.msg import LabelInfo
+
+    from edge_inference_ros.nodes import qos
+
+    rig = Rig(ros, model).start()
+    heard = ros.collect(LabelInfo, 'label_info', qos.latched())
+    ros.until(lambda: heard, what='the labels')
+
+    rig.node.set_parameters([Parameter('score_threshold', value=0.9)])
+
+    ros.until(lambda: heard[-1].threshold == pytest.approx(0.9), what='the new threshold')
+
+
+def test_no_overlay_is_drawn_when_nobody_looks(ros, model, monkeypatch):
+    from edge_inference_ros.core import overlay
+
+    drawn = []
+    monkeypatch.setattr(overlay, 'draw', lambda *_, **__: drawn.append(1))
+    rig = Rig(ros, model).start()
+
+    for n in (1, 2):  # when the second is out, the first is done with
+        rig.exchange(n * 10**9)
+
+    assert not drawn
 
 
 def test_the_overlay_is_drawn_when_somebody_looks(ros, model):
