@@ -60,3 +60,33 @@ def test_a_command_takes_the_flags_it_is_shown_with(command):
     for word in rest:
         if word.startswith('--'):
             assert word in known or word == '--help'
+
+
+def test_every_value_of_a_latency_message_is_explained():
+    from edge_inference_ros.core.lane import Tally
+    from edge_inference_ros.core.latency import Timing
+    from edge_inference_ros.core.types import MonoNs, Origin, RosNs
+
+    messages = pytest.importorskip('edge_inference_ros.nodes.messages', reason='needs ROS 2')
+    stages = ('wait', 'view', 'prepare', 'infer', 'decode', 'track', 'publish')
+    timing = Timing(tuple((stage, 0) for stage in stages))
+    values = messages.latency_values(Origin('', RosNs(1), MonoNs(0)), timing, Tally())
+
+    for key in (*values, 'model', 'digest', 'backend'):
+        assert f'`{key}`' in TEXT['docs/consumers.md']
+
+
+def test_every_value_of_the_heartbeat_is_explained():
+    from edge_inference_ros.core.freshness import Guard
+    from edge_inference_ros.core.robot import RobotProfile
+    from edge_inference_ros.core.timeline import Instant
+    from edge_inference_ros.core.verdict import Source, Verdict
+
+    watchdog = pytest.importorskip('edge_inference_ros.nodes.watchdog', reason='needs ROS 2')
+    guard, now = Guard(RobotProfile(), [Source('camera')]), Instant(2 * 10**9, 10**9)
+    guard.judge('camera', now.ros_ns - 10**6, 'front', now)
+    status = guard.tick(now)
+
+    explained = {*re.findall(r'`(\w+)`', TEXT['docs/consumers.md']), *(v.value for v in Verdict)}
+    for row in (watchdog._summary(status), watchdog._row(status.sources[0])):
+        assert set(row[-1]) <= explained
