@@ -30,7 +30,7 @@ setup(
         *shared('models'),
     ],
     python_requires='>=3.10',
-    install_requires=['setuptools', 'numpy', 'opencv-python', 'PyYAML'],
+    install_requires=['setuptools', 'numpy', 'opencv-python', 'PyYAML', 'scipy'],
     extras_require={
         'cpu': ['onnxruntime'],
         'openvino': ['openvino'],
@@ -38,6 +38,7 @@ setup(
         'optimize': [
             'onnx',
             'onnxruntime',
+            'onnxscript',
             'torch',
             'torch-pruning',
             'pycocotools',

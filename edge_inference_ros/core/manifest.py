@@ -63,6 +63,7 @@ _CHOICES = {
     'fit': ('letterbox', 'stretch'),
     'dtype': ('uint8', 'int32', 'int64', 'float16', 'float32'),
 }
+_INPUT_DTYPES = ('uint8', 'float16', 'float32')
 
 T = TypeVar('T')
 
@@ -314,28 +315,42 @@ def _check(manifest: Manifest) -> None:
     seen, head = manifest.input, manifest.head
     channels = seen.shape[-1 if seen.layout == 'nhwc' else 1] if len(seen.shape) == 4 else 0
     rules = (
-        (manifest.classes, 'classes is empty'),
-        (len(set(manifest.classes)) == len(manifest.classes), 'classes has a name twice'),
+        (manifest.classes, 'classes is empty; name at least one'),
+        (
+            len(set(manifest.classes)) == len(manifest.classes),
+            f'classes = {", ".join(manifest.classes)}: has a name twice, expected each once',
+        ),
         (
             len(seen.shape) == 4
             and seen.shape[0] == 1
             and channels == 3
             and min(seen.shape, default=0) > 0,
-            f'input.shape = {list(seen.shape)}: [1, H, W, 3] (nhwc) or [1, 3, H, W] (nchw)',
+            f'input.shape = {list(seen.shape)}: expected [1, H, W, 3] (nhwc), [1, 3, H, W] (nchw)',
         ),
         (
             max(seen.shape, default=0) <= 8192,
-            f'input.shape = {list(seen.shape)}: larger than 8192',
+            f'input.shape = {list(seen.shape)}: expected no side larger than 8192',
         ),
-        (seen.dtype in ('uint8', 'float16', 'float32'), f'input.dtype = {seen.dtype!r}'),
-        (len(seen.mean) == 3 and len(seen.std) == 3, 'input.mean and input.std have 3 values'),
-        (all(value > 0 for value in seen.std), 'input.std has a value that is not above 0'),
-        (0 <= head.score_threshold <= 1, f'head.score_threshold = {head.score_threshold}: 0 … 1'),
-        (0 <= head.iou_threshold <= 1, f'head.iou_threshold = {head.iou_threshold}: 0 … 1'),
-        (1 <= head.candidates <= 30_000, f'head.candidates = {head.candidates}: 1 … 30000'),
         (
-            1 <= head.max_detections <= 1000,
-            f'head.max_detections = {head.max_detections}: 1 … 1000',
+            seen.dtype in _INPUT_DTYPES,
+            f'input.dtype = {seen.dtype!r}: expected one of {", ".join(_INPUT_DTYPES)}',
+        ),
+        (
+            len(seen.mean) == 3 and len(seen.std) == 3,
+            f'input.mean = {list(seen.mean)}, std = {list(seen.std)}: expected 3 values each',
+        ),
+        (
+            all(value > 0 for value in seen.std),
+            f'input.std = {list(seen.std)}: expected values above 0',
+        ),
+        *(
+            (low <= value <= high, f'head.{name} = {value}: expected {low} … {high}')
+            for name, value, low, high in (
+                ('score_threshold', head.score_threshold, 0, 1),
+                ('iou_threshold', head.iou_threshold, 0, 1),
+                ('candidates', head.candidates, 1, 30_000),
+                ('max_detections', head.max_detections, 1, 1000),
+            )
         ),
     )
     for holds, fault in rules:

@@ -147,11 +147,9 @@ def _fault(value: Any, kind: Any, spec: Spec) -> str:
 def _range_fault(value: float, spec: Spec) -> str:
     if not math.isfinite(value):
         return 'expected a finite number'
-    if spec.low is not None and value < spec.low:
-        return f'below {spec.low:g}'
-    if spec.high is not None and value > spec.high:
-        return f'above {spec.high:g}'
-    return ''
+    below = spec.low is not None and value < spec.low
+    above = spec.high is not None and value > spec.high
+    return f'expected {_range(spec).strip()}' if below or above else ''
 
 
 def _list_fault(value: Any, kind: type[Any], spec: Spec) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
@@ -42,7 +43,9 @@ def load(kind: str, name: str) -> Any:
     try:
         return importlib.import_module(f'{_PACKAGE}.{kind}.{name}')
     except ImportError as error:
-        raise BackendUnavailable(f'{kind}/{name}.py needs {error.name}: {error}') from error
+        raise BackendUnavailable(
+            f'{kind}/{name}.py needs {error.name}: {error}; install it for {sys.executable}'
+        ) from error
 
 
 def _own(kind: str) -> list[str]:

@@ -196,31 +196,36 @@ class RobotProfile:
 
     def faults(self) -> list[str]:
         """What the fields say against each other, when each alone is in range."""
+        margin_m, back_m, side_m = self.margin_m, self.range_reverse_m, self.range_side_m
         pairs = (
-            ('margin_m', '<', 'range_m', self.margin_m < self.range_m),
+            ('margin_m', '<', 'range_m', '', margin_m < self.range_m),
             (
                 'margin_m',
                 '<',
-                'range_reverse_m (or 0: nothing looks back)',
-                self.range_reverse_m == 0.0 or self.margin_m < self.range_reverse_m,
+                'range_reverse_m',
+                ' (or 0: nothing looks back)',
+                back_m == 0.0 or margin_m < back_m,
             ),
             (
                 'margin_m',
                 '<',
-                'range_side_m (or 0: nothing looks there)',
-                self.range_side_m == 0.0 or self.margin_m < self.range_side_m,
+                'range_side_m',
+                ' (or 0: nothing looks there)',
+                side_m == 0.0 or margin_m < side_m,
             ),
             (
                 'deadline_floor_s',
                 '<=',
                 'deadline_cap_s',
+                '',
                 self.deadline_floor_s <= self.deadline_cap_s,
             ),
-            ('v_floor_mps', '<=', 'v_cap_mps', self.v_floor_mps <= self.v_cap_mps),
+            ('v_floor_mps', '<=', 'v_cap_mps', '', self.v_floor_mps <= self.v_cap_mps),
         )
         found = [
-            f'{small} = {getattr(self, small)} must be {relation} {large}'
-            for small, relation, large, holds in pairs
+            f'{small} = {getattr(self, small)} must be {relation} {large} ='
+            f' {getattr(self, large)}{remark}'
+            for small, relation, large, remark, holds in pairs
             if not holds
         ]
         if self.brake_mps2 <= 0.0:

@@ -27,8 +27,24 @@ def share(name: str) -> Path:
 
 
 def locate(folder: str, name: str) -> Path:
-    """``name`` among what ships in ``folder``; or itself, if it is a path (it has a slash)."""
-    return Path(name).expanduser() if os.sep in name else share(f'{folder}/{name}')
+    """``name`` among what ships in ``folder``; or itself, if it is a path (it has a slash).
+
+    Raises:
+        ConfigError: nothing of that name ships there; the message lists what does.
+    """
+    if os.sep in name:
+        return Path(name).expanduser()
+    try:
+        return share(f'{folder}/{name}')
+    except ConfigError as error:
+        known = ', '.join(_known(folder, Path(name).suffix)) or 'none'
+        raise ConfigError(f'{error}; there are {known}, or give a path (with a slash)') from None
+
+
+def _known(folder: str, suffix: str) -> list[str]:
+    """What ships in ``folder``: files of that suffix, or folders if it has none."""
+    there = [path for place in _places() for path in (place / folder).glob(f'*{suffix}')]
+    return sorted({path.name for path in there if suffix or path.is_dir()})
 
 
 def _places() -> list[Path]:
@@ -36,6 +52,6 @@ def _places() -> list[Path]:
         *filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)),
         sys.prefix,
     ]
-    installed = [Path(prefix) / 'share' / _PACKAGE for prefix in prefixes]
+    installed = [Path(prefix) / 'share' / _PACKAGE for prefix in dict.fromkeys(prefixes)]
     checkout = Path(__file__).parents[2]
     return [checkout, *installed] if (checkout / 'package.xml').is_file() else installed

@@ -53,15 +53,24 @@ class CameraDetector(Detector):
         """Choose the sensor view; the rest is every detector's."""
         sensor, self._message = _INPUTS[self.parameters.read().transport]
         self._sensor = registry.load('sensors', sensor)
-        self._overlay = self.create_lifecycle_publisher(ImageMsg, '~/overlay', qos.output())
-        keep.callback(self.destroy_publisher, self._overlay)
-        self._labels = self.create_publisher(LabelInfo, 'label_info', qos.latched())
+        self._overlay = self.advertise(keep, ImageMsg, '~/overlay')
+        self._labels = qos.advertise(
+            self, LabelInfo, 'label_info', qos.latched(), on_mismatch=self._mismatched
+        )
         keep.callback(self.destroy_publisher, self._labels)
         self._health, self._moving = ImageHealth(), False
         super().configure(keep)
-        self._labels.publish(
-            label_info(self.manifest.classes, self._pipeline.head.spec.score_threshold)
-        )
+        self._label()
+
+    def adapt(self, params: CameraDetectorParams) -> None:
+        """Take over a new score threshold, and say so to who reads the labels."""
+        super().adapt(params)
+        if self.is_configured:
+            self._label()
+
+    def _label(self) -> None:
+        threshold = self._pipeline.head.spec.score_threshold
+        self._labels.publish(label_info(self.manifest.classes, threshold))
 
     def activate(self, keep: ExitStack) -> None:
         """Listen to the camera and to how the robot moves."""

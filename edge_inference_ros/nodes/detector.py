@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -11,12 +12,13 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Float64
 
+from edge_inference_ros.core.cdr import NS_PER_S
 from edge_inference_ros.core.lane import Job, Lane, Tally
 from edge_inference_ros.core.latency import Stopwatch, monotonic_ns
 from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
 from edge_inference_ros.core.share import locate
-from edge_inference_ros.core.stats import Window, samples_needed
+from edge_inference_ros.core.stats import QUANTILES, Window, samples_needed
 from edge_inference_ros.core.types import MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
 from edge_inference_ros.nodes import process, qos
@@ -30,6 +32,7 @@ from edge_inference_ros.nodes.messages import (
     OK,
     WARN,
     latency_values,
+    miss_ratio,
     rollup,
     stamp_ns,
 )
@@ -55,6 +58,10 @@ class Detector(EdgeNode[CameraDetectorParams]):
     """
 
     output_type: type[Any]
+
+    def __init__(self, name: str, schema: type[CameraDetectorParams], **options: Any) -> None:
+        super().__init__(name, schema, **options)
+        self._mismatches: set[qos.Mismatch] = set()
 
     def input(self) -> tuple[type[Any], str]:
         """Message type and topic to subscribe to; asked when the node activates."""
@@ -125,16 +132,34 @@ class Detector(EdgeNode[CameraDetectorParams]):
             self._pipeline.head.spec = _head(self.manifest, params)
 
     def _make_publishers(self, keep: ExitStack) -> None:
-        def publisher(kind: type[Any], topic: str) -> Any:
-            made = self.create_lifecycle_publisher(kind, topic, qos.output())
-            keep.callback(self.destroy_publisher, made)
-            return made
+        self._detections = self.advertise(keep, self.output_type, 'detections')
+        self._latency = self.advertise(keep, DiagnosticArray, 'latency')
+        self._diagnostics = self.advertise(keep, DiagnosticArray, '/diagnostics')
+        self._pipeline_ms = self.advertise(keep, Float64, '~/debug/pipeline_latency_ms')
+        self._processing_ms = self.advertise(keep, Float64, '~/debug/processing_time_ms')
+        self._ends = [
+            qos.Watch(self, topic, qos.output(), self._mismatched, reading=False)
+            for topic in ('detections', 'latency')
+        ]
+        keep.callback(self._mismatches.clear)
 
-        self._detections = publisher(self.output_type, 'detections')
-        self._latency = publisher(DiagnosticArray, 'latency')
-        self._diagnostics = publisher(DiagnosticArray, '/diagnostics')
-        self._pipeline_ms = publisher(Float64, '~/debug/pipeline_latency_ms')
-        self._processing_ms = publisher(Float64, '~/debug/processing_time_ms')
+    def advertise(self, keep: ExitStack, kind: type[Any], topic: str) -> Any:
+        """A publisher that is silent while the node is inactive, until ``keep`` closes."""
+        made = qos.advertise(
+            self,
+            kind,
+            topic,
+            qos.output(),
+            on_mismatch=self._mismatched,
+            create=self.create_lifecycle_publisher,
+        )
+        keep.callback(self._withdraw, made)
+        return made
+
+    def _withdraw(self, publisher: Any) -> None:
+        # rclpy keeps every managed entity for ever, also those that are destroyed.
+        self._managed_entities.discard(publisher)
+        self.destroy_publisher(publisher)
 
     def _open_jobs(self, keep: ExitStack) -> Sequence[Job]:
         params = self.parameters.current
@@ -168,9 +193,14 @@ class Detector(EdgeNode[CameraDetectorParams]):
                 self._reader.seen(origin.stamp_ns, origin.transport_ns, len(msg.data))
 
     def _origin(self, header: Any, received_ns: MonoNs) -> Origin:
-        taken_ns = stamp_ns(header)
+        taken_ns, stamp = stamp_ns(header), header.stamp
         if not taken_ns:
             raise BadStamp('header.stamp is zero; the driver must stamp the acquisition time')
+        if stamp.sec < 0 or stamp.nanosec >= NS_PER_S:
+            raise BadStamp(
+                f'header.stamp of {stamp.sec} s and {stamp.nanosec} ns; need seconds >= 0 and'
+                f' nanoseconds < {NS_PER_S}: the driver must stamp the acquisition time'
+            )
         transport_ns = self.get_clock().now().nanoseconds - taken_ns
         return Origin(header.frame_id, RosNs(taken_ns), received_ns, transport_ns)
 
@@ -197,6 +227,9 @@ class Detector(EdgeNode[CameraDetectorParams]):
         origin, timing = prediction.origin, prediction.timing
         values = latency_values(origin, timing, self._job.tally) | self._engine
         level, words = self.condition()
+        if origin.transport_ns < 0:
+            ahead_ms = -origin.transport_ns * MS
+            level, words = ERROR, f'CLOCK_FAULT: stamped {ahead_ms:.3f} ms in the future'
         row = (level, self.get_fully_qualified_name(), words, origin.frame_id, values)
         self._latency.publish(diagnostics(origin.stamp_ns, origin.frame_id, [row]))
         total_ns = origin.transport_ns + timing.total_ns
@@ -209,8 +242,10 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._processing_ms.publish(Float64(data=timing.total_ns * MS))
 
     def _mismatched(self, mismatch: qos.Mismatch) -> None:
-        """Said once when it is found; the input's report repeats it for as long as it stands."""
-        self.get_logger().error(str(mismatch))
+        """Said once when it is found; the reports repeat it for as long as it stands."""
+        if mismatch not in self._mismatches:
+            self._mismatches.add(mismatch)
+            self.get_logger().error(str(mismatch))
 
     def _lost(self, error: Exception) -> None:
         self._loss = error
@@ -227,26 +262,29 @@ class Detector(EdgeNode[CameraDetectorParams]):
 
     def _report(self) -> None:
         """On the executor's thread, about once a second: the roll-up for people and monitors."""
-        level, message = self._judge()
-        tally = self._job.tally
+        tally, before = dataclasses.replace(self._job.tally), self._reported
+        level, message = self._judge(tally, before)
+        name, rows, missing = self.get_fully_qualified_name(), [], 0.0
+        if self._reader is not None:
+            verdict, facts = self._reader.look()
+            missing = facts.missing
+            rows.append((int(verdict.level), f'{name}: input', str(verdict), '', facts.values()))
         values = {
             **{name: str(count) for name, count in dataclasses.asdict(tally).items()},
+            'miss_ratio': miss_ratio(tally, before, missing=missing),
             **rollup({stage: _spread(window) for stage, window in list(self._stats.items())}),
             **self._engine,
         }
-        name = self.get_fully_qualified_name()
-        rows = [(level, f'{name}: latency', message, '', values)]
-        if self._reader is not None:
-            verdict, facts = self._reader.look()
-            rows.append((verdict.level, f'{name}: input', str(verdict), '', facts.values()))
+        rows.insert(0, (level, f'{name}: latency', message, '', values))
+        deaf = [str(mismatch) for end in self._ends for mismatch in end.look()]
+        rows.append((ERROR if deaf else OK, f'{name}: output', '; '.join(deaf), '', {}))
         now_ns = RosNs(self.get_clock().now().nanoseconds)
         self._diagnostics.publish(diagnostics(now_ns, '', rows))
-        self._reported = dataclasses.replace(tally)
+        self._reported = tally
 
-    def _judge(self) -> tuple[int, str]:
+    def _judge(self, tally: Tally, before: Tally) -> tuple[int, str]:
         if self.broken is not None:
             return ERROR, f'{type(self.broken).__name__}: {self.broken}'
-        tally, before = self._job.tally, self._reported
         if not (lost := tally.rejected + tally.failed - before.rejected - before.failed):
             return self.condition()
         message = f'{lost} lost, the last to {type(self._loss).__name__}: {self._loss}'
@@ -266,4 +304,7 @@ def _head(manifest: Manifest, params: CameraDetectorParams) -> HeadSpec:
 
 
 def _spread(window: Window) -> list[float]:
-    return [*window.quantiles(), window.max()]
+    """Quantiles and maximum; NaN for a quantile that so few samples say nothing about."""
+    known = [q for q in QUANTILES if len(window) >= samples_needed(q)]
+    unknown = [math.nan] * (len(QUANTILES) - len(known))
+    return [*window.quantiles(known), *unknown, window.max()]

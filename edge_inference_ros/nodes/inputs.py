@@ -50,6 +50,7 @@ class Facts:
         gaps: how many times at least one was missing.
         longest_gap_s: between two stamps.
         age_s: of the newest message when it arrived; negative means disagreeing clocks.
+        least_age_s: the least in the window.
         worst_age_s: the greatest in the window.
         silent_s: since the last arrival, or since the start.
         lost: messages the middleware itself says it lost, so far.
@@ -64,6 +65,7 @@ class Facts:
     gaps: int = 0
     longest_gap_s: float = 0.0
     age_s: float = 0.0
+    least_age_s: float = 0.0
     worst_age_s: float = 0.0
     silent_s: float = 0.0
     lost: int = 0
@@ -80,6 +82,7 @@ class Facts:
             'gaps': str(self.gaps),
             'longest_gap_ms': f'{1e3 * self.longest_gap_s:.1f}',
             'age_ms': f'{1e3 * self.age_s:.1f}',
+            'least_age_ms': f'{1e3 * self.least_age_s:.1f}',
             'worst_age_ms': f'{1e3 * self.worst_age_s:.1f}',
             'silent_ms': f'{1e3 * self.silent_s:.0f}',
             'lost': str(self.lost),
@@ -163,6 +166,7 @@ class Input:
             gaps=int(np.count_nonzero(missed)),
             longest_gap_s=float(intervals_s.max(initial=0.0)),
             age_s=float(ages_ns[newest]) / 1e9,
+            least_age_s=float(ages_ns.min()) / 1e9,
             worst_age_s=float(ages_ns.max()) / 1e9,
             silent_s=float(now_ns - arrivals_ns[newest]) / 1e9,
             lost=self._lost,
@@ -174,10 +178,10 @@ class Input:
         """Say the most important thing that is wrong, or that nothing is."""
         if silence := self._silence(facts, ends):
             return silence
-        if facts.age_s < 0.0:
+        if facts.least_age_s < 0.0:
             return Verdict(
                 Level.ERROR,
-                f'{self._topic} is stamped {-1e3 * facts.age_s:.1f} ms in the future',
+                f'{self._topic} is stamped {-1e3 * facts.least_age_s:.1f} ms in the future',
                 'synchronise the clocks of this host and the sensor (chrony, PTP), and check'
                 ' that all nodes agree on use_sim_time',
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,11 +71,29 @@ def bgr_image(header: Any, pixels: NDArray[np.uint8]) -> ImageMsg:
     return msg
 
 
+def miss_ratio(tally: Tally, before: Tally, *, missing: float) -> str:
+    """The share of the frames taken since ``before`` that gave no detections; n/a of none.
+
+    A decimal from 0 to 1. Detections that came too late are in it at the watchdog only.
+
+    Args:
+        tally: what became of the samples so far.
+        before: the same, when it was last asked.
+        missing: the share of what was sent that never arrived.
+    """
+    done = tally.done - before.done
+    lost = sum(
+        getattr(tally, fate) - getattr(before, fate)
+        for fate in ('superseded', 'rejected', 'failed')
+    )
+    return f'{1.0 - (1.0 - missing) * done / (done + lost):.3f}' if done + lost else 'n/a'
+
+
 def rollup(quantiles: Mapping[str, Sequence[float]]) -> dict[str, str]:
-    """Stage name and (p50, p95, p99, max) in milliseconds, as diagnostic values."""
+    """Stage name and (p50, p95, p99, max) in milliseconds, as diagnostic values; NaN is n/a."""
     names = ('p50', 'p95', 'p99', 'max')
     return {
-        f'{stage}_{name}_ms': f'{value:.3f}'
+        f'{stage}_{name}_ms': 'n/a' if math.isnan(value) else f'{value:.3f}'
         for stage, values in quantiles.items()
         for name, value in zip(names, values, strict=True)
     }

@@ -32,6 +32,7 @@ except ImportError:  # Humble
 RELIABLE = ReliabilityPolicy.RELIABLE
 BEST_EFFORT = ReliabilityPolicy.BEST_EFFORT
 LEASE_S = 0.1
+_FOREVER_NS = 2**63 - 1
 
 REMEDIES = {
     'reliability': 'the writer is best effort and the reader insists on reliable;'
@@ -150,11 +151,13 @@ def clashes(offered: QoSProfile, requested: QoSProfile) -> list[str]:
 
 
 def _longer(offered: Duration, requested: Duration) -> bool:
-    """Whether a promise is longer than the demand; zero says 'not set', which is forever."""
-    return bool(
-        requested.nanoseconds
-        and (not offered.nanoseconds or offered.nanoseconds > requested.nanoseconds)
-    )
+    """Whether a promise is longer than the demand."""
+    return _at_most_ns(offered) > _at_most_ns(requested)
+
+
+def _at_most_ns(duration: Duration) -> int:
+    """A duration; zero says 'not set', which is forever: what discovery calls 2^63 - 1."""
+    return duration.nanoseconds or _FOREVER_NS
 
 
 class Watch:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.robot import RobotProfile
 from edge_inference_ros.core.speed_limit import LimitRules
 from edge_inference_ros.core.standing import Rules
+
+LEASE_S = 0.1
+"""Of the heartbeat, as in ``qos.py``. Heartbeats are sent at ticks."""
+
+_RELATIVE = re.compile(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,18 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
         faults = [*RobotProfile.faults(self), *Rules.faults(self)]
         if len(set(self.topics)) != len(self.topics) or not self.topics:
             faults.append(f'topics = {self.topics!r}: expected at least one, each once')
+        faults += [
+            f'topics has {name!r}: expected a relative name, such as front/detections'
+            for name in self.topics
+            if not _RELATIVE.fullmatch(name)
+        ]
         if len(self.types) not in (1, len(self.topics)):
             faults.append(f'types = {self.types!r}: expected one, or one for each topic')
+        if not self.heartbeat_s + self.tick_s < LEASE_S:
+            faults.append(
+                f'heartbeat_s = {self.heartbeat_s} and tick_s = {self.tick_s}: their sum must be'
+                f' < {LEASE_S}, the lease after which readers take the watchdog for dead'
+            )
         if unknown := set(self.optional) - set(self.topics):
             faults.append(f'optional names {min(unknown)!r}, which is not among topics')
         return faults

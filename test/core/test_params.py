@@ -29,14 +29,14 @@ def test_the_defaults_hold():
 @pytest.mark.parametrize(
     ('said', 'words'),
     [
-        ({'heat_c': 20.0}, 'heat_c = 20.0: below 50'),
-        ({'heat_c': 300.0}, 'heat_c = 300.0: above 250'),
+        ({'heat_c': 20.0}, 'heat_c = 20.0: expected 50 … 250'),
+        ({'heat_c': 300.0}, 'heat_c = 300.0: expected 50 … 250'),
         ({'heat_c': math.nan}, 'heat_c = nan: expected a finite number'),
         ({'heat_c': math.inf}, 'finite'),
         ({'heat_c': 200}, 'heat_c = 200: expected float (write 200.0)'),
         ({'heat_c': '200'}, 'expected float'),
         ({'shelf': True}, 'shelf = True: expected int'),
-        ({'shelf': -1}, 'below 0'),
+        ({'shelf': -1}, 'shelf = -1: expected 0 … 3'),
         ({'mode': 'microwave'}, 'expected one of fan, grill'),
         ({'light': 1}, 'expected bool'),
         ({'trays': 'bread'}, 'expected a list of str'),

@@ -1,6 +1,8 @@
 """On a real graph what goes in comes out with its stamp, or is accounted for."""
 
 import array
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -129,6 +131,9 @@ def test_a_clock_fault_is_shown_and_not_clamped(ros, model):
     _, latency = rig.exchange(rig.node.get_clock().now().nanoseconds + 60 * 10**9)
 
     assert float(latency['transport']) < -50_000
+    (status,) = rig.latency[-1].status
+    assert status.level == status.ERROR
+    assert status.message.startswith('CLOCK_FAULT: stamped 59')
 
 
 def test_nothing_found_is_an_empty_array_with_the_pictures_header(ros, tmp_path):
@@ -186,10 +191,13 @@ def test_a_malformed_picture_is_counted_and_the_next_one_is_seen(ros, model, cha
     assert words in message
 
 
-def test_a_picture_without_a_stamp_is_rejected(ros, model):
+@pytest.mark.parametrize('stamp', [(0, 0), (-5, 0), (5, 2_000_000_000)])
+def test_a_picture_whose_stamp_is_no_time_is_rejected(ros, model, stamp):
     rig = Rig(ros, model).start()
+    msg = picture(10**9)
+    msg.header.stamp.sec, msg.header.stamp.nanosec = stamp
 
-    rig.send(0)
+    rig.camera.publish(msg)
     ros.until(lambda: rig.tally.rejected, what='the rejection')
 
     assert not rig.detections
@@ -323,6 +331,34 @@ def test_label_info_reaches_whoever_comes_late(ros, model):
     assert heard[0].threshold == pytest.approx(0.5)
 
 
+def test_label_info_follows_the_threshold(ros, model):
+    from rclpy.parameter import Parameter
+    from vision_msgs.msg import LabelInfo
+
+    from edge_inference_ros.nodes import qos
+
+    rig = Rig(ros, model).start()
+    heard = ros.collect(LabelInfo, 'label_info', qos.latched())
+    ros.until(lambda: heard, what='the labels')
+
+    rig.node.set_parameters([Parameter('score_threshold', value=0.9)])
+
+    ros.until(lambda: heard[-1].threshold == pytest.approx(0.9), what='the new threshold')
+
+
+def test_no_overlay_is_drawn_when_nobody_looks(ros, model, monkeypatch):
+    from edge_inference_ros.core import overlay
+
+    drawn = []
+    monkeypatch.setattr(overlay, 'draw', lambda *_, **__: drawn.append(1))
+    rig = Rig(ros, model).start()
+
+    for n in (1, 2):  # when the second is out, the first is done with
+        rig.exchange(n * 10**9)
+
+    assert not drawn
+
+
 def test_the_overlay_is_drawn_when_somebody_looks(ros, model):
     from sensor_msgs.msg import Image
 
@@ -352,6 +388,35 @@ def test_a_subscriber_with_other_demands_is_named(ros, model):
     )
 
 
+@pytest.mark.parametrize('topic', ['detections', 'latency'])
+def test_a_reader_of_ours_with_other_demands_is_named(ros, model, topic, capfd):
+    from diagnostic_msgs.msg import DiagnosticArray
+    from vision_msgs.msg import Detection2DArray
+
+    from edge_inference_ros.nodes import qos
+
+    rig = Rig(ros, model, diagnostics_period_s=0.1).start()
+    ros.until(lambda: '' in rig.reports(': output'), what='a report without complaint')
+    kind = Detection2DArray if topic == 'detections' else DiagnosticArray
+    ros.collect(kind, topic, qos.latched())
+
+    words = f'/{topic}: nothing reaches /test_helper, incompatible durability'
+    ros.until(lambda: any(words in text for text in rig.reports(': output')), what='its name')
+    assert capfd.readouterr().err.count(words) == 1
+
+
+def test_what_configure_made_is_let_go_at_cleanup(ros, model):
+    rig = Rig(ros, model).start()
+    made = [weakref.ref(rig.node._detections), weakref.ref(rig.node._overlay)]
+
+    rig.node.trigger_deactivate()
+    rig.node.trigger_cleanup()
+    rig.node.trigger_configure()
+    gc.collect()
+
+    assert [ref() for ref in made] == [None, None]
+
+
 def test_an_input_with_gaps_is_reported_with_its_remedy(ros, model):
     rig = Rig(ros, model, expected_rate_hz=10.0, diagnostics_period_s=0.1).start()
 
@@ -364,6 +429,27 @@ def test_an_input_with_gaps_is_reported_with_its_remedy(ros, model):
         what='a diagnostic that names the gaps',
     )
     assert 'overloaded' in rig.reports(': input')[-1]
+
+
+def test_the_report_says_which_share_of_the_frames_gave_nothing(ros, model):
+    rig = Rig(ros, model, diagnostics_period_s=60.0).start()
+    rig.exchange(10**9)
+    rig.send(2 * 10**9, step=7)
+    ros.until(lambda: rig.tally.rejected, what='the rejection')
+    rig.exchange(3 * 10**9)
+    rig.exchange(4 * 10**9)
+
+    rig.node._report()
+    ros.until(lambda: rig.diagnostics, what='the report')
+    rig.node._report()
+    ros.until(lambda: len(rig.diagnostics) > 1, what='the report after it')
+
+    first, second = (values(said) for said in rig.diagnostics)
+    assert (first['done'], first['rejected'], first['miss_ratio']) == ('3', '1', '0.250')
+    assert second['miss_ratio'] == 'n/a'
+    # Three samples have a greatest, and say nothing yet about how often it is exceeded.
+    assert [first[f'infer_{name}_ms'] for name in ('p50', 'p95', 'p99')] == ['n/a'] * 3
+    assert float(first['infer_max_ms']) >= 0.0
 
 
 def test_an_input_nobody_publishes_is_reported(ros, model):

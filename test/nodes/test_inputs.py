@@ -138,6 +138,16 @@ def test_a_stamp_from_the_future_is_a_fault_of_clocks():
     assert 'chrony' in verdict.remedy
 
 
+def test_one_stamp_from_the_future_is_not_forgotten_with_the_next():
+    record, now = received(range(1, 60))
+    record.seen(now + PERIOD, 10**18 + 60 * PERIOD, -3 * MS, BIG)
+    record.seen(now + 2 * PERIOD, 10**18 + 61 * PERIOD, 5 * MS, BIG)
+
+    facts = record.facts(now + 2 * PERIOD)
+
+    assert record.judge(facts, ONE).message == '/image is stamped 3.0 ms in the future'
+
+
 def test_jitter_of_a_fifth_of_the_period_is_not_loss():
     record = Input('/image', '/opt/shm.xml', 0)
     for i in range(1, 100):
@@ -179,6 +189,7 @@ def test_the_facts_are_text_for_diagnostics():
         'gaps': '0',
         'longest_gap_ms': '40.0',
         'age_ms': '5.0',
+        'least_age_ms': '5.0',
         'worst_age_ms': '5.0',
         'silent_ms': '0',
         'lost': '0',

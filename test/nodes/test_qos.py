@@ -97,6 +97,16 @@ def test_an_event_discovery_knows_nothing_of_still_names_its_policy(ros, qos):
     assert str(found[0]).startswith('/image: nothing arrives from another node, incompatible dead')
 
 
+def test_an_ordinary_reader_is_no_mismatch(ros, qos):
+    detector, found = ros.node('detector'), []
+    ros.collect(image(), 'detections')
+    ros.until(lambda: detector.count_subscribers('detections'))
+
+    qos.advertise(detector, image(), 'detections', qos.output(), on_mismatch=found.append)
+
+    assert not found
+
+
 @pytest.mark.parametrize('reader', ['was there before', 'comes later'])
 def test_a_writer_learns_which_policy_keeps_its_reader_deaf(ros, qos, reader):
     detector, found = ros.node('detector'), []
@@ -112,7 +122,7 @@ def test_a_writer_learns_which_policy_keeps_its_reader_deaf(ros, qos, reader):
         step()
     ros.until(lambda: found)
 
-    assert (found[0].topic, found[0].policy) == ('/detections', 'durability')
+    assert [(m.topic, m.policy) for m in found] == [('/detections', 'durability')]
     assert 'nothing reaches /test_helper' in str(found[0])
 
 

@@ -215,6 +215,9 @@ def test_the_profile_changes_while_running(rig):
         ({'d_max_m': float('nan')}, 'd_max_m'),
         ({'margin_m': 9.0}, 'margin_m'),
         ({'topics': ['a', 'a']}, 'each once'),
+        ({'topics': ['/detections']}, "topics has '/detections': expected a relative name"),
+        ({'topics': ['a', 'my topic']}, "topics has 'my topic': expected a relative name"),
+        ({'heartbeat_s': 0.06, 'tick_s': 0.04}, 'their sum must be < 0.1'),
         ({'types': ['no_such/msg/Type']}, 'no_such'),
         ({'types': ['nonsense']}, 'nonsense'),
         ({'optional': ['b']}, "'b'"),
@@ -229,6 +232,12 @@ def test_a_configuration_that_cannot_be_honoured_is_refused_in_words(ros, params
 
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert words in capfd.readouterr().err
+
+
+def test_parameters_and_qos_agree_on_the_lease_of_the_heartbeat():
+    from edge_inference_ros.nodes import qos, watchdog_params
+
+    assert watchdog_params.LEASE_S == qos.LEASE_S
 
 
 def test_several_topics_of_several_types_are_guarded(ros):
