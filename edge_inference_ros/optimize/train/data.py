@@ -2,81 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.optimize._labelled import F32, Known, Picture, Split
 from edge_inference_ros.optimize.train.targets import Labels
 
-F32 = NDArray[np.float32]
-Picture = NDArray[np.uint8]
+__all__ = ['F32', 'Joined', 'Known', 'Picture', 'Split', 'batch_of', 'padded', 'varied']
 
 PAD = 114
 KEEP_SHARE, KEEP_HEIGHT_PX = 0.3, 6
 """A label cut by the crop to less than this is ignored instead."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """The labels of one picture; row k is the same thing in every array.
-
-    Attributes:
-        class_id: (K,).
-        boxes_px: (K, 4) x1 y1 x2 y2.
-        ignored: (K,) too small or too hidden to be asked for.
-        distance_m: (K,).
-    """
-
-    class_id: NDArray[np.int32]
-    boxes_px: F32
-    ignored: NDArray[np.bool_]
-    distance_m: F32
-
-
-class Split:
-    """A folder of labelled pictures (`images.npy`, `labels.npz`, `split.json`), read lazily.
-
-    With `only`, the classes named there are all there is: others are not even ignored.
-    """
-
-    def __init__(self, folder: Path, *, only: Sequence[str] = ()) -> None:
-        try:
-            self.images: Picture = np.load(folder / 'images.npy', mmap_mode='r')
-            with np.load(folder / 'labels.npz') as stored:
-                self._columns = {name: stored[name] for name in stored.files}
-            facts = json.loads((folder / 'split.json').read_text())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f'{folder} is not a labelled split: {error}') from error
-        there = tuple(facts['classes'])
-        if unknown := set(only) - set(there):
-            raise ConfigError(f'{folder} has no class {sorted(unknown)}; it has {there}')
-        self.classes: tuple[str, ...] = tuple(only) or there
-        self.name: str = facts['name']
-        self._number = np.array(
-            [self.classes.index(c) if c in self.classes else -1 for c in there], np.int32
-        )
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def known(self, index: int) -> Known:
-        """The labels of a picture."""
-        first, end = self._columns['offsets'][index : index + 2]
-        c, class_id = self._columns, self._number[self._columns['class_id'][first:end]]
-        kept = class_id >= 0
-        return Known(
-            class_id[kept], c['boxes_px'][first:end][kept],
-            c['ignored'][first:end][kept], c['distance_m'][first:end][kept],
-        )  # fmt: skip
 
 
 class Joined:
