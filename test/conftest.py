@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 
 import pytest
 from support.ros import ros, ros_env  # noqa: F401 - fixtures, known to every test from here
+
+with contextlib.suppress(ImportError):
+    from hypothesis import settings
+
+    # Its 200 ms for one example say how busy the machine is, not whether the code is right.
+    settings.register_profile('unhurried', deadline=None)
+    settings.load_profile('unhurried')
 
 
 def pytest_configure(config):

@@ -35,7 +35,7 @@ def run(model: Path, out: Path, params: Any, *, made_by: str = '') -> Report:
         'student': digest(Path(params.student)),
         'data': digest(train),
     }
-    _tuning.claim(out, {'step': 'distill', **about})
+    _tuning.claim(out / CHECKPOINT, {'step': 'distill', **about}, model=model)
     told = classify.Told(teacher, params.weight, params.temperature) if params.weight else None
     classify.fit(
         student, classify.read(train), _tuning.schedule(params), told,

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = 'checkpoint.pt'
-RUN = 'run.json'
-"""Beside a checkpoint: which run it belongs to."""
+CHECKPOINT = train_camera.CHECKPOINT
+RUN = '.run.json'
+"""In place of a checkpoint's suffix: the file that says which run it belongs to."""
 
 _SAMPLED = 64
 
@@ -96,10 +96,11 @@ def digest_of(data: Joined) -> str:
     sha = hashlib.sha256()
     for split in data.splits:
         sha.update(f'{split.name} {split.images.shape} {split.classes}\n'.encode())
-        for index in np.linspace(0, len(split) - 1, _SAMPLED).astype(int).tolist():
-            known = split.known(index)
-            for part in (split.images[index], known.class_id, known.boxes_px, known.ignored):
+        for known in map(split.known, range(len(split))):
+            for part in (known.class_id, known.boxes_px, known.ignored):
                 sha.update(np.ascontiguousarray(part).tobytes())
+        for index in np.linspace(0, len(split) - 1, _SAMPLED).astype(int).tolist():
+            sha.update(np.ascontiguousarray(split.images[index]).tobytes())
     return sha.hexdigest()
 
 
@@ -132,24 +133,31 @@ def _finished(state: State, hooks: Hooks) -> State:
     return state
 
 
-def claim(out: Path, facts: Mapping[str, Any], *, file_name: str = RUN) -> None:
-    """Note in ``out`` which run it holds, before anything is trained.
+def claim(checkpoint: Path, facts: Mapping[str, Any], *, model: Path | None = None) -> None:
+    """Note beside a checkpoint which run it belongs to, before anything is trained.
+
+    Args:
+        checkpoint: where it is or will be.
+        facts: all that decides what the run makes.
+        model: what the run starts from, if it must not be in the same folder.
 
     Raises:
-        ConfigError: it holds another, whose checkpoint must not be mixed with this one.
+        ConfigError: it belongs to another run, or nobody knows to which; the two must not mix.
     """
-    said = json.loads(json.dumps(_folder.plain(facts)))
-    path = out / file_name
-    if path.is_file():
-        there = json.loads(path.read_text(encoding='utf-8'))
-        if other := sorted(k for k in {*there, *said} if there.get(k) != said.get(k)):
-            names = ', '.join(f'{k} = {there.get(k)!r}, now {said.get(k)!r}' for k in other)
-            raise ConfigError(
-                f'{out} holds a run with {names}; choose another folder for this one'
-            )
+    out, path = checkpoint.parent, checkpoint.with_suffix(RUN)
+    if model and out.resolve() == (model if model.is_dir() else model.parent).resolve():
+        raise ConfigError(f'out = {out}: is where {model} is; choose another folder')
+    if not path.is_file():
+        if checkpoint.is_file():
+            raise ConfigError(f'{checkpoint} is of another run; choose another folder')
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(_folder.plain(facts), indent=1) + '\n', encoding='utf-8')
         return
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(said, indent=1) + '\n', encoding='utf-8')
+    there = json.loads(path.read_text(encoding='utf-8'))
+    known = json.loads(json.dumps(_folder.plain(facts)))
+    if other := sorted(k for k in {*there, *known} if there.get(k) != known.get(k)):
+        names = ', '.join(f'{k} = {there.get(k)!r}, now {known.get(k)!r}' for k in other)
+        raise ConfigError(f'{out} holds a run with {names}; choose another folder for this one')
 
 
 def said(params: Tuning) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
         'teacher': digest(teacher.path),
         'data': _tuning.digest_of(data),
     }
-    _tuning.claim(out, {'step': 'distill', **about})
+    _tuning.claim(out / CHECKPOINT, {'step': 'distill', **about}, model=model)
     checkpoint = out / CHECKPOINT
     state = _state(checkpoint, teacher.detector, len(data.classes), params)
     extra = _extra(teacher.detector, columns, params, state) if params.weight else None

@@ -72,7 +72,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     about: dict[str, Any] = {'params': _tuning.said(params), 'input': digest(source.path)}
     if data:
         about['data'] = _tuning.digest_of(data)
-    _tuning.claim(out, {'step': 'prune', **about})
+    _tuning.claim(out / CHECKPOINT, {'step': 'prune', **about}, model=model)
     checkpoint = out / CHECKPOINT
     if checkpoint.is_file():
         state = fit.resume(checkpoint, _tuning.schedule(params))
@@ -100,10 +100,11 @@ def _data(source: Restored, params: Params) -> Joined | None:
                 ' manifest names them'
             )
         return data
-    if params.steps or params.method == 'layers' or params.importance == 'taylor':
+    slopes = params.method == 'structured' and params.importance == 'taylor'
+    if params.steps or params.method == 'layers' or slopes:
         raise ConfigError(
             'data: needed to train after pruning and to judge what goes; without it only'
-            ' --steps 0 --importance l2 is possible'
+            ' masks, or channels by --importance l2, with --steps 0 are possible'
         )
     if not source.classes:
         raise ConfigError(f'{source.path}: no manifest beside it names its classes')

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edge_inference_ros.optimize.train.fit import State
     from edge_inference_ros.optimize.train.rounded import Rounded
 
-CHECKPOINT, RUN = 'qat.pt', 'qat.json'
+CHECKPOINT = 'qat.pt'
 _COMPARED = 4
 
 
@@ -96,9 +96,9 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
         'data': _tuning.digest_of(data),
         'calibration': calibration.summary(),
     }
-    folder = out if source.manifest else out.parent
-    _tuning.claim(folder, {'step': 'qat', **about}, file_name=RUN)
-    state = _trained(rounded, source, data, params, folder / CHECKPOINT)
+    checkpoint = (out if source.manifest else out.parent) / CHECKPOINT
+    _tuning.claim(checkpoint, {'step': 'qat', **about})
+    state = _trained(rounded, source, data, params, checkpoint)
     trained: Rounded = state.averaged.cpu()
     file_name = params.file_name or quantize.name_of(_numbers(params))
     path = _folder.target(source, out, file_name)

@@ -148,7 +148,7 @@ def test_a_resumed_run_gives_the_bytes_of_one_that_was_not_interrupted(
 
 def test_without_data_weights_can_go_but_nothing_is_trained(ready, tmp_path):
     _, model = ready
-    asked = params('', method='unstructured', importance='l2', steps=0, share=0.5)
+    asked = params('', method='unstructured', steps=0, share=0.5)
 
     report = prune.run(model, tmp_path / 'a', asked)
 
@@ -171,7 +171,7 @@ def test_what_cannot_be_pruned_is_refused_by_name(ready, tmp_path):
     world, model = ready
     for said, words in (
         ({}, 'data: needed to train'),
-        ({'steps': 0, 'importance': 'taylor'}, '--steps 0 --importance l2'),
+        ({'steps': 0, 'importance': 'taylor'}, 'channels by --importance l2'),
     ):
         with pytest.raises(ConfigError, match=words):
             prune.run(model, tmp_path / 'a', params('', **said))
@@ -180,3 +180,8 @@ def test_what_cannot_be_pruned_is_refused_by_name(ready, tmp_path):
     prune.run(model, tmp_path / 'a', params(world, steps=1))
     with pytest.raises(ConfigError, match='holds a run with params'):
         prune.run(model, tmp_path / 'a', params(world, steps=1, share=0.5))
+    (tmp_path / 'a' / 'checkpoint.run.json').unlink()
+    with pytest.raises(ConfigError, match=r'checkpoint\.pt is of another run'):
+        prune.run(model, tmp_path / 'a', params(world, steps=1))
+    with pytest.raises(ConfigError, match='choose another folder'):
+        prune.run(model, model, params(world, steps=1))

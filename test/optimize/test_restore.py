@@ -20,6 +20,7 @@ from support.quantisable import detector as foreign_network  # noqa: E402
 from torch import nn  # noqa: E402
 
 from edge_inference_ros.errors import ConfigError  # noqa: E402
+from edge_inference_ros.optimize import train_camera  # noqa: E402
 from edge_inference_ros.optimize.train import deploy, fit, net, restore, shape  # noqa: E402
 
 
@@ -75,12 +76,12 @@ def test_folding_changes_no_answer():
 def test_a_folder_with_a_checkpoint_is_restored_from_it(shipped, tmp_path):
     folder = trainable.model_folder(tmp_path / 'small')
     other = trainable.detector(seed=3)
-    trainable.checkpoint(folder / restore.CHECKPOINT, other)
+    trainable.checkpoint(folder / train_camera.CHECKPOINT, other)
 
     found = restore.restored(folder)
 
     shown = trainable.pictures()
-    assert found.path.name == restore.CHECKPOINT
+    assert found.path.name == train_camera.CHECKPOINT
     close(trainable.answers(found.detector, shown), trainable.answers(other, shown))
 
 

@@ -18,8 +18,7 @@ from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize.train import deploy, fit
 from edge_inference_ros.optimize.train.net import Conv, Detector, NetConfig
 from edge_inference_ros.optimize.train.shape import WRAPPED, shaped
-
-CHECKPOINT = 'checkpoint.pt'
+from edge_inference_ros.optimize.train_camera import CHECKPOINT
 
 
 @dataclass(frozen=True)
