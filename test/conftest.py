@@ -7,6 +7,15 @@ import importlib.util
 import pytest
 from support.ros import ros, ros_env  # noqa: F401 - fixtures, known to every test from here
 
+if importlib.util.find_spec('hypothesis') is not None:
+    from hypothesis import HealthCheck, settings
+
+    # By default an example that takes 0.2 s fails, which on a busy machine any does.
+    settings.register_profile(
+        'ours', deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile('ours')
+
 
 def pytest_configure(config):
     # Making a node imports rosidl's parser, whose lark imports a module Python 3.11 deprecates.
