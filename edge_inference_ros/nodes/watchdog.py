@@ -31,7 +31,7 @@ from edge_inference_ros.core.speed_limit import SpeedLimiter
 from edge_inference_ros.core.standing import State
 from edge_inference_ros.core.timeline import Instant
 from edge_inference_ros.core.types import RosNs
-from edge_inference_ros.core.verdict import Source, SourceStatus, Status, Verdict
+from edge_inference_ros.core.verdict import SourceStatus, Status, Verdict
 from edge_inference_ros.errors import BadStamp, ConfigError
 from edge_inference_ros.nodes import process, qos
 from edge_inference_ros.nodes._wire import diagnostics
@@ -64,7 +64,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         sim_time = bool(self.get_parameter('use_sim_time').value)
         self._guard = Guard(
             params,
-            [Source(topic, required=topic not in params.optional) for topic in params.topics],
+            params.sources,
             rules=params,
             sim_time=sim_time,
         )
@@ -77,7 +77,6 @@ class Watchdog(EdgeNode[WatchdogParams]):
         self._limiter = SpeedLimiter(params, rules=params)
         self._limit_until_ns = self._beat_ns = 0
         self._states: list[State] = []
-        self._deaf: dict[str, str] = {}
 
         def publisher(kind: Any, topic: str, profile: Any) -> Any:
             made = self.create_publisher(kind, topic, profile)
@@ -86,12 +85,18 @@ class Watchdog(EdgeNode[WatchdogParams]):
 
         self._freshness = publisher(DiagnosticArray, 'freshness', qos.heartbeat())
         self._lock = publisher(Bool, 'lock', qos.output())
+        outputs = ('lock', 'speed_limit', *(f'fresh/{topic}' for topic in params.topics))
+        self._ends = [
+            qos.Watch(self, topic, qos.output(), self._say, reading=False) for topic in outputs
+        ]
         self._speed_limit = publisher(SpeedLimit, 'speed_limit', qos.output())
         self._diagnostics = publisher(DiagnosticArray, '/diagnostics', qos.output())
 
     def activate(self, keep: ExitStack) -> None:
         """Subscribe to everything as bytes, and start to tick."""
         params = self.parameters.current
+        # Who has heard that the robot may move must not go on believing it.
+        keep.callback(self._lock.publish, _LOCKED[True])
         for topic, kind in self._kinds:
             fresh = self.create_publisher(kind, f'fresh/{topic}', qos.output())
             keep.callback(self.destroy_publisher, fresh)
@@ -132,15 +137,20 @@ class Watchdog(EdgeNode[WatchdogParams]):
             self.until_the_end(receive),
             qos=profile,
             raw=True,
-            on_mismatch=partial(self._mismatched, topic),
+            on_mismatch=self._mismatched,
         )
         keep.callback(self.destroy_subscription, subscription)
+        end = qos.Watch(self, topic, profile, lambda _: None, reading=True)
+        self._ends.append(end)
+        keep.callback(self._ends.remove, end)
 
-    def _mismatched(self, topic: str, mismatch: qos.Mismatch) -> None:
-        """Say at once that somebody cannot reach us, and keep saying it."""
-        self._deaf[topic] = str(mismatch)
-        self.get_logger().error(str(mismatch))
+    def _mismatched(self, mismatch: qos.Mismatch) -> None:
+        """Say at once that somebody cannot reach us; reports say it for as long as it is so."""
+        self._say(mismatch)
         self._report()
+
+    def _say(self, mismatch: qos.Mismatch) -> None:
+        self.get_logger().error(str(mismatch))
 
     def _now(self) -> Instant:
         """The ROS clock first: see ``core/timeline.py``."""
@@ -217,7 +227,8 @@ class Watchdog(EdgeNode[WatchdogParams]):
         status = self._guard.tick(now)
         name = self.get_fully_qualified_name()
         rows = [_summary(status), *map(_row, status.sources)]
-        rows += [(ERROR, f'{topic}: QoS', said, '', {}) for topic, said in self._deaf.items()]
+        deaf = [mismatch for end in self._ends for mismatch in end.look()]
+        rows += [(ERROR, f'{found.topic}: QoS', str(found), '', {}) for found in deaf]
         named = [(row[0], f'{name}: {row[1]}', *row[2:]) for row in rows]
         self._diagnostics.publish(diagnostics(now.ros_ns, '', named))
 
@@ -226,13 +237,17 @@ def message_type(name: str) -> Any:
     """The class of a message type such as 'vision_msgs/msg/Detection2DArray'.
 
     Raises:
-        ConfigError: not a message type that is installed here.
+        ConfigError: not a message type that is installed here, or one without a stamp in front.
     """
     package, _, kind = name.partition('/msg/')
     try:
-        return getattr(import_module(f'{package}.msg'), kind)
+        found = getattr(import_module(f'{package}.msg'), kind)
+        first = next(iter(found.get_fields_and_field_types().items()), None)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f'types: {name!r} is not an installed message type: {error}') from error
+    if first != ('header', 'std_msgs/Header'):
+        raise ConfigError(f'types: {name!r} begins with no std_msgs/Header, so it has no age')
+    return found
 
 
 def _summary(status: Status) -> tuple[int, str, str, str, dict[str, str]]:
@@ -257,6 +272,11 @@ def _row(source: SourceStatus) -> tuple[int, str, str, str, dict[str, str]]:
         values['senders'] = 'ASYMMETRIC: two nodes seem to publish on this topic'
     if source.drift_ppm is not None:
         values['clock'] = f'DRIFT: stamps fall behind our clock by {source.drift_ppm:.0f} ppm'
+    if source.last is Verdict.FUTURE:
+        values['clock'] = (
+            f'stamps of {source.name} lie in the future of ours: synchronise the clocks of sensor'
+            ' and computer (chrony, PTP), and check that all nodes agree on use_sim_time'
+        )
     values |= {verdict.value: str(count) for verdict, count in source.counts.items() if count}
     return int(source.level), source.name, source.state.name, '', values
 

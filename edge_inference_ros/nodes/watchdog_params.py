@@ -9,6 +9,7 @@ from edge_inference_ros.core.params import param
 from edge_inference_ros.core.robot import RobotProfile
 from edge_inference_ros.core.speed_limit import LimitRules
 from edge_inference_ros.core.standing import Rules
+from edge_inference_ros.core.verdict import Source
 
 LEASE_S = 0.1
 """Of the heartbeat, as in ``qos.py``. Heartbeats are sent at ticks."""
@@ -28,6 +29,13 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
         ('vision_msgs/msg/Detection2DArray',), 'message type of each topic, or one for all'
     )
     optional: tuple[str, ...] = param((), 'of the topics, those the robot may move without')
+    stamp_offsets_s: tuple[float, ...] = param(
+        (),
+        'added to the stamps of each topic: half an exposure where its start is stamped, less than'
+        ' 0 where arrival is; none, or one for each topic',
+        low=-1.0,
+        high=1.0,
+    )
     command: str = param(
         'none',
         'message type of cmd_vel, which leads motion',
@@ -54,6 +62,10 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
         ]
         if len(self.types) not in (1, len(self.topics)):
             faults.append(f'types = {self.types!r}: expected one, or one for each topic')
+        if len(self.stamp_offsets_s) not in (0, len(self.topics)):
+            faults.append(
+                f'stamp_offsets_s = {self.stamp_offsets_s!r}: expected none, or one for each topic'
+            )
         if not self.heartbeat_s + self.tick_s < LEASE_S:
             faults.append(
                 f'heartbeat_s = {self.heartbeat_s} and tick_s = {self.tick_s}: their sum must be'
@@ -62,6 +74,19 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
         if unknown := set(self.optional) - set(self.topics):
             faults.append(f'optional names {min(unknown)!r}, which is not among topics')
         return faults
+
+    @property
+    def sources(self) -> list[Source]:
+        """What is to be judged, and how its stamps are to be read."""
+        offsets_s = self.stamp_offsets_s or (0.0,) * len(self.topics)
+        return [
+            Source(
+                topic,
+                required=topic not in self.optional,
+                stamp_offset_ns=round(offset_s * 1e9),
+            )
+            for topic, offset_s in zip(self.topics, offsets_s, strict=True)
+        ]
 
     @property
     def kinds(self) -> tuple[tuple[str, str], ...]:

@@ -220,6 +220,9 @@ def test_the_profile_changes_while_running(rig):
         ({'heartbeat_s': 0.06, 'tick_s': 0.04}, 'their sum must be < 0.1'),
         ({'types': ['no_such/msg/Type']}, 'no_such'),
         ({'types': ['nonsense']}, 'nonsense'),
+        ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each topic'),
+        ({'stamp_offsets_s': [-2.0]}, 'expected -1 … 1'),
+        ({'types': ['std_msgs/msg/Bool']}, 'begins with no std_msgs/Header'),
         ({'optional': ['b']}, "'b'"),
         ({'optional': ['detections']}, 'no source is required'),
         ({'tick': 0.02}, 'did you mean tick_s?'),
@@ -300,24 +303,72 @@ def test_bytes_that_are_no_command_count_as_the_caps(ros, kind):
     assert motion.v_mps == 1.5
 
 
-def test_a_publisher_with_other_demands_is_an_error_that_names_the_policy(rig):
+def qos_errors(rig):
+    """What the latest report says of ends that cannot talk."""
+    return [row.message for row in rig.diagnostics[-1].status if row.name.endswith(': QoS')]
+
+
+def test_a_publisher_with_other_demands_is_named_with_the_policy_until_it_leaves(rig):
     from vision_msgs.msg import Detection2DArray
 
     from edge_inference_ros.nodes import qos
 
     rig.start()  # the detector is reliable, so the watchdog is
-    rig.ros.publisher(Detection2DArray, 'detections', qos.sensor())
+    other = rig.ros.publisher(Detection2DArray, 'detections', qos.sensor())
 
-    def errors():
-        return [
-            status.message
-            for report in rig.diagnostics
-            for status in report.status
-            if status.name.endswith('detections: QoS') and status.level == b'\x02'
-        ]
+    rig.ros.until(lambda: rig.diagnostics and qos_errors(rig), what='the diagnostic')
+    assert '/detections' in qos_errors(rig)[0]
+    assert 'reliability' in qos_errors(rig)[0]
 
-    rig.ros.until(errors, what='the diagnostic')
-    assert 'reliability' in errors()[0]
+    rig.ros.helper.destroy_publisher(other)
+    rig.ros.until(lambda: not qos_errors(rig), what='a report without it')
+
+
+def test_a_reader_with_other_demands_is_an_error_that_names_the_policy(rig):
+    from std_msgs.msg import Bool
+
+    from edge_inference_ros.nodes import qos
+
+    rig.start()
+    rig.ros.collect(Bool, 'lock', qos.latched())
+
+    words = '/lock: nothing reaches /test_helper, incompatible durability'
+    rig.ros.until(
+        lambda: rig.diagnostics and any(words in said for said in qos_errors(rig)),
+        what='the diagnostic',
+    )
+
+
+def test_a_watchdog_that_is_deactivated_leaves_the_robot_locked(rig):
+    from std_msgs.msg import Bool
+
+    locks = rig.ros.collect(Bool, 'lock')
+    rig.start().drive(0.0)
+
+    def released():
+        rig.detect()
+        return locks and not locks[-1].data
+
+    rig.ros.until(released, what='the release')
+    rig.node.trigger_deactivate()
+
+    rig.ros.until(lambda: locks[-1].data, what='the lock')
+
+
+def test_a_driver_that_stamps_arrival_is_corrected(ros):
+    rig = Rig(ros, stamp_offsets_s=[-0.6]).start()
+    rig.drive(0.0)
+
+    rig.detect()  # now, so the driver says; at rest 0.5 s is too old
+
+    assert rig.until_verdict('STALE_AGE')['STALE_AGE'] == '1'
+
+
+def test_a_stamp_from_the_future_blames_the_clock(rig):
+    rig.start().drive(0.0)
+    rig.detect(age_s=-1.0)
+
+    assert 'synchronise' in rig.until_verdict('FUTURE')['clock']
 
 
 def test_two_nodes_on_one_topic_are_flagged(rig):
