@@ -358,12 +358,6 @@ def range_for_stopping(
 ) -> float:
     """Least L with τ_B(v) >= ``age_s``: within it an object must be seen, or the robot hits it.
 
-    The inverse of ``stopping_s`` in the range. With ρ = T + age + τ_x and s = v + v_o, the budget
-    k (g ρ²/2 + s ρ) + v (v/2 + v_o)/b + m <= L of that function is met with equality; k = 1 + g/b,
-    and g = 0 unless strict. m is all that is lost, with what brakes that build up cost.
+    The inverse of ``stopping_s`` in the range: the budget is met with equality.
     """
-    v, v_o, b = abs(v), robot.v_other_mps if v_other is None else v_other, robot.brake_mps2
-    gain = robot.a_acc_mps2 if robot.strict else 0.0
-    rho_s = age_s + robot.react_s
-    unaware_m = (1.0 + gain / b) * rho_s * (0.5 * gain * rho_s + v + v_o)
-    return unaware_m + v * (0.5 * v + v_o) / b + robot.lost_m
+    return robot.room_m(abs(v), age_s, robot.v_other_mps if v_other is None else v_other)

@@ -268,18 +268,24 @@ class RobotProfile:
             return self.margin_m + 2.0 * x**3 / (3.0 * square)
         return self.margin_m + b**3 * (b / (8.0 * (b - x)) - 1.0 / 6.0) / square
 
+    def room_m(self, v: float, age_s: float, v_other: float) -> float:
+        """All that stopping takes, the left side of budget B in ``core/deadline.py``, m.
+
+        k (g ρ²/2 + s ρ) + v (v/2 + v_o)/b + m, with ρ = T + age + τ_x, s = v + v_o, k = 1 + g/b,
+        and g = 0 unless strict: the robot gains speed until it reacts.
+        """
+        b, gain = self.brake_mps2, self.a_acc_mps2 if self.strict else 0.0
+        rho_s = age_s + self.react_s
+        unaware_m = (1.0 + gain / b) * rho_s * (v + v_other + 0.5 * gain * rho_s)
+        return self.lost_m + unaware_m + v * (0.5 * v + v_other) / b
+
     @cached_property
     def ample_m(self) -> float:
         """[L] range from which on stopping limits no deadline, at any speed up to v_cap.
 
-        Stopping takes most room at v = v_cap and τ = D_cap; this is the left side of budget B
-        there, with ρ = T + D_cap + τ_x and, if strict, what is gained meanwhile.
+        Stopping takes most room at v = v_cap and τ = D_cap.
         """
-        v, v_o, b = self.v_cap_mps, self.v_other_mps, self.brake_mps2
-        rho_s = self.deadline_cap_s + self.react_s
-        gain = self.a_acc_mps2 if self.strict else 0.0
-        aware_m = (1.0 + gain / b) * rho_s * (v + v_o + 0.5 * gain * rho_s)
-        return self.lost_m + aware_m + v * (0.5 * v + v_o) / b
+        return self.room_m(self.v_cap_mps, self.deadline_cap_s, self.v_other_mps)
 
     def range_toward(self, toward: int) -> float:
         """Guaranteed range of the sensors that cover every direction in ``toward``, m.
