@@ -15,7 +15,7 @@ def shared(folder: str) -> list[tuple[str, list[str]]]:
 
 setup(
     name=NAME,
-    version='0.1.0',
+    version='0.2.0',
     description='Latency-stamped perception and a speed-aware watchdog for edge robots',
     license='Apache-2.0',
     maintainer='edge_inference_ros maintainers',
