@@ -534,3 +534,10 @@ def test_a_robot_that_must_brake_at_rest_on_a_descent_rolls_so_far(share, v, far
 def test_on_the_level_slow_brakes_cost_time_and_no_distance():
     assert robot('amr', jerk_mps3=1.0).lost_m == 0.3
     assert robot('amr', jerk_mps3=1.0).react_s == pytest.approx(0.25 + 0.5)
+
+
+def test_at_its_cap_a_robot_that_is_too_late_is_told_by_how_much():
+    late_s = stopping_left_s(AMR, AMR.v_cap_mps, 0.1, range_m=1.0)
+
+    assert late_s == stopping_s(AMR, AMR.v_cap_mps, range_m=1.0) - 0.1
+    assert late_s < 0.0
