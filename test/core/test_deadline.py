@@ -541,3 +541,9 @@ def test_at_its_cap_a_robot_that_is_too_late_is_told_by_how_much():
 
     assert late_s == stopping_s(AMR, AMR.v_cap_mps, range_m=1.0) - 0.1
     assert late_s < 0.0
+
+
+def test_a_speed_just_at_the_floor_is_no_stop():
+    v = speed_for(AMR, 0.3)
+
+    assert speed_for(dataclasses.replace(AMR, v_floor_mps=v), 0.3) == v
