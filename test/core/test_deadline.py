@@ -547,3 +547,8 @@ def test_a_speed_just_at_the_floor_is_no_stop():
     v = speed_for(AMR, 0.3)
 
     assert speed_for(dataclasses.replace(AMR, v_floor_mps=v), 0.3) == v
+
+
+@pytest.mark.parametrize('range_m', [0.0, 0.1, math.nan])
+def test_where_nothing_is_seen_in_time_no_speed_can_stop(range_m):
+    assert speed_for_stopping(AMR, 0.3, range_m=range_m) == 0.0
