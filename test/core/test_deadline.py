@@ -9,6 +9,7 @@ import pytest
 from support.robots import AMR, ROBOTS, ROOT, robot, vectors
 
 from edge_inference_ros.core.deadline import (
+    SLACK,
     Binding,
     bearing_s,
     deadline,
@@ -222,6 +223,10 @@ def test_a_deadline_below_the_floor_is_returned_as_it_is_and_the_speed_is_infeas
 
 
 def test_nothing_is_feasible_at_a_deadline_of_zero_even_without_a_floor():
+    just = robot('amr', deadline_floor_s=0.0, range_m=1.8)
+
+    assert stopping_s(just, 1.5) == 0.0
+    assert not deadline(just, 1.5, 0.0).feasible
     assert not deadline(robot('amr', deadline_floor_s=0.0), 2.5, 0.0).feasible
 
 
@@ -552,3 +557,10 @@ def test_a_speed_just_at_the_floor_is_no_stop():
 @pytest.mark.parametrize('range_m', [0.0, 0.1, math.nan])
 def test_where_nothing_is_seen_in_time_no_speed_can_stop(range_m):
     assert speed_for_stopping(AMR, 0.3, range_m=range_m) == 0.0
+
+
+def test_a_latency_that_uses_the_budget_up_but_for_rounding_costs_no_speed():
+    tau_s = AMR.d_max_m * (1.0 + SLACK) / AMR.v_cap_mps
+
+    assert AMR.v_cap_mps * tau_s == AMR.d_max_m * (1.0 + SLACK)
+    assert speed_for_displacement(AMR, tau_s, 0.0) == AMR.v_cap_mps
