@@ -41,6 +41,7 @@ from edge_inference_ros.sim import dataset
 BACKENDS = ('ort', 'openvino', 'trt')
 SPLITS = tuple(name for name in dataset.RECIPE if not name.startswith(dataset.TRAIN))
 QUICK_SHARE, QUICK_RUNS = 0.05, 30
+THRESHOLDS = (0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05)
 _NOWHERE = Origin('', RosNs(0), MonoNs(0))
 
 
@@ -56,9 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = [row for path in folders for row in measure(manifests.load(path), runs, labelled)]
     found = _zoo.goals(rows)
     print(f'{_folder.machine()}; one run in turn, medians; speed-up against fp32 on ort\n')
-    print('\n\n'.join((_zoo.models(rows), _zoo.files(rows), _zoo.goal_table(found))))
+    text = '\n\n'.join(
+        (_zoo.models(rows), _zoo.files(rows), _zoo.people(rows), _zoo.goal_table(found))
+    )
+    print(text)
     if asked.markdown:
-        text = '\n\n'.join((_zoo.models(rows), _zoo.files(rows), _zoo.goal_table(found)))
         Path(asked.markdown).write_text(text + '\n', encoding='utf-8')
     if asked.json:
         said = {'rows': [asdict(row) for row in rows], 'goals': [asdict(g) for g in found]}
@@ -99,7 +102,15 @@ def scored(detector: Detector, labelled: Sequence[Path]) -> dict[str, Any]:
             threshold = detector.manifest.head.score_threshold
             score = replace(score, near_people=replace(near, score_threshold=threshold))
         made[folder.name] = score.facts()
+        if score.near_people:
+            made[folder.name]['people_at'] = list(_people_at(faint, split))
     return made
+
+
+def _people_at(faint: Sequence[_score.Found], split: Labelled) -> Iterator[dict[str, Any]]:
+    """What other thresholds would find, highest first."""
+    for threshold in THRESHOLDS:
+        yield asdict(_score.near_people(faint, split, score_threshold=threshold))
 
 
 def _found(detector: Detector, split: Labelled) -> tuple[list[_score.Found], list[_score.Found]]:

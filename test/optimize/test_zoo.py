@@ -61,6 +61,25 @@ def test_every_goal_of_the_shipped_models_stands_beside_its_figure():
     }
 
 
+def test_enough_people_may_be_found_at_a_lower_score_whose_price_is_stated():
+    seen = row(scores={
+        'held_out': {
+            'ap50': 0.9, 'per_class': {'person': 0.9}, 'near_people': near(0.95, 0.2),
+            'people_at': [
+                {'score_threshold': 0.3, 'recall': 0.95, 'false_per_picture': 0.2},
+                {'score_threshold': 0.1, 'recall': 0.971, 'false_per_picture': 0.8},
+                {'score_threshold': 0.05, 'recall': 0.98, 'false_per_picture': 1.5},
+            ],
+        },
+    })  # fmt: skip
+
+    (goal,) = (goal for goal in _zoo.goals([seen]) if 'people' in goal.name)
+
+    assert goal.met
+    assert '0.971 with 0.80 at a score of 0.1' in goal.measured
+    assert '| `m` | 0.1 | 0.971 | 0.80 |' in _zoo.people([seen])
+
+
 @pytest.mark.parametrize(
     ('changes', 'name'),
     [
