@@ -28,7 +28,7 @@ def test_a_detector_the_kernel_kills_for_its_memory_is_as_if_killed(
     graph.picture.data.frombytes(bytes(12_000_000 - len(graph.picture.data)))
     graph.until(lambda: graph.detector.process.poll() is not None, 'the end of the detector')
     graph.until(lambda: graph.state() == 'STALE', 'STALE')
-    graph.until(lambda: graph.locks[-1].data, 'the lock')
+    graph.until(lambda: graph.locks[-1][1], 'the lock')
     late_s = graph.stale_after_due_s()
     height, width, step, data = small
     graph.picture.height, graph.picture.width, graph.picture.step = height, width, step

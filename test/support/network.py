@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from support.ros import Child
+from support.ros import Child, wait_until
 
 UDP_ONLY = """<?xml version="1.0" encoding="UTF-8" ?>
 <profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
@@ -55,6 +55,9 @@ class Network:
             _ip('-n', host, 'address', 'add', f'10.213.77.{number}/24', 'dev', host)
             for link in ('lo', host):
                 _ip('-n', host, 'link', 'set', link, 'up')
+        # The kernel takes up to a second more, and who starts before finds no interface.
+        for host in (a, b):
+            wait_until(lambda host=host: 'state UP' in _ip('-n', host, 'link', 'show', host))
 
     def remove(self):
         """Give everything back; the cable goes with its ends."""
@@ -79,7 +82,8 @@ class Network:
 
 
 def _ip(*words, check=True):
-    subprocess.run(['/usr/bin/env', 'ip', *words], check=check, capture_output=True)  # noqa: S603
+    command = ['/usr/bin/env', 'ip', *words]
+    return subprocess.run(command, check=check, capture_output=True, text=True).stdout  # noqa: S603
 
 
 @pytest.fixture
@@ -92,6 +96,6 @@ def network(tmp_path):
         network.build()
     except subprocess.CalledProcessError as error:
         network.remove()
-        pytest.skip(f'network namespaces cannot be made here: {error.stderr.decode().strip()}')
+        pytest.skip(f'network namespaces cannot be made here: {error.stderr.strip()}')
     yield network
     network.remove()

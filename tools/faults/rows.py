@@ -153,7 +153,7 @@ ROWS = (
         'STALE, locked; VALID once mended', 'D + tick + 50 ms; 5 s', '2'),
     Row('D2', 'QoS mismatch', 'a best-effort writer to a reliable reader', 'ERROR names the policy',
         '1 s', '2', (*_at(WATCHDOG,
-        'a_publisher_with_other_demands_is_an_error_that_names_the_policy'),
+        'a_publisher_with_other_demands_is_named_with_the_policy_until_it_leaves'),
         *_at(DETECTOR, 'a_subscriber_with_other_demands_is_named'))),
     Row('D3', 'unauthorised publisher', 'SROS2: no keys, another authority, no right to the topic; '
         'our own node without its key', 'not heard; does not start', '0 received', '2'),
