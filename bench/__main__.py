@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).parent
-ON_REQUEST = {'models', 'gpu'}  # long, or for a machine of its own: run when named
+ON_REQUEST = {'distill', 'gpu', 'models'}  # long, or for a machine of its own: run when named
 
 
 def benchmarks() -> dict[str, ModuleType]:
