@@ -21,7 +21,7 @@ def test_a_path_is_taken_as_it_is():
 @pytest.mark.parametrize(
     ('folder', 'name', 'there'),
     [
-        ('models', 'street_tyni', 'there are street_tiny, or give a path'),
+        ('models', 'street_tyni', 'street_tiny, or give a path'),
         ('config/robots', 'amr.yaml', 'there are humanoid.yaml, indoor_amr.yaml, outdoor_'),
     ],
 )

@@ -157,6 +157,8 @@ def test_in_overload_the_newest_wins_and_the_counts_add_up(ros, tmp_path):
     ros.until(lambda: rig.latency and stamp_ns(rig.latency[-1]) == 11 * 10**9, what='the newest')
 
     tally = rig.tally
+    # Counted when all is done, which is after it was published.
+    ros.until(lambda: tally.done + tally.superseded == tally.posted, what='the last count')
     assert tally.superseded > 0
     assert tally.posted == tally.done + tally.superseded == 11
     ros.until(lambda: len(rig.detections) == tally.done, what='all that was done')
@@ -438,6 +440,7 @@ def test_the_report_says_which_share_of_the_frames_gave_nothing(ros, model):
     ros.until(lambda: rig.tally.rejected, what='the rejection')
     rig.exchange(3 * 10**9)
     rig.exchange(4 * 10**9)
+    ros.until(lambda: rig.tally.done == 3, what='the last count')
 
     rig.node._report()
     ros.until(lambda: rig.diagnostics, what='the report')
