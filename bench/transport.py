@@ -15,7 +15,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from bench._link import Cell, Cost, measure
-from edge_inference_ros.nodes.process import PROFILE_VARIABLES, TRANSPORT, transport_profile
+from edge_inference_ros.core.transport import PROFILE_VARIABLES, TRANSPORT, profile
 
 RATE_HZ = 25.0
 BLOBS = {
@@ -46,10 +46,10 @@ def blobs(count: int, raw_too: Collection[str]) -> None:
     head('images and clouds')
     for payload, title in BLOBS.items():
         name = PROFILES.get(payload, 'shm')
-        profile = (PROFILE_VARIABLES[0], str(transport_profile(name)))
+        ours = (PROFILE_VARIABLES[0], str(profile(name)))
         cell = Cell(payload, count, RATE_HZ, tuned=False)
         show(title, 'ordinary', measure(cell))
-        transport = measure(replace(cell, env=(profile,)))
+        transport = measure(replace(cell, env=(ours,)))
         show('', '+ transport', transport)
         tuned = replace(cell, tuned=True, env=((TRANSPORT, name),))
         show('', '+ allocator', measure(tuned), transport)

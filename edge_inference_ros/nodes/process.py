@@ -14,21 +14,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from edge_inference_ros.core.share import share
+from edge_inference_ros.core import transport
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.nodes import segments
 
-TRANSPORT = 'EDGE_INFERENCE_TRANSPORT'
-"""Environment: the name of a profile in ``config/transport``, or ``default`` for none of ours."""
-
 EXECUTOR = 'EDGE_INFERENCE_EXECUTOR'
 """Environment: ``single`` or ``events``, see ``executor``."""
-
-PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
-"""Fast DDS before 3.0 reads only the first; later ones either."""
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a Python thread may keep the interpreter from the executor (Python's default: 5 ms)."""
@@ -52,7 +45,7 @@ def prepare() -> None:
     """
     check_security()
     keep_big_buffers()
-    set_transport()
+    os.environ.update(transport.settings())
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     segments.sweep()
 
@@ -88,34 +81,6 @@ def keep_big_buffers() -> bool:
         return False
     mapped = any(mallopt(_M_MMAP_THRESHOLD, size_bytes) for size_bytes in _MMAP_BYTES)
     return bool(mapped and mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES))
-
-
-def set_transport() -> Path | None:
-    """Point the middleware at our transport profile unless the user chose one.
-
-    Returns:
-        The profile now in force through us; None when the user's choice stands.
-
-    Raises:
-        ConfigError: ``EDGE_INFERENCE_TRANSPORT`` names no profile.
-    """
-    name = os.environ.get(TRANSPORT) or 'shm'
-    if name == 'default' or any(os.environ.get(variable) for variable in PROFILE_VARIABLES):
-        return None
-    profile = transport_profile(name)
-    for variable in PROFILE_VARIABLES:
-        os.environ[variable] = str(profile)
-    return profile
-
-
-def transport_profile(name: str = 'shm') -> Path:
-    """Where the transport profile called ``name`` lies."""
-    folder = share('config/transport')
-    profile = folder / f'{name}.xml'
-    if not profile.is_file():
-        known = ', '.join(['default', *sorted(path.stem for path in folder.glob('*.xml'))])
-        raise ConfigError(f'{TRANSPORT}={name}: no such profile in {folder}; there are {known}')
-    return profile
 
 
 def settle() -> None:

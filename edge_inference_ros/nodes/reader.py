@@ -8,7 +8,8 @@ from typing import Any
 
 from rclpy.qos import QoSProfile
 
-from edge_inference_ros.nodes import process, qos
+from edge_inference_ros.core import transport
+from edge_inference_ros.nodes import qos
 from edge_inference_ros.nodes.inputs import Ends, Facts, Input, Level, Verdict
 
 
@@ -45,7 +46,7 @@ class Reader:
         self._mismatches: set[qos.Mismatch] = set()
         self._clock = clock
         name = node.resolve_topic_name(topic)
-        remedy = str(process.transport_profile())
+        remedy = str(transport.profile())
         self._input = Input(name, remedy, clock(), expected_hz=expected_hz)
         self._subscribe()
 

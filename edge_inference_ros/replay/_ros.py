@@ -8,29 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from edge_inference_ros.core.share import share
+from edge_inference_ros.core import transport
 from edge_inference_ros.errors import BagError, ConfigError, EdgeInferenceError
 
-PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 _DEEPEST = 100
 SENSOR_TYPES = (
     'sensor_msgs/msg/Image',
     'sensor_msgs/msg/CompressedImage',
     'sensor_msgs/msg/PointCloud2',
 )
-
-
-def use_transport() -> None:
-    """Choose the shipped transport unless the user chose one: images need the larger segment.
-
-    Raises:
-        ConfigError: ``EDGE_INFERENCE_TRANSPORT`` names no profile.
-    """
-    name = os.environ.get('EDGE_INFERENCE_TRANSPORT') or 'shm'
-    if name == 'default' or any(os.environ.get(variable) for variable in PROFILE_VARIABLES):
-        return
-    profile = share(f'config/transport/{name}.xml')
-    os.environ.update(dict.fromkeys(PROFILE_VARIABLES, str(profile)))
 
 
 @contextmanager
@@ -40,9 +26,9 @@ def open_node(name: str) -> Iterator[Any]:
     SIGINT and SIGTERM end the ``with`` block quietly: they are how one stops a player.
 
     Raises:
-        ConfigError: there is no ROS 2 here.
+        ConfigError: there is no ROS 2 here, or ``EDGE_INFERENCE_TRANSPORT`` names no profile.
     """
-    use_transport()
+    os.environ.update(transport.settings())
     try:
         import rclpy
         from rclpy.executors import ExternalShutdownException

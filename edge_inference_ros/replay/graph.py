@@ -23,9 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_inference_ros.core.share import share
+from edge_inference_ros.core import transport
 from edge_inference_ros.errors import ConfigError, EdgeInferenceError
-from edge_inference_ros.replay._ros import PROFILE_VARIABLES
 
 _DOMAINS = range(1, 102)  # above 101 the ports of a domain collide with ephemeral ones
 _PARENT_DIED = 1  # PR_SET_PDEATHSIG, from linux/prctl.h
@@ -63,14 +62,11 @@ def environment(folder: Path) -> dict[str, str]:
         said['ROS_LOCALHOST_ONLY'] = '1'
     else:
         said['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    if not any(os.environ.get(variable) for variable in PROFILE_VARIABLES):
-        profile = str(share('config/transport/shm.xml'))
-        said.update(dict.fromkeys(PROFILE_VARIABLES, profile))
     checkout = str(Path(__file__).parents[2])
     said['PYTHONPATH'] = os.pathsep.join(
         filter(None, [checkout, os.environ.get('PYTHONPATH', '')])
     )
-    return {**os.environ, **said}
+    return {**os.environ, **transport.settings(), **said}
 
 
 @dataclass

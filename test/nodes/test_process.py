@@ -10,45 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.core import transport
 from edge_inference_ros.nodes import process
-
-
-@pytest.fixture
-def clean_env(monkeypatch):
-    for name in (process.TRANSPORT, *process.PROFILE_VARIABLES):
-        monkeypatch.setenv(name, '')  # so that what the test sets is undone
-        monkeypatch.delenv(name)
-    return monkeypatch
-
-
-def test_our_profile_is_used_when_the_user_has_none(clean_env):
-    profile = process.set_transport()
-
-    assert profile.is_file()
-    assert {os.environ[name] for name in process.PROFILE_VARIABLES} == {str(profile)}
-
-
-@pytest.mark.parametrize('variable', process.PROFILE_VARIABLES)
-def test_the_users_profile_stands(clean_env, variable):
-    clean_env.setenv(variable, '/etc/mine.xml')
-
-    assert process.set_transport() is None
-    assert {os.environ.get(name) for name in process.PROFILE_VARIABLES} == {'/etc/mine.xml', None}
-
-
-def test_our_profile_can_be_switched_off(clean_env):
-    clean_env.setenv(process.TRANSPORT, 'default')
-
-    assert process.set_transport() is None
-    assert not any(name in os.environ for name in process.PROFILE_VARIABLES)
-
-
-def test_an_unknown_profile_is_refused_with_the_known_ones(clean_env):
-    clean_env.setenv(process.TRANSPORT, 'smh')
-
-    with pytest.raises(ConfigError, match=r'smh: no such profile .* there are default, shm'):
-        process.set_transport()
 
 
 def test_big_buffers_are_kept_where_malloc_is_glibcs():
@@ -278,7 +241,7 @@ def test_every_word_of_security_that_ros_knows_is_let_through(monkeypatch):
 
 @pytest.mark.ros
 def test_an_unknown_transport_is_a_sentence_too(ros):
-    child = ros.child('-c', NODE, env={process.TRANSPORT: 'smh'})
+    child = ros.child('-c', NODE, env={transport.TRANSPORT: 'smh'})
 
     assert child.code() == 1
     assert 'cannot start: EDGE_INFERENCE_TRANSPORT=smh' in child.said
@@ -286,7 +249,7 @@ def test_an_unknown_transport_is_a_sentence_too(ros):
 
 @pytest.mark.ros
 def test_the_process_is_tuned_before_the_node_is_made(ros):
-    child = ros.child('-c', TUNED, env=dict.fromkeys([process.TRANSPORT, *VARIABLES]))
+    child = ros.child('-c', TUNED, env=dict.fromkeys([transport.TRANSPORT, *VARIABLES]))
 
     assert child.code() == 0, child.said
     assert 'shm.xml 0.0005' in child.said
@@ -299,7 +262,7 @@ def test_the_process_is_tuned_before_the_node_is_made(ros):
 def test_the_middleware_takes_the_profile_and_reserves_its_segment(
     ros, profile, low_mib, high_mib
 ):
-    env = dict.fromkeys(VARIABLES) | {process.TRANSPORT: profile}
+    env = dict.fromkeys(VARIABLES) | {transport.TRANSPORT: profile}
     child = ros.child('-c', NODE, env=env)
     child.wait_for('now spinning')
 
@@ -320,7 +283,7 @@ def biggest_segment_bytes(pid):
     return max(sizes, default=0)
 
 
-VARIABLES = process.PROFILE_VARIABLES
+VARIABLES = transport.PROFILE_VARIABLES
 TUNED = """
 import os, sys
 from rclpy.node import Node
