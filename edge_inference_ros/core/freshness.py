@@ -74,7 +74,7 @@ class _Watch:
     def forget(self) -> None:
         self.standing.reset()
         self.drift.forget()
-        self.stamp_ns, self.place_ns, self.lapsed, self.news = 0, None, None, False
+        self.stamp_ns, self.place_ns, self.lapsed = 0, None, None
 
     def note(self, verdict: Verdict) -> None:
         self.last = verdict

@@ -543,7 +543,7 @@ def test_what_was_stale_at_speed_stays_stale_when_the_robot_has_stopped():
     assert held.expires_at_ns == 0
 
 
-def test_data_lost_to_motion_is_reported_as_moved():
+def test_data_lost_to_motion_is_reported_as_moved_for_good():
     bench = valid(v=1.5)
     bench.run(20 - bench.ms % 20)
     bench.say(0)
@@ -554,6 +554,10 @@ def test_data_lost_to_motion_is_reported_as_moved():
         if held.verdict not in (OK, Verdict.NONEWDATA):
             break
 
+    assert held.verdict is STALE_MOVED
+    bench.run(1000)
+    held = bench.source().held
+    assert held.age_ns > held.deadline_ns
     assert held.verdict is STALE_MOVED
 
 
@@ -860,14 +864,31 @@ def test_before_the_first_message_nothing_is_held_or_counted():
     assert set(source.counts.values()) == {0}
 
 
-def test_two_strays_are_not_yet_two_senders():
+@pytest.mark.parametrize(('strays', 'flagged'), [(2, False), (3, True)])
+def test_three_strays_are_two_senders(strays, flagged):
     bench = driving()
     bench.say(40)
-    for _ in range(2):
+    for _ in range(strays):
         bench.run(15)
-        bench.say(60)
+        assert bench.say(100).verdict is Verdict.OUT_OF_ORDER
 
-    assert not bench.source().two_senders
+    assert bench.source().two_senders is flagged
+
+
+def test_a_step_of_the_clock_leaves_a_source_that_holds_nothing_as_it_is():
+    bench = driving()
+    bench.wall_ns += 3600 * S
+    bench.run(100)
+
+    assert bench.source().stamp_ns == 0
+
+
+def test_simulated_time_that_runs_back_leaves_nothing_held():
+    bench = valid(sim_time=True)
+    bench.wall_ns -= 20 * S
+
+    source = bench.source()
+    assert (source.held, source.stamp_ns) == (None, 0)
 
 
 @pytest.mark.parametrize('start_ns', [0, 7 * S])
@@ -901,8 +922,10 @@ def test_a_loop_of_simulated_time_is_no_drift():
     assert bench.source().drift_ppm is None
 
 
-def test_a_refused_message_claims_no_displacement():
-    assert valid().say(-50).travelled_m == 0.0
+def test_a_refused_message_claims_no_displacement_and_no_deadline():
+    judged = valid().say(-50)
+
+    assert (judged.travelled_m, judged.deadline_ns) == (0.0, 0)
 
 
 def test_the_clock_is_remembered_for_the_source_that_may_be_oldest():
