@@ -76,7 +76,9 @@ def run(data: Path, out: Path, params: Params, *, made_by: str = '') -> dict[str
     )  # fmt: skip
     _fit(state, joined, schedule, hooks)
     detector = fit.trained(checkpoint)
-    accuracy = scored(detector, data, params)
+    accuracy = {'steps': params.steps, 'seed': params.seed} | scored(
+        detector, data, classes=params.classes, score_threshold=params.score_threshold
+    )
     made_by = made_by or f'edge_inference train camera --name {params.name}'
     card = deploy.Card(params.name, joined.classes, made_by, params.score_threshold, accuracy)
     deploy.write_folder(detector, out, card)
@@ -109,19 +111,20 @@ class Progress:
         self._sums = [0.0, 0.0, 0.0]
 
 
-def scored(detector: Any, data: Path, params: Params) -> dict[str, Any]:
+def scored(
+    detector: Any, data: Path, *, classes: Sequence[str], score_threshold: float
+) -> dict[str, Any]:
     """Accuracy on the splits that are there, as the manifest states it."""
     from edge_inference_ros.optimize.train import deploy, score
     from edge_inference_ros.optimize.train.data import Split
 
-    facts: dict[str, Any] = {'steps': params.steps, 'seed': params.seed}
+    facts: dict[str, Any] = {}
     predict = deploy.torch_predict(detector)
     for name in EVALUATED:
         if (data / name).is_dir():
-            split = Split(data / name, only=params.classes)
+            split = Split(data / name, only=classes)
             found = score.find(predict, split)
-            threshold = params.score_threshold
-            facts[name] = score.accuracy(found, split, score_threshold=threshold).facts()
+            facts[name] = score.accuracy(found, split, score_threshold=score_threshold).facts()
     return facts
 
 

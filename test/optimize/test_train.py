@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edge_inference_ros.core.shelf import CheckParams, check_model
 from edge_inference_ros.errors import BackendUnavailable, ConfigError
-from edge_inference_ros.optimize import export, train_camera
+from edge_inference_ros.optimize import export, train_average, train_camera
 from edge_inference_ros.sim.dataset import FOREIGN, HELD_OUT, TRAIN, Split, write_split
 
 torch = pytest.importorskip('torch', reason='training needs torch, which is not installed')
@@ -25,6 +26,7 @@ pytestmark = [
 from edge_inference_ros.core import manifest  # noqa: E402
 from edge_inference_ros.optimize.train import data, deploy, fit, net, score, targets  # noqa: E402
 
+CLASSES = ('person', 'vehicle', 'cone', 'box')
 SMALL = net.NetConfig((4, 8, 8, 8, 8), (1, 1, 1, 1), 8, width=96, height=64)
 
 
@@ -223,6 +225,63 @@ def test_a_run_leaves_a_model_folder_that_checks_out(world, tmp_path, caplog):
     assert set(facts) >= {'held_out', 'foreign', 'seed'}
     picture = np.zeros((1, said.input.height_px, said.input.width_px, 3), np.uint8)
     assert deploy.onnx_predict(said.files[0].path)(picture).shape == said.outputs[0].shape
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Make the folder of an ended run."""
+
+    def made(seed, config=SMALL, classes=CLASSES):
+        folder = tmp_path / f'run{seed}'
+        detector = net.build(config, seed=seed)
+        fit.save(fit.start(detector, schedule(1)), folder / 'checkpoint.pt')
+        deploy.write_folder(detector.eval(), folder, deploy.Card('small', classes, 'a test'))
+        return folder
+
+    return made
+
+
+def test_an_average_of_runs_is_their_mean_and_leaves_a_folder_that_checks_out(
+    world, run, tmp_path
+):
+    out, runs = tmp_path / 'out', [run(seed) for seed in (1, 2, 6)]
+
+    facts = train_average.run(
+        world, out, train_average.Params(tuple(map(str, runs)), 'small', threads=1)
+    )
+
+    check_model(CheckParams(str(out)))
+    assert manifest.load(out).accuracy['held_out'] == facts['held_out']
+    detectors = [fit.trained(folder / 'checkpoint.pt') for folder in runs]
+    picture = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8)
+    mean = net.build(SMALL)
+    mean.load_state_dict(
+        {
+            name: torch.stack([d.state_dict()[name].double() for d in detectors]).mean(0)
+            for name in mean.state_dict()
+        }
+    )
+    np.testing.assert_allclose(
+        deploy.onnx_predict(out / 'model.onnx')(picture),
+        deploy.torch_predict(mean.eval())(picture),
+        atol=1e-2,
+    )
+
+
+def test_what_does_not_belong_together_is_not_averaged(world, run, tmp_path):
+    other = replace(SMALL, neck=16)
+    strangers = {
+        'nothing to average': [run(1)],
+        'run3.*another network than .*run1': [run(1), run(2), run(3, other)],
+        'run4.*another network': [run(1), run(4, classes=CLASSES[::-1])],
+        'checkpoint.pt: no such file': [run(1), tmp_path],
+    }
+
+    for words, runs in strangers.items():
+        params = train_average.Params(tuple(map(str, runs)))
+        with pytest.raises(ConfigError, match=words):
+            train_average.run(world, tmp_path / 'out', params)
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_checkpoint_is_exported_into_a_folder_like_another(world, tmp_path):
