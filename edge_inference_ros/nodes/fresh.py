@@ -94,8 +94,8 @@ class FreshSubscription:
             if status.name == self._topic:
                 said = {item.key: item.value for item in status.values}
                 self._state = status.message
-                self._stamp_ns = int(said.get('stamp_ns', '0'))
-                self._expires_ns = int(said.get('expires_at_ns', '0'))
+                self._stamp_ns = _whole(said.get('stamp_ns', ''))
+                self._expires_ns = _whole(said.get('expires_at_ns', ''))
                 self._beat_ns = self._now()
         self._tell()
 
@@ -103,6 +103,14 @@ class FreshSubscription:
         if not self._told and (msg := self.newest()) is not None:
             self._told = True
             self._callback(msg)
+
+
+def _whole(text: str) -> int:
+    """A number a watchdog wrote; what is none vouches for nothing."""
+    try:
+        return int(text)
+    except ValueError:
+        return 0
 
 
 def _say(node: Any) -> Callable[[qos.Mismatch], None]:

@@ -37,10 +37,11 @@ class Rig:
         self.messages.publish(msg)
         self.ros.until(lambda: self.fresh._msg is not before, what='the message')
 
-    def beat(self, stamp_ns, *, left_s=60.0, state='VALID', name='detections'):
+    def beat(self, held_ns, *, left_s=60.0, state='VALID', name='detections', **said):
         from edge_inference_ros.nodes._wire import diagnostics
 
-        values = {'stamp_ns': str(stamp_ns), 'expires_at_ns': str(self.now_ns + int(left_s * S))}
+        values = {'stamp_ns': str(held_ns), 'expires_at_ns': str(self.now_ns + int(left_s * S))}
+        values |= said
         heard, seen = self.fresh._heard, []
         self.heart.publish(diagnostics(1, '', [(0, name, state, '', values)]))
         self.fresh._tell, tell = lambda: (seen.append(1), tell()), self.fresh._tell
@@ -81,7 +82,9 @@ def test_each_message_is_handed_over_once(rig):
 
 
 @pytest.mark.parametrize(
-    'beat', [{'left_s': -1.0}, {'name': 'others'}], ids=['expired', 'another topic']
+    'beat',
+    [{'left_s': -1.0}, {'name': 'others'}, {'stamp_ns': ''}, {'expires_at_ns': '9' * 5000}],
+    ids=['expired', 'another topic', 'no stamp', 'no number'],
 )
 def test_what_no_heartbeat_vouches_for_is_kept_back(rig, beat):
     rig.send(5 * S)
