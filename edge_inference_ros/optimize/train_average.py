@@ -1,8 +1,9 @@
 """Averages the weights of several runs of one training into a model folder that can be shipped.
 
 Each time the rate rises again and falls, training ends in another place around the same optimum.
-The middle of these places generalises better than any of them, and costs nothing when it runs:
-P. Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, UAI 2018.
+The middle of these places tends to generalise better than each of them, and costs nothing when it
+runs: P. Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, UAI
+2018. What it brought here is in models/README.md.
 """
 
 from __future__ import annotations
