@@ -6,13 +6,15 @@ import json
 import platform
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from edge_inference_ros.core import processor
 from edge_inference_ros.core.manifest import (
     FILE_NAME,
     Manifest,
@@ -139,19 +141,16 @@ def provenance(source_: Source, step: str, made_by: str, **facts: Any) -> dict[s
 
 def tools() -> dict[str, str]:
     """Versions of what shapes the bytes a step writes."""
-    there = {name for package in packages_distributions().values() for name in package}
-    found = {name: version(name) for name in _TOOLS if name in there}
-    return {'python': platform.python_version(), **found}
+    found = {'python': platform.python_version()}
+    for name in _TOOLS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def machine() -> str:
     """The processor that latencies were measured on."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return f'{names[0]}, {len(names)} cores' if names else platform.machine()
+    return processor.name()
 
 
 def plain(value: Any) -> Any:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from backends import nets
 
+from edge_inference_ros.core import processor
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
 
 ort = pytest.importorskip('edge_inference_ros.backends.ort', reason='ONNX Runtime is not here')
@@ -174,3 +175,28 @@ def test_one_core_is_left_to_others(monkeypatch):
     for count, threads in cores.items():
         monkeypatch.setattr(ort.os, 'sched_getaffinity', lambda _, n=count: range(n))
         assert ort.default_threads() == threads
+
+
+def test_sums_of_large_eight_bit_weights_are_exact_on_every_processor(tmp_path):
+    path = nets.bright_sum(tmp_path / 'net.onnx', 100)
+    engine = ort.open(nets.manifest(path, (('sum', (1, 8, 4, 6), 'float32'),)), path, threads=1)
+
+    engine.inputs['images'][:] = 200
+    engine.run()
+
+    step = 2.0**16 / 200
+    np.testing.assert_allclose(engine.outputs['sum'], round(3 * 200 * 100 / step) * step)
+
+
+@pytest.mark.parametrize(('saturates', 'weight', 'warned'), [
+    (True, 100, True), (True, 64, False), (True, -64, False), (True, -65, True),
+    (False, 100, False),
+])  # fmt: skip
+def test_a_processor_that_costs_something_is_told_of(
+    tmp_path, monkeypatch, saturates, weight, warned
+):
+    monkeypatch.setattr(processor, 'pairs_saturate', lambda: saturates)
+    path = nets.bright_sum(tmp_path / 'net.onnx', weight)
+
+    assert ('7 bits' in ort.caution(path)) == warned
+    assert path.name in (ort.caution(path) or path.name)
