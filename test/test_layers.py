@@ -14,10 +14,11 @@ FOLDERS = {
     if (folder / '__init__.py').is_file()
 }
 
-INNER = {'errors', 'core'}
+INNER = {'errors', 'machine', 'core'}
 LEAVES = ('sensors', 'heads', 'trackers', 'backends')
 MAY_IMPORT = {
     'errors': set(),
+    'machine': {'errors', 'machine'},
     'core': INNER,
     'guard': INNER | {'guard'},
     'catalog': INNER | {'catalog'},
@@ -60,6 +61,7 @@ MESSAGES = {
 ROS = {'rclpy', 'ament_index_python', 'cv_bridge', 'sensor_msgs_py', 'tf2_ros'} | MESSAGES
 OUTSIDE = {
     'errors': set(),
+    'machine': set(),
     'core': {'numpy'},
     'guard': {'numpy'},
     'catalog': {'numpy', 'yaml'},

@@ -16,10 +16,11 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from edge_inference_ros.core import onnx_file, processor
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+from edge_inference_ros.machine import processor
 
 MOST_THREADS = 4
 _FAULTS = (RuntimeError, MemoryError, ValueError, TypeError)
@@ -29,9 +30,13 @@ class Engine:
     """A compiled network whose tensors are numpy arrays it reads and writes in place.
 
     An output whose size the data decides is looked up again after every run.
+
+    Attributes:
+        about: threads and processor, in words.
     """
 
-    def __init__(self, network: Any, manifest: Manifest) -> None:
+    def __init__(self, network: Any, manifest: Manifest, *, about: str = '') -> None:
+        self.about = about
         self._request = network.create_infer_request()
         self._inputs = {
             _name(port, (manifest.input.tensor,)): _zeros(port) for port in network.inputs
@@ -109,7 +114,8 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
             f' {_line(error)};'
             ' export the network again, or take backend ort'
         ) from error
-    return Engine(network, manifest)
+    used = _settings(manifest, path, threads)['INFERENCE_NUM_THREADS']
+    return Engine(network, manifest, about=processor.words(used))
 
 
 def caution(path: Path) -> str:

@@ -14,7 +14,7 @@ convolutional networks of 25 and 4 ms):
 * The memory arena stays on: without it the large network's p95 grows by a fifth.
 * All graph optimisations; operators run one after the other, for there is only one frame.
 * Where the processor would cut off sums of eight-bit products, and the weights are large enough
-  for it (``core/processor.py``), slower kernels that do not. ``caution`` says so.
+  for it (``machine/processor.py``), slower kernels that do not. ``caution`` says so.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _faults
 
-from edge_inference_ros.core import onnx_file, processor
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+from edge_inference_ros.machine import processor
 
 MOST_THREADS = 4
 _EXACT_ON_AVX2 = 'session.x64quantprecision'
@@ -67,9 +68,13 @@ class Engine:
 
     An output whose size the data decides is allocated by the runtime in every run; its array is
     looked up again afterwards.
+
+    Attributes:
+        about: threads and processor, in words.
     """
 
-    def __init__(self, session: Any, manifest: Manifest) -> None:
+    def __init__(self, session: Any, manifest: Manifest, *, about: str = '') -> None:
+        self.about = about
         self._session = session
         self._binding = session.io_binding()
         self._inputs = {node.name: _input(node, manifest) for node in session.get_inputs()}
@@ -162,7 +167,7 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
             f'{path}: ONNX Runtime {onnxruntime.__version__} cannot load it: {error};'
             ' export the network again, with an opset this version knows'
         ) from error
-    return Engine(session, manifest)
+    return Engine(session, manifest, about=processor.words(settings.intra_op_num_threads))
 
 
 def caution(path: Path) -> str:

@@ -22,7 +22,7 @@ from edge_inference_ros.core.stats import QUANTILES, Window, samples_needed
 from edge_inference_ros.core.types import MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
-from edge_inference_ros.ros import process, qos
+from edge_inference_ros.ros import process, qos, words
 from edge_inference_ros.ros.base import EdgeNode
 from edge_inference_ros.ros.hang import PERIOD_S, HangGuard
 from edge_inference_ros.ros.messages import (
@@ -108,6 +108,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         """Subscribe."""
         kind, topic = self.input()
         params = self.parameters.current
+        self._progress = words.Progress(self.get_logger().info)
         keep.callback(setattr, self, '_reader', None)
         self._reader = keep.enter_context(
             Reader(
@@ -126,6 +127,22 @@ class Detector(EdgeNode[CameraDetectorParams]):
             look = self.while_open(guard.look, keep)
             timer = self.create_timer(PERIOD_S, look, clock=Clock(clock_type=STEADY))
             keep.callback(self.destroy_timer, timer)
+
+    def about(self) -> str:
+        """The model and what runs it."""
+        file = self.manifest.file(
+            self.parameters.current.backend, self.parameters.current.precision
+        )
+        runs_on = getattr(self._pipeline.engine, 'about', '')
+        return (
+            f'model {self.manifest.name}, {file.precision} on {self._engine["backend"]}'
+            + f' ({runs_on})' * bool(runs_on)
+        )
+
+    def connections(self) -> str:
+        """What is read and written."""
+        written = words.writes(self, 'detections', 'latency')
+        return f'reads {self._reader}; writes {written}'
 
     def adapt(self, params: CameraDetectorParams) -> None:
         """Take over a new score threshold with the next frame."""
@@ -172,6 +189,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
             tracker=params.tracker,
             settings=_settings(params),
         )
+        if self._pipeline.caution:
+            self.get_logger().warning(self._pipeline.caution)
         self._pipeline.head.spec = _head(self.manifest, params)
         self._engine = {
             'model': self.manifest.name,
@@ -239,6 +258,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
             if stage not in self._stats:
                 self._stats[stage] = Window(WINDOW)
             self._stats[stage].add(lap_ns * MS)
+        self._progress.output(total_ns * MS)
         self._pipeline_ms.publish(Float64(data=total_ns * MS))
         self._processing_ms.publish(Float64(data=timing.total_ns * MS))
 
@@ -270,6 +290,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
             verdict, facts = self._reader.look()
             missing = facts.missing
             rows.append((int(verdict.level), f'{name}: input', str(verdict), '', facts.values()))
+            self._progress.look(f'; {tally.posted - tally.done} of {tally.posted} not seen so far')
         values = {
             **{name: str(count) for name, count in dataclasses.asdict(tally).items()},
             'miss_ratio': miss_ratio(tally, before, missing=missing),

@@ -14,7 +14,6 @@ from typing import Any
 
 import yaml
 
-from edge_inference_ros.core import processor
 from edge_inference_ros.core.manifest import (
     FILE_NAME,
     Manifest,
@@ -24,6 +23,7 @@ from edge_inference_ros.core.manifest import (
     verify,
 )
 from edge_inference_ros.errors import ConfigError, EngineMissing, ManifestError
+from edge_inference_ros.machine import processor
 from edge_inference_ros.optimize import _foreign
 
 _TOOLS = ('numpy', 'onnx', 'onnxruntime')

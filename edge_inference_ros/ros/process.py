@@ -18,7 +18,7 @@ from typing import Any
 
 from edge_inference_ros.core import transport
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.ros import segments
+from edge_inference_ros.ros import segments, words
 
 EXECUTOR = 'EDGE_INFERENCE_EXECUTOR'
 """Environment: ``single`` or ``events``, see ``executor``."""
@@ -56,11 +56,11 @@ def check_security() -> None:
     Raises:
         ConfigError: a variable of ``SECURITY_WORDS`` is set to another word.
     """
-    for variable, words in SECURITY_WORDS.items():
+    for variable, known in SECURITY_WORDS.items():
         said = os.environ.get(variable)
-        if said and said not in words:
+        if said and said not in known:
             raise ConfigError(
-                f'{variable}={said}: expected {words[0]} or {words[1]};'
+                f'{variable}={said}: expected {known[0]} or {known[1]};'
                 ' ROS would take it for the latter'
             )
 
@@ -254,7 +254,10 @@ def autostart(node: Any) -> bool:
     Returns:
         Whether it is active now because of this call.
     """
-    if not hasattr(node, 'trigger_configure') or not _wants_autostart(node):
+    if not hasattr(node, 'trigger_configure'):
+        return False
+    if not _wants_autostart(node):
+        node.get_logger().info(words.unconfigured(node))
         return False
     from rclpy.lifecycle import TransitionCallbackReturn
 

@@ -10,7 +10,7 @@ from rclpy.qos import QoSProfile
 
 from edge_inference_ros.core import transport
 from edge_inference_ros.core.types import Level
-from edge_inference_ros.ros import qos
+from edge_inference_ros.ros import qos, words
 from edge_inference_ros.ros.inputs import Ends, Facts, Input, Verdict
 
 
@@ -64,6 +64,9 @@ class Reader:
     def seen(self, stamp_ns: int, age_ns: int, message_bytes: int) -> None:
         """Count a message: its header's stamp, the ROS clock minus that, and its size."""
         self._input.seen(self._clock(), stamp_ns, age_ns, message_bytes)
+
+    def __str__(self) -> str:
+        return words.reads(self._node, self._topic, self._profile)
 
     def look(self) -> tuple[Verdict, Facts]:
         """Adapt to whoever publishes now, and judge how the input fares."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from backends import nets
 
-from edge_inference_ros.core import processor
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+from edge_inference_ros.machine import processor
 
 openvino = pytest.importorskip(
     'edge_inference_ros.backends.openvino', reason='OpenVINO is not installed'

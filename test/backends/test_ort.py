@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from backends import nets
 
-from edge_inference_ros.core import processor
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+from edge_inference_ros.machine import processor
 
 ort = pytest.importorskip('edge_inference_ros.backends.ort', reason='ONNX Runtime is not here')
 

@@ -6,8 +6,8 @@ enters a layer, biases in float; what TensorRT fuses. A network in one dialect i
 other's home.
 
 x86 processors without VNNI add two products of an activation and a weight in 16 bits, and what
-does not fit is cut off: 255 × 127 twice is twice too much. Weights of seven bits, -64 to 64, cannot
-get there (255 × 64 × 2 = 32640), so the same file gives the same answers on every processor.
+does not fit is cut off: 255 × 127 twice is twice too much. Weights of seven bits, -64 to 64,
+cannot get there (255 × 64 × 2 = 32640): the same file answers the same on every processor.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_inference_ros.core import processor
+from edge_inference_ros.machine import processor
 
 HASWELL = 'model name\t: Core of 2013\nflags\t\t: sse4_1 avx avx2 fma\nprocessor : 1\n'
 

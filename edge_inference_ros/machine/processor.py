@@ -41,6 +41,11 @@ def name(cpuinfo: Path = CPUINFO) -> str:
     return ', '.join(filter(None, (called, f'{cores} cores', instruction_set(flags(cpuinfo)))))
 
 
+def words(threads: int) -> str:
+    """What works on one frame: '2 threads of AMD EPYC, 4 cores, AVX2 without VNNI'."""
+    return f'{threads} thread{"s" * (threads != 1)} of {name()}'
+
+
 def instruction_set(known: Iterable[str]) -> str:
     """The one that eight-bit networks run on, in words; empty when unknown."""
     return next((words for flag, words in _SETS if flag in set(known)), '')
@@ -66,4 +71,6 @@ def _values(cpuinfo: Path, key: str) -> Iterable[str]:
         lines = cpuinfo.read_text(encoding='utf-8').splitlines()
     except OSError:
         return []
-    return [line.partition(':')[2].strip() for line in lines if line.partition(':')[0].strip() == key]
+    return [
+        line.partition(':')[2].strip() for line in lines if line.partition(':')[0].strip() == key
+    ]
