@@ -1,11 +1,8 @@
-"""Message classes by name, and the QoS that playing and recording ask for."""
+"""The QoS that playing and recording ask for."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
-
-from edge_inference_ros.errors import BagError
 
 _DEEPEST = 100
 SENSOR_TYPES = (
@@ -13,19 +10,6 @@ SENSOR_TYPES = (
     'sensor_msgs/msg/CompressedImage',
     'sensor_msgs/msg/PointCloud2',
 )
-
-
-def message_class(msgtype: str) -> Any:
-    """The Python class of ``msgtype``, such as ``sensor_msgs/msg/Image``.
-
-    Raises:
-        BagError: the package is not installed here or has no such message.
-    """
-    package, _, name = msgtype.partition('/msg/')
-    try:
-        return getattr(importlib.import_module(f'{package}.msg'), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise BagError(f'{msgtype}: not installed here ({error})') from error
 
 
 def offered_qos(msgtype: str, recorded: Any) -> Any:

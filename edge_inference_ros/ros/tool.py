@@ -1,14 +1,15 @@
-"""A bare node for command-line tools: no services, no log topic, ended in every case."""
+"""What command-line tools need of rclpy: a bare node, and message classes by name."""
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from edge_inference_ros.core import transport
-from edge_inference_ros.errors import ConfigError, EdgeInferenceError
+from edge_inference_ros.errors import BagError, ConfigError, EdgeInferenceError
 
 
 @contextmanager
@@ -41,3 +42,16 @@ def open_node(name: str) -> Iterator[Any]:
         with suppress(KeyboardInterrupt):  # a second Ctrl-C must not cut the tidying short
             node.destroy_node()
             rclpy.try_shutdown()
+
+
+def message_class(msgtype: str) -> Any:
+    """The Python class of ``msgtype``, such as ``sensor_msgs/msg/Image``.
+
+    Raises:
+        BagError: the package is not installed here or has no such message.
+    """
+    package, _, name = msgtype.partition('/msg/')
+    try:
+        return getattr(importlib.import_module(f'{package}.msg'), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BagError(f'{msgtype}: not installed here ({error})') from error
