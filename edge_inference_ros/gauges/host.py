@@ -18,6 +18,7 @@ class Host:
 
     proc: Path = PROC
     _before: tuple[int, int] = field(default=(0, 0), init=False)
+    _share: float | None = field(default=None, init=False)
 
     def read(self) -> dict[str, float]:
         """``cpu`` and ``memory``, each 0 to 1; what cannot be read is not in it."""
@@ -36,8 +37,9 @@ class Host:
             return None
         idle_before, total_before = self._before
         self._before = idle, total
-        passed = total - total_before
-        return 1.0 - (idle - idle_before) / passed if passed > 0 else None
+        if (passed := total - total_before) > 0:  # the counters move every 10 ms
+            self._share = 1.0 - (idle - idle_before) / passed
+        return self._share
 
     def _memory(self) -> float | None:
         try:

@@ -117,10 +117,11 @@ def first(
         if clock() > end_s:
             raise ConfigError(f'{where()} Nothing was heard within {wait_s:g} s.')
         wait(0.25)
-    for _ in range(5):  # roll-ups come once a second, a rate needs two looks
+    picture = Picture()
+    for _ in range(6):  # roll-ups come once a second, a rate needs two looks
         wait(0.25)
-        look()
-    return look()
+        picture = look()
+    return picture
 
 
 def where() -> str:
