@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 from rosbags.rosbag2.metadata import parse_qos
+from rosbags.typesys.store import Typestore
 
 from edge_inference_ros.errors import BagError
 from edge_inference_ros.replay import definitions
@@ -30,6 +31,8 @@ from edge_inference_ros.replay.storage.mcap import Mcap
 from edge_inference_ros.replay.storage.sqlite import Sqlite, mended
 
 log = logging.getLogger(__name__)
+
+Types: TypeAlias = Callable[[str], Typestore]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +68,26 @@ class Bag:
     """
 
     def __init__(
-        self, path: Path, storages: list[Storage], limits: Limits, layout: folder.Layout
+        self,
+        path: Path,
+        storages: list[Storage],
+        limits: Limits,
+        layout: folder.Layout,
+        types: Types,
     ) -> None:
         self.path = path
+        self._types = types
         self._storages = storages
         self._limits = limits
         self._hashes = layout.type_hashes
         self._channels = _by_topic(storages)
         self.topics = {name: _topic(name, rows) for name, rows in self._channels.items()}
-        self.lost = ' '.join(filter(None, [layout.lost, *(s.lost for s in storages)]))
+        lost = [layout.lost, *(storage.lost for storage in storages)]
+        gone = layout.count - sum(topic.count for topic in self.topics.values())
+        if any(lost) and gone > 0:
+            counted = f'{layout.count} messages that metadata.yaml counts'
+            lost.append(f'{gone} of the {counted} are lost.')
+        self.lost = ' '.join(filter(None, lost))
 
     @property
     def start_ns(self) -> int:
@@ -92,9 +106,7 @@ class Bag:
             return f'its messages are {" and ".join(others)}, not CDR'
         if len(types := sorted({row.msgtype for row in rows})) > 1:
             return f'it is both {" and ".join(types)}'
-        with suppress(KeyError):
-            return next(filter(None, map(self._type_fault, rows)), '')
-        return ''
+        return next(filter(None, map(self._type_fault, rows)), '')
 
     def need(self, name: str, msgtypes: Collection[str]) -> Topic:
         """The topic ``name``, which must hold messages of one of ``msgtypes``.
@@ -142,23 +154,22 @@ class Bag:
             plain = inflate(data, 'zstd', most) if data.startswith(ZSTD) else data
             channel = chosen[key]
             if len(plain) > most:
-                raise BagError(
-                    f'{channel.topic}: a message of {len(plain)} bytes; at most {most}'
-                )
+                raise BagError(f'{channel.topic}: a message of {len(plain)} bytes; at most {most}')
             yield Record(channel.topic, channel.msgtype, time_ns, plain)
 
     def _type_fault(self, row: Channel) -> str:
         said = row.type_hash or self._hashes.get((row.topic, row.msgtype), '')
-        return _type_fault(row.msgtype, row.definition, row.language, said)
+        text = row.definition if row.language == 'ros2msg' else ''
+        return _type_fault(row.msgtype, text, said, self._types)
 
 
 @lru_cache(maxsize=256)
-def _type_fault(msgtype: str, text: str, language: str, type_hash: str) -> str:
+def _type_fault(msgtype: str, text: str, type_hash: str, types: Types) -> str:
     """Why messages of this type are not what we take them for; empty if they may be."""
-    if language != 'ros2msg' or not text or definitions.has_hash(msgtype, type_hash):
-        return ''
     try:
-        definitions.check_same(msgtype, text)
+        store = types(msgtype)
+        if not definitions.has_hash(msgtype, type_hash, store):
+            definitions.check_same(msgtype, text, store)
     except BagError as error:
         return str(error)
     return ''
@@ -188,10 +199,18 @@ def _qos(text: str) -> Any:
 
 
 @contextmanager
-def open_bag(path: Path, limits: Limits | None = None) -> Iterator[Bag]:
+def open_bag(
+    path: Path, limits: Limits | None = None, types: Types = definitions.decodable
+) -> Iterator[Bag]:
     """Open the folder or file at ``path``; it is closed on exit.
 
     What is missing of it is said once, as a warning, and in ``Bag.lost``.
+
+    Args:
+        path: a folder with ``metadata.yaml``, or one storage file.
+        limits: the most to expand.
+        types: what the types in the recording are held against when they are read: those we
+            decode, or ``definitions.learn``, those of the distribution that runs.
 
     Raises:
         BagError: it is not there, not a bag, damaged, hostile, or larger than ``limits``.
@@ -201,7 +220,7 @@ def open_bag(path: Path, limits: Limits | None = None) -> Iterator[Bag]:
         with _blaming(path):
             layout = folder.find(path)
             storages = [_open(file, limits, keep) for file in layout.files]
-            bag = Bag(path, storages, limits, layout)
+            bag = Bag(path, storages, limits, layout, types)
         if bag.lost:
             log.warning('%s: %s', path, bag.lost)
         yield bag

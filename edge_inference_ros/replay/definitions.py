@@ -6,6 +6,7 @@ generated Python code, and a recording is somebody else's text.
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import suppress
 from functools import cache
@@ -62,6 +63,11 @@ def typestore() -> Typestore:
     return store
 
 
+def decodable(msgtype: str) -> Typestore:  # noqa: ARG001 - the signature of ``learn``
+    """What messages are held against that are to be decoded here."""
+    return typestore()
+
+
 @cache
 def installed() -> Typestore:
     """What the ROS distribution that runs here says its types are; filled as they are asked for.
@@ -75,28 +81,54 @@ def installed() -> Typestore:
 def learn(msgtype: str, share: Path | None = None) -> Typestore:
     """Make ``msgtype``, as it is installed, known to ``installed()``; return that.
 
+    Where nothing is installed, what we can decode stands in.
+
     Args:
         msgtype: such as ``sensor_msgs/msg/Image``.
-        share: where message packages keep their ``.msg`` files; found if not given.
+        share: look for ``.msg`` files of packages here first.
 
     Raises:
-        BagError: no such file there.
+        BagError: neither installed nor known.
     """
     store = installed()
-    if msgtype in store.fielddefs:
-        return store
-    package, _, name = msgtype.partition('/msg/')
-    path = (share or _share(package)) / package / 'msg' / f'{name}.msg'
-    try:
-        found = get_types_from_msg(path.read_text(encoding='utf-8'), msgtype)
-    except OSError as error:
-        raise BagError(f'{msgtype}: no definition at {path}; is the package installed?') from error
-    for _, fields in found.values():
-        for needed in _named(fields):
+    if msgtype not in store.fielddefs:
+        found = _read(msgtype, share)
+        for needed in (n for _, fields in found.values() for n in _named(fields)):
             if needed not in found:
                 learn(needed, share)
-    store.register(found)
+        store.register(found)
     return store
+
+
+def described(msgtype: str) -> tuple[str, str]:
+    """How a recording made here describes ``msgtype``: its definition, and its RIHS01.
+
+    Raises:
+        BagError: it is not installed.
+    """
+    store = learn(msgtype)
+    package, _, name = msgtype.partition('/msg/')
+    text, _ = store.generate_msgdef(msgtype, ros_version=2)
+    with suppress(
+        OSError, ValueError, LookupError, TypeError, StopIteration
+    ):  # Humble writes no hashes down
+        path = _share(package) / package / 'msg' / f'{name}.json'
+        rows = json.loads(path.read_text(encoding='utf-8'))['type_hashes']
+        return text, next(row['hash_string'] for row in rows if row['type_name'] == msgtype)
+    return text, store.hash_rihs01(msgtype)
+
+
+def _read(msgtype: str, share: Path | None) -> Any:
+    """What the package's ``.msg`` file says of a type."""
+    package, _, name = msgtype.partition('/msg/')
+    places = [place for place in (share, _share(package)) if place]
+    for path in (place / package / 'msg' / f'{name}.msg' for place in places):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return get_types_from_msg(path.read_text(encoding='utf-8'), msgtype)
+    if msgtype not in typestore().fielddefs:
+        looked = ' or '.join(str(place / package / 'msg' / f'{name}.msg') for place in places)
+        raise BagError(f'{msgtype}: no definition at {looked}; is the package installed?')
+    return {msgtype: typestore().fielddefs[msgtype]}
 
 
 def _share(package: str) -> Path:

@@ -22,11 +22,13 @@ class Layout:
 
     Attributes:
         type_hashes: (topic, type) to the RIHS01 that the metadata states.
+        count: messages, as the metadata counts them; 0 if nobody counted.
         lost: what the folder itself lacks, as a sentence; or empty.
     """
 
     files: tuple[Path, ...]
     type_hashes: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    count: int = 0
     lost: str = ''
 
 
@@ -48,7 +50,9 @@ def find(path: Path) -> Layout:
     names = said.get('relative_file_paths')
     if not isinstance(names, list) or not names:
         raise BagError('metadata.yaml lists no files')
-    return Layout(tuple(_inside(path, name) for name in names), _hashes(said))
+    count = said.get('message_count')
+    files = tuple(_inside(path, name) for name in names)
+    return Layout(files, _hashes(said), count if isinstance(count, int) else 0)
 
 
 def is_storage(path: Path) -> bool:

@@ -141,7 +141,8 @@ class Mcap:
         end = self._stream.read()
         if not end.endswith(MAGIC) or _HEAD.unpack_from(end) != (Opcode.FOOTER, 20):
             return None
-        return Footer.read(_parser(end[_HEAD.size :]))
+        footer: Footer = Footer.read(_parser(end[_HEAD.size :]))
+        return footer
 
     def _summary(self, footer: Footer) -> bool:
         """Take over the index; whether it is there and says all we need."""
@@ -193,7 +194,7 @@ class Mcap:
         self.lost = (
             f'{self._name} has no end: its recorder was killed, or the copy is incomplete.'
             f' {there} messages can be read'
-            + (f'; the {left} bytes after them, from byte {end} on, are lost' if left else '')
+            + (f'; the {left} bytes after them, from byte {end} on, are lost.' if left else '.')
         )
 
     def _walk(self, offset: int, *, whole: bool) -> int:
@@ -220,7 +221,7 @@ class Mcap:
         if len(head) < _HEAD.size:
             raise _Cut(f'ends at byte {self._size} without a footer: truncated')
         code, length = _HEAD.unpack(head)
-        end = offset + _HEAD.size + length
+        end: int = offset + _HEAD.size + length
         if not code or end > self._size:
             raise _Cut(
                 f'the record at byte {offset} claims {length} bytes of a file that has'
@@ -269,12 +270,13 @@ class Mcap:
 
     def _take_chunk(self, offset: int, content: bytes) -> None:
         chunk = Chunk.read(_parser(content))
-        self._expanded += chunk.uncompressed_size
+        plain = self._expand(chunk, offset)
+        self._expanded += len(plain)
         if self._expanded > self._limits.total_bytes:
             raise _TooLarge(f'{self._name} expands to more than {self._limits.total_bytes} bytes')
         found: Counter[int] = Counter()
         times = []
-        for code, part in _records(self._expand(chunk, offset)):
+        for code, part in _records(plain):
             if code == Opcode.MESSAGE:
                 key, _, time_ns, _ = _MESSAGE.unpack_from(part)
                 found[key] += 1
