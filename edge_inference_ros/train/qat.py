@@ -43,7 +43,9 @@ class Params(Tuning):
         '', 'for ort: operators or Q/DQ nodes; empty: nodes', choices=('', 'qdq', 'qoperator')
     )
     weight_bits: int = param(0, 'of int8 weights: 7 or 8; 0: 7 for ort, 8 for trt', low=0, high=8)
-    calibration: str = param('', 'folder that calibrate wrote; training begins with its ranges')
+    calibration: str = param(
+        '', 'folder that calibrate wrote; training begins with its ranges', path=True
+    )
     keep: tuple[str, ...] = param((), 'nodes that stay float; * and ? stand for anything')
     weight: float = param(1.0, 'of the float network as a teacher', low=0.0, high=100.0)
     temperature: float = param(2.0, "that softens the teacher's scores", low=0.1, high=20.0)
