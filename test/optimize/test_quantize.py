@@ -240,7 +240,7 @@ def test_four_bits_are_refused_for_a_network_of_convolutions(tmp_path):
 
 
 def test_the_manifest_says_where_the_file_comes_from_and_a_node_can_run_it(ready, tmp_path):
-    _, report = made(ready, tmp_path / 'new')
+    _, report = made(ready, tmp_path / 'new', form='qoperator')
 
     manifest = load(tmp_path / 'new')
     first, eight = manifest.files
