@@ -126,7 +126,7 @@ def _listed(value: Any) -> Names:
 
 
 def _chosen(metadata: Mapping[str, str]) -> bool | None:
-    """Whether boxes leave the network chosen: Ultralytics' ``end2end``, and ``nms`` of ``args``."""
+    """Whether the network chooses its boxes: Ultralytics' ``end2end``, and ``nms`` of ``args``."""
     arguments = _literal(metadata.get('args', ''))
     said = [_literal(metadata.get('end2end', '')), _literal(metadata.get('nms', ''))]
     if isinstance(arguments, dict):

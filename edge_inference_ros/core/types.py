@@ -121,12 +121,14 @@ class Candidates2D:
         boxes_px: (N, 4) float32, x1 y1 x2 y2 in the network's input; any values at all.
         scores: (N, C) float32, of each class; (N, 1) if the network names one class a box.
         class_ids: (N,) float32, the class the network names for each box, if it does.
+        objectness: (N,) float32, how sure it is that there is anything, if it says that apart.
         aligned: row i is the same place of the picture whatever the picture shows.
     """
 
     boxes_px: NDArray[np.float32]
     scores: NDArray[np.float32]
     class_ids: NDArray[np.float32] | None = None
+    objectness: NDArray[np.float32] | None = None
     aligned: bool = True
 
 

@@ -25,7 +25,7 @@ from edge_inference_ros.heads._choose import Choice, best_classes
 from edge_inference_ros.heads._finish import Finish
 from edge_inference_ros.heads._fit import Canvas, Fit
 
-_EVERY: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+_EVERY: Mapping[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
     'sigmoid': lambda logits: 1 / (1 + np.exp(-logits)),
     'softmax': lambda logits: _softmax(logits)[:, :-1],
     'probability': np.copy,

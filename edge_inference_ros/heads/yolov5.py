@@ -39,7 +39,8 @@ class Head:
     def candidates(self, outputs: Tensors) -> Candidates2D:
         """Every box the network answers, and what it scores. New arrays."""
         rows = self._output.read(outputs)
-        return Candidates2D(from_centres(rows[:, :4]), rows[:, 5:] * rows[:, 4:5])
+        scores, objectness = rows[:, 5:] * rows[:, 4:5], rows[:, 4].copy()
+        return Candidates2D(from_centres(rows[:, :4]), scores, objectness=objectness)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""

@@ -62,7 +62,8 @@ class Head:
         """Every box the network answers, and what it scores. New arrays."""
         rows = self._output.read(outputs)
         boxes_px = self._in_pixels(rows[:, :4].copy(), self._cells)
-        return Candidates2D(from_centres(boxes_px), rows[:, 5:] * rows[:, 4:5])
+        scores, objectness = rows[:, 5:] * rows[:, 4:5], rows[:, 4].copy()
+        return Candidates2D(from_centres(boxes_px), scores, objectness=objectness)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""
