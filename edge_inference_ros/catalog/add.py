@@ -243,6 +243,8 @@ def _looked(seen: Seen, params: AddParams) -> str:
     where = params.images or 'rendered streets'
     if seen.found:
         return f'tried on {where}: {seen.found} boxes at {params.score_threshold:g} or more'
+    if not seen.most:
+        return f'tried on {where}: no box at all; that the reading is right is not shown'
     return (
         f'tried on {where}: nothing reaches {params.score_threshold:g}, the best score is'
         f' {seen.highest:.2g}; a trained network finds things on photographs: --images FOLDER'

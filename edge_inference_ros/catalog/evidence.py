@@ -152,7 +152,7 @@ def _try(engine: Any, reading: Reading, manifest: Manifest, pictures: Sequence[I
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
         return Seen((f'head {reading.head} raises {type(error).__name__}: {error}',))
     said = faults(every, manifest, certain=reading.certain) if every else []
-    if not said and not most:
+    if not said and not most and not reading.certain:
         said = ['no box is found in any picture, whatever its score']
     highest = max((float(np.nanmax(e.scores, initial=0.0)) for e in every), default=0.0)
     return Seen(tuple(said), found, most, highest)
@@ -304,8 +304,8 @@ def _corners(boxes: Floats, head: HeadSpec) -> str:
             f'{inverted:.0%} of the boxes have their right edge left of the left one: they are'
             ' no corners x1 y1 x2 y2'
         )
-    centred = head.name not in ('yolo_end2end', 'efficient_nms')
-    centred &= head.options.get('box') != 'corners'
+    usual = 'corners' if head.name in ('yolo_end2end', 'efficient_nms') else 'centre'
+    centred = head.options.get('box', usual) == 'centre'
     centres = (boxes[:, 2:] + boxes[:, :2]) / 2
     if centred and len(boxes) > 1 and (sides > centres).all(axis=1).mean() > 1 - _SLACK:
         return 'every box is wider and higher than its distance from the edge: they are corners'

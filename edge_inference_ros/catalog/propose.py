@@ -23,6 +23,9 @@ UNSUPPRESSED_ROWS = 1000
 MOST_CLASSES = 1000
 """More are no classes but the boxes of another layout."""
 
+RTDETR = 'RTDETRDecoder'
+"""What Ultralytics calls the last module of RT-DETR."""
+
 Tensor = Mapping[str, Any]
 """``tensor``, ``shape`` and ``dtype``, as a manifest says them."""
 
@@ -144,7 +147,9 @@ def _single(
     shape: tuple[int, ...], size: tuple[int, int], exported: Exported
 ) -> Iterator[Proposal]:
     _, rows, columns = shape
-    if exported.head == 'RTDETRDecoder' and columns > 4:
+    if exported.head == RTDETR and columns > 4:
+        if columns == 6:
+            yield dataclasses.replace(_chosen_queries(rows), certain=True)
         yield dataclasses.replace(_transformer(columns), certain=True)
         return
     grids = {said: cells(*size, strides) for said, strides in STRIDES.items()}
@@ -192,17 +197,28 @@ def _chosen(rows: int, exported: Exported, *, one_a_cell: bool) -> Iterator[Prop
         yield Proposal('yolo_end2end', f'{why} already chosen', certain=certain)
         fraction = {'unit': 'fraction'}
         yield Proposal('yolo_end2end', f'{why} already chosen, in fractions', options=fraction)
+        yield _chosen_queries(rows)
     needed = {'suppression': 'needed'}
     why += ' that still overlap'
     yield Proposal('yolo_end2end', why, options=needed)
     yield Proposal('yolo_end2end', f'{why}, in fractions', options={'unit': 'fraction', **needed})
 
 
+def _chosen_queries(rows: int) -> Proposal:
+    return Proposal(
+        'yolo_end2end',
+        f'[1, queries, 6] with {rows} queries, centres and sides as fractions of a stretched'
+        ' picture, as Ultralytics exports RT-DETR',
+        options={'unit': 'fraction', 'box': 'centre'},
+        habits='detr',
+    )
+
+
 def _transformer(columns: int) -> Proposal:
     return Proposal(
         'scored_boxes',
-        '[1, queries, 4 + classes], fractions of a stretched picture, as Ultralytics exports'
-        ' RT-DETR',
+        '[1, queries, 4 + classes], fractions of a stretched picture, as Ultralytics exported'
+        ' RT-DETR before 8.4',
         columns - 4,
         {'unit': 'fraction', 'suppression': 'done'},
         habits='detr',

@@ -1,15 +1,18 @@
-"""Reads ``[1, boxes, 6]`` rows of x1 y1 x2 y2, a probability and a class.
+"""Reads ``[1, boxes, 6]`` rows of a box, a probability and a class.
 
 YOLOv10, YOLO26 and exports that hold their own suppression answer each object once, so no box
 suppresses another here. Options: ``unit`` of the boxes, ``px`` of the input or ``fraction`` of
-it; ``suppression``, ``needed`` where the network leaves overlapping boxes of one object to
+it; ``box``, its ``corners`` x1 y1 x2 y2 or its ``centre`` and sides, as Ultralytics writes those
+of RT-DETR; ``suppression``, ``needed`` where the network leaves overlapping boxes of one object to
 whoever reads it, as exports for DeepStream do.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edge_inference_ros.core.boxes import from_centres
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
@@ -23,8 +26,14 @@ class Head:
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
         said = _layout.options(
-            manifest, {'unit': ('px', 'fraction'), 'suppression': ('done', 'needed')}
+            manifest,
+            {
+                'unit': ('px', 'fraction'),
+                'box': ('corners', 'centre'),
+                'suppression': ('done', 'needed'),
+            },
         )
+        self._centred = said['box'] == 'centre'
         self._suppress = said['suppression'] == 'needed'
         self._unit_px = _layout.unit_px(manifest.input, said['unit'])
         self.spec = manifest.head
@@ -43,7 +52,9 @@ class Head:
     def candidates(self, outputs: Tensors) -> Candidates2D:
         """Every box the network answers, and what it scores. New arrays."""
         rows = self._output.read(outputs)
-        boxes_px = rows[:, :4] * self._unit_px
+        boxes_px: NDArray[np.float32] = rows[:, :4] * self._unit_px
+        if self._centred:
+            boxes_px = from_centres(boxes_px)
         return Candidates2D(boxes_px, rows[:, 4:5].copy(), rows[:, 5].copy(), aligned=False)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
@@ -61,5 +72,6 @@ class Head:
             boxes=boxes_px,
             scores=rows[chosen, 4],
             class_ids=rows[chosen, 5].astype(np.int32),
+            centred=self._centred,
             suppress=self._suppress,
         )

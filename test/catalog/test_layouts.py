@@ -31,8 +31,25 @@ READ = {
         'end2end nms', {**ULTRALYTICS, 'args': "{'nms': True}"}, 'yolo_end2end', {}, {},
     ),
     'Ultralytics RT-DETR': (
-        'rtdetr ultralytics', {**ULTRALYTICS, 'head': 'RTDETRDecoder'}, 'scored_boxes',
-        {'unit': 'fraction', 'suppression': 'done'}, STRETCHED,
+        'rtdetr chosen',
+        {**ULTRALYTICS, 'head': 'RTDETRDecoder', 'end2end': 'False'},
+        'yolo_end2end',
+        {'unit': 'fraction', 'box': 'centre'},
+        STRETCHED,
+    ),
+    'chosen centres in fractions, no metadata': (
+        'rtdetr chosen',
+        NAMES,
+        'yolo_end2end',
+        {'unit': 'fraction', 'box': 'centre'},
+        STRETCHED,
+    ),
+    'Ultralytics RT-DETR before 8.4': (
+        'rtdetr ultralytics',
+        {**ULTRALYTICS, 'head': 'RTDETRDecoder'},
+        'scored_boxes',
+        {'unit': 'fraction', 'suppression': 'done'},
+        STRETCHED,
     ),
     'RT-DETR in one tensor, no metadata': (
         'rtdetr ultralytics', NAMES, 'scored_boxes',

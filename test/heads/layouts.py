@@ -118,15 +118,12 @@ def make_end2end(rng, classes, unit=(1, 1)):
     return {'o': rows[None].astype(np.float32)}
 
 
-def read_end2end(outputs, unit=(1, 1)):
-    return [
-        (
-            float(row[4]),
-            int(row[5]),
-            [float(v) * size for v, size in zip(row[:4], unit * 2, strict=True)],
-        )
-        for row in outputs['o'][0]
-    ]
+def read_end2end(outputs, unit=(1, 1), centred=False):
+    found = []
+    for row in outputs['o'][0]:
+        box = [float(v) * size for v, size in zip(row[:4], unit * 2, strict=True)]
+        found.append((float(row[4]), int(row[5]), slow.corners(box) if centred else box))
+    return found
 
 
 def make_efficient(rng, classes, unit=(1, 1)):
@@ -212,6 +209,16 @@ LAYOUTS = {
         lambda outputs: read_end2end(outputs, (WIDTH, HEIGHT)),
         suppress=True,
         options={'unit': 'fraction', 'suppression': 'needed'},
+    ),
+    'yolo_end2end, centres': Layout(
+        lambda rng, classes: {
+            'o': np.column_stack(
+                (clumps(rng, 300).T, probabilities(rng, 300), rng.integers(0, classes, 300))
+            )[None].astype(np.float32)
+        },
+        lambda outputs: read_end2end(outputs, centred=True),
+        suppress=False,
+        options={'box': 'centre'},
     ),
     'efficient_nms': Layout(make_efficient, read_efficient, suppress=False),
     'efficient_nms, fractions': Layout(

@@ -184,6 +184,16 @@ def _detr(graph, value, classes, *, probability=False, pixels=False):
     return [('pred_boxes', [1, QUERIES, 4]), ('logits', [1, QUERIES, classes])]
 
 
+def _chosen_queries(graph, value, classes):
+    """Ultralytics' RT-DETR since 8.4: centres and sides in fractions, a score and a class."""
+    _, boxes, objectness, logits = _numbers(graph, value, classes)
+    best = graph.op('ArgMax', logits, axis=2, keepdims=1)
+    number = graph.op('Cast', best, to=TensorProto.FLOAT)
+    rows = graph.op('Concat', _fractions(graph, boxes), objectness, number, axis=2)
+    graph.named('output0', _some(graph, rows))
+    return [('output0', [1, QUERIES, 6])]
+
+
 def _queries(graph, value, classes):
     """Ultralytics' RT-DETR: fractions and probabilities in one tensor."""
     _, boxes, _, logits = _numbers(graph, value, classes)
@@ -211,6 +221,7 @@ LAYOUTS = {
     'detr': _detr,
     'detr probability': partial(_detr, probability=True),
     'detr pixels': partial(_detr, pixels=True),
+    'rtdetr chosen': _chosen_queries,
     'rtdetr ultralytics': _queries,
 }
 
