@@ -73,7 +73,8 @@ class Head(Protocol[SampleT_contra, FitT, FoundT_co]):
 class Tracker(Protocol[FoundT]):
     """Gives objects that persist an identity that does too.
 
-    A module ``trackers/<name>.py`` holds ``class Tracker``, made without arguments.
+    A module ``trackers/<name>.py`` holds ``class Tracker``, made with ``Tracker(settings)``, a
+    ``TrackSettings`` of which it takes what it understands.
     """
 
     def update(self, found: FoundT, stamp_ns: RosNs) -> Tracked[FoundT]:
