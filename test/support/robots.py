@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edge_inference_ros.core.robot import RobotProfile
+from edge_inference_ros.guard.robot import RobotProfile
 
 ROOT = Path(__file__).parents[2]
 AMR = RobotProfile()
