@@ -141,8 +141,7 @@ class Lane:
             self._thread.start()
             # In turns, because a signal that only shuts ROS down ends no wait.
             while not wait([self._opened], TURN_S).done:
-                if not self._wanted():
-                    raise Abandoned('nobody waits for the model any more')
+                self.checkpoint()
             self._opened.result()
         except BaseException:
             self.close()
@@ -163,9 +162,9 @@ class Lane:
         """Call it between two long steps of opening: no later step is begun for nobody.
 
         Raises:
-            Abandoned: the lane was closed meanwhile.
+            Abandoned: the lane was closed meanwhile, or nobody wants it.
         """
-        if self._closed:
+        if self._closed or not self._wanted():
             raise Abandoned('nobody waits for the model any more')
 
     def __enter__(self) -> Lane:

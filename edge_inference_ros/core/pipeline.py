@@ -10,8 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.latency import Stopwatch, Timing, monotonic_ns
 from edge_inference_ros.core.manifest import InputSpec, Manifest, TensorSpec, verify
-from edge_inference_ros.core.protocols import Backend, Engine, Head, Tracker
-from edge_inference_ros.core.track_settings import TrackSettings
+from edge_inference_ros.core.protocols import Backend, Engine, Head, Tracker, TrackSettings
 from edge_inference_ros.core.types import MonoNs, Origin, Tensors, Tracked
 from edge_inference_ros.errors import SpecMismatch
 

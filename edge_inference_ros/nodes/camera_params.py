@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_inference_ros.core.params import param
-from edge_inference_ros.core.track_settings import TrackSettings
+from edge_inference_ros.core.protocols import TrackSettings
 
 
 @dataclass(frozen=True)

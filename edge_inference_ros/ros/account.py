@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inference_ros.core.clock_fault import ClockFault, clock_fault
+from edge_inference_ros.ros.clock_fault import ClockFault, clock_fault
 
 WINDOW = 128
 FEW = 8
 """Intervals, before a rate can be told."""
 
-_RECENT = 16  # intervals whose rate is compared with the rate of those before
+_RECENT = 16  # intervals whose rate is compared with that of as many oldest ones
 _OTHER_RATE = 1.25
 _PAUSE_S, _PAUSE_PERIODS = 1.0, 5.0
 _LEAP_FACTOR = 10.0  # of stamps over arrivals: no recording is played that fast
@@ -29,7 +29,7 @@ class Facts:
         held: of them, those in the window.
         rate_hz: at which they arrive, pauses left out; 0 while fewer than two have.
         sent_hz: at which they are taken, by their stamps and the writer's own count; 0 unknown.
-        rate_before_hz: at which they were taken before ``sent_hz`` became another; 0 if it did not.
+        rate_before_hz: at which they were taken before that became another; 0 if it did not.
         missing: the share of messages sent that did not arrive, by who counts them.
         skipped: messages the writer numbered that did not come, in the window.
         newly_lost: messages the middleware says it lost, in the window and since.
@@ -251,7 +251,7 @@ def _sent(steps: _Steps) -> tuple[float, float]:
     if count < FEW:
         return 0.0, 0.0
     if count >= 2 * _RECENT:
-        now_hz, before_hz = steps.hz(slice(-_RECENT, None)), steps.hz(slice(-_RECENT))
+        now_hz, before_hz = steps.hz(slice(-_RECENT, None)), steps.hz(slice(_RECENT))
         if max(now_hz, before_hz) > _OTHER_RATE * min(now_hz, before_hz):
             return now_hz, before_hz
     return steps.hz(), 0.0

@@ -111,8 +111,10 @@ class Judge:
             )
         return (
             f'{silent}, though {who} has announced it',
-            'either it sends nothing (look at its log), or every message is lost on the way:'
-            f' {self._transport()}',
+            (
+                'either it sends nothing (look at its log), or every message is lost on the way:'
+                f' {self._transport()}'
+            ),
         )
 
     def _stamps(self, facts: Facts) -> Verdict | None:
@@ -190,7 +192,7 @@ class Judge:
                 Level.WARN,
                 f'the rate of {self.topic} changed from {facts.rate_before_hz:.1f} to'
                 f' {facts.sent_hz:.1f} Hz',
-                f'{_not_lost(facts)}the driver does so: a longer exposure in the dark, or a setting',
+                f'{_not_lost(facts)}the driver does so (a longer exposure in the dark, a setting)',
             )
         return None
 

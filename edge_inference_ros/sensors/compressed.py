@@ -4,8 +4,8 @@ The claimed size is read from the file's own header and judged before anything i
 few bytes cannot ask for gigabytes. Decoding follows ``cv2.IMREAD_COLOR`` (three channels, alpha
 dropped, palettes looked up) where the file has colour and ``cv2.IMREAD_GRAYSCALE`` where it has
 none; 16-bit PNGs keep their upper bytes. A grey file whose format says that the camera's mosaic
-was compressed as it is ('bayer_rggb8; jpeg compressed') becomes the colours of it. EXIF orientation is *not* applied: calibration is of the
-sensor's own rows and columns.
+was compressed as it is ('bayer_rggb8; jpeg compressed') becomes the colours of it. EXIF
+orientation is *not* applied: calibration is of the sensor's own rows and columns.
 
 A cut file is refused. Bytes lost from the middle of a JPEG are not noticed: libjpeg fills the
 rest with grey and OpenCV does not pass its warning on. Use a reliable transport for those.
@@ -75,8 +75,9 @@ class Claim(NamedTuple):
 def view(msg: Any, origin: Origin) -> Image:
     """Decode ``msg`` to mono where the file is grey and no mosaic, else to three channels.
 
-    The order is that of the mosaic's conversion, or bgr, unless the format says the publisher compressed rgb as if it were bgr
-    ('rgb8; jpeg compressed rgb8', as old versions of compressed_image_transport write).
+    The order is bgr, unless it was a mosaic, or the format says that the publisher compressed rgb
+    as if it were bgr ('rgb8; jpeg compressed rgb8', as old versions of compressed_image_transport
+    write): then it is rgb.
 
     Args:
         msg: has format and data, as ``sensor_msgs/CompressedImage``; data is bytes, bytearray,
@@ -114,7 +115,9 @@ def _colours(mosaic: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
     layout = LAYOUTS.get(f'{encoding.rstrip("0123456789")}8')
     if layout is None or layout.convert is None:
         known = ', '.join(name for name in LAYOUTS if name.startswith('bayer_'))
-        raise BadImage(f'a mosaic of encoding {encoding!r}; we read {known}: set one in the driver')
+        raise BadImage(
+            f'a mosaic of encoding {encoding!r}; we read {known}: set one in the driver'
+        )
     if min(mosaic.shape) < layout.least:
         height, width = mosaic.shape
         raise BadImage(

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from edge_inference_ros.core.track_settings import TrackSettings
+from edge_inference_ros.core.protocols import TrackSettings
 from edge_inference_ros.core.types import RosNs, Tracked
 
 FoundT = TypeVar('FoundT', bound=Sized)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from edge_inference_ros.core.boxes import from_centres, iou
-from edge_inference_ros.core.track_settings import TrackSettings
+from edge_inference_ros.core.protocols import TrackSettings
 from edge_inference_ros.core.types import Detections2D, RosNs, Tracked
 
 MOST_TRACKS = 256
@@ -209,7 +209,9 @@ class Tracker:
 
     def _name(self, rows: NDArray[np.intp]) -> None:
         tracks = self._tracks
-        nameless = rows[(tracks.hits[rows] >= self._settings.track_confirmed_after) & (tracks.ids[rows] < 0)]
+        nameless = rows[
+            (tracks.hits[rows] >= self._settings.track_confirmed_after) & (tracks.ids[rows] < 0)
+        ]
         fresh = (self._next_id + np.arange(len(nameless))) % _LAST_ID
         tracks.ids[nameless] = fresh
         self._next_id = (self._next_id + len(nameless)) % _LAST_ID

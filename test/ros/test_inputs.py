@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from edge_inference_ros.core.clock_fault import clock_fault
 from edge_inference_ros.ros.account import Account, Facts
+from edge_inference_ros.ros.clock_fault import clock_fault
 from edge_inference_ros.ros.inputs import Ends, Judge, Level
 
 MS = 1_000_000
@@ -69,8 +69,10 @@ CAUSES = {
     'no stamps': (
         ONE,
         {'unstamped': 128},
-        '128 of the last 128 messages on /image carry no usable stamp and are rejected; the driver'
-        ' must stamp',
+        (
+            '128 of the last 128 messages on /image carry no usable stamp and are rejected; the driver'
+            ' must stamp'
+        ),
     ),
     'another clock': (
         ONE,
@@ -85,8 +87,10 @@ CAUSES = {
     'big ones lost on the way': (
         ONE,
         {'missing': 0.3, 'skipped': 30, 'newly_lost': 30, 'rate_hz': 21.0},
-        '30 % of /image is missing: 21.0 of 30.0 Hz arrive, the rest is lost on the way; messages'
-        ' over 0.5 MB need',
+        (
+            '30 % of /image is missing: 21.0 of 30.0 Hz arrive, the rest is lost on the way; messages'
+            ' over 0.5 MB need'
+        ),
     ),
     'small ones lost on the way': (
         ONE,

@@ -134,7 +134,11 @@ def test_colours_made_of_a_mosaic_before_it_was_compressed_are_left_alone():
     ('data', 'said', 'words'),
     [
         (encoded(mosaic('rggb'), '.png'), 'bayer_rgbw8; png', 'we read bayer_rggb8'),
-        (encoded(mosaic('rggb')[:2], '.png'), 'bayer_rggb8; png', '16x2 pixels; bayer_rggb8 needs'),
+        (
+            encoded(mosaic('rggb')[:2], '.png'),
+            'bayer_rggb8; png',
+            '16x2 pixels; bayer_rggb8 needs',
+        ),
         (PNG, '16UC1; png compressed', 'holds distances'),
         (b'\0' * 12 + PNG, '16UC1; compressedDepth png', 'not a picture: remap image'),
         (b'\0' * 12 + PNG, '32FC1; compressedDepth rvl', 'holds distances'),

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_inference_ros.core.track_settings import TrackSettings
+from edge_inference_ros.core.protocols import TrackSettings
 from edge_inference_ros.core.types import Detections2D, MonoNs, Origin, RosNs
 from edge_inference_ros.trackers import sort
 from edge_inference_ros.trackers.sort import Tracker

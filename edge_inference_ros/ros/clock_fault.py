@@ -59,8 +59,10 @@ def _which(age_s: float, stamp_s: float, since_start_s: float) -> str:
         ),
         (
             stamp_s < _NO_DATE_S,
-            'it counts from its own start, or follows simulated time while this node does not'
-            ' (use_sim_time)',
+            (
+                'it counts from its own start, or follows simulated time while this node does not'
+                ' (use_sim_time)'
+            ),
         ),
         (
             stamp_s + age_s < _NO_DATE_S,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_inference_ros.core.clock_fault import IMPLAUSIBLE_S, clock_fault
+from edge_inference_ros.ros.clock_fault import IMPLAUSIBLE_S, clock_fault
 
 S = 10**9
 NOW = 1_764_000_000 * S
