@@ -44,7 +44,7 @@ class CameraDetectorParams(TrackSettings):
     )
     expected_rate_hz: float = param(
         0.0,
-        'frames the camera takes in a second; 0 learns it from the stamps',
+        'frames the camera promises in a second; fewer are a warning; 0: no promise',
         low=0.0,
         high=1000.0,
     )

@@ -104,14 +104,14 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._reader: Reader | None = None
         self._reported = Tally()
         self._make_publishers(keep)
-        self._failure = self.create_guard_condition(self._stop)
-        keep.callback(self.destroy_guard_condition, self._failure)
+        self._stop_soon = self.while_open(self._stop, keep)
         self._lane = Lane(self._open_jobs, on_failure=self._broke, wanted=self.context.ok)
         keep.callback(self._lane.close)  # before it opens: an interrupt may come at any moment
         self._lane.open()
         self._job = self._lane.jobs[0]
         steady = Clock(clock_type=STEADY)
-        timer = self.create_timer(params.diagnostics_period_s, self._report, clock=steady)
+        report = self.while_open(self._report, keep)
+        timer = self.create_timer(params.diagnostics_period_s, report, clock=steady)
         keep.callback(self.destroy_timer, timer)
         process.settle()
 
@@ -125,7 +125,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
                 self,
                 kinds,
                 topic,
-                self._receive,
+                self.while_open(self._receive, keep),
                 profile=_RELIABILITY[params.reliability],
                 expected_hz=params.expected_rate_hz,
                 on_mismatch=self._mismatched,
@@ -283,7 +283,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         if job.failures_in_row >= PATIENCE:
             self.get_logger().error(f'{PATIENCE} frames in a row were lost: giving up')
         self.broken = error
-        self._failure.trigger()
+        self.call_soon(self._stop_soon)
 
     def _stop(self) -> None:
         self._report()

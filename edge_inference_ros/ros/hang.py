@@ -54,6 +54,7 @@ class ChildPulse:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             bufsize=0,
+            start_new_session=True,  # Ctrl-C goes to the whole group of the terminal
         )
 
     def beat(self) -> None:

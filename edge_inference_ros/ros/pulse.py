@@ -65,5 +65,4 @@ def end(limit_s: float, parent: int) -> int:
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group
     sys.exit(watch(float(sys.argv[1]), int(sys.argv[2])))

@@ -266,6 +266,16 @@ def advertise(  # noqa: D417 - node, kind, topic as in rclpy
     return publisher
 
 
+def retire(entity: Any) -> None:
+    """Let no event of a subscription or publisher be taken any more; call it before destroying.
+
+    The events executor may have noted that one is due, and would take it from a handle that is
+    gone: ``InvalidHandle``, which ends the process.
+    """
+    for handler in getattr(entity, 'event_handlers', ()):
+        handler.take_data = lambda: None
+
+
 def full_name(info: Any) -> str:
     """The node behind an end of a topic, as discovery knows it."""
     return f'{info.node_namespace.rstrip("/")}/{info.node_name}'

@@ -69,10 +69,7 @@ CAUSES = {
     'no stamps': (
         ONE,
         {'unstamped': 128},
-        (
-            '128 of the last 128 messages on /image carry no usable stamp and are rejected; the driver'
-            ' must stamp'
-        ),
+        'messages on /image carry no usable stamp and are rejected; the driver must stamp',
     ),
     'another clock': (
         ONE,
@@ -87,10 +84,7 @@ CAUSES = {
     'big ones lost on the way': (
         ONE,
         {'missing': 0.3, 'skipped': 30, 'newly_lost': 30, 'rate_hz': 21.0},
-        (
-            '30 % of /image is missing: 21.0 of 30.0 Hz arrive, the rest is lost on the way; messages'
-            ' over 0.5 MB need'
-        ),
+        '21.0 of 30.0 Hz arrive, the rest is lost on the way; messages over 0.5 MB need',
     ),
     'small ones lost on the way': (
         ONE,

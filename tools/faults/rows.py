@@ -140,6 +140,9 @@ ROWS = (
     Row('K3', 'either stopped', 'SIGSTOP', 'as if killed; goes on after SIGCONT', 'as K1, K2', '2'),
     Row('K4', 'detector terminated', 'SIGTERM in a run', 'exit 0, no traceback', '3 s', '2'),
     Row('K5', 'lifecycle gone through', '100 times', 'memory does not grow', '+ 5 %', '2'),
+    Row('K6', 'deactivated in mid-stream', '200 transitions at 50 Hz (2,000 for the report) with '
+        'messages in flight; both nodes, every executor', 'goes on; ends with status 0', '0 exits',
+        '2'),
     Row('S1', 'processors busy', 'two spinning processes each', 'nothing late is forwarded',
         '0 stale', '2'),
     Row('S2', 'memory short', 'RLIMIT_AS on the running detector; a control group of 4 MiB, whose '
