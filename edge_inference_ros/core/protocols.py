@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -112,3 +113,11 @@ class Tracker(Protocol[FoundT]):
 
     def update(self, found: FoundT, stamp_ns: RosNs) -> Tracked[FoundT]:
         """Name what was found at ``stamp_ns``. Time passes in seconds here, never in frames."""
+
+
+class Gauge(Protocol):
+    """One source of figures about the machine."""
+
+    def read(self) -> Mapping[str, float]:
+        """What it shows now, by name; what cannot be read is not in it, and never 0."""
+        ...
