@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.latency import Stopwatch, Timing, monotonic_ns
 from edge_inference_ros.core.manifest import InputSpec, Manifest, TensorSpec, verify
-from edge_inference_ros.core.protocols import Backend, Engine, Head, Tracker
+from edge_inference_ros.core.protocols import Backend, Engine, Head, Tracker, TrackSettings
 from edge_inference_ros.core.types import MonoNs, Origin, Tensors, Tracked
 from edge_inference_ros.errors import SpecMismatch
 
@@ -87,11 +87,14 @@ def open_pipeline(
     backend: str,
     precision: str = '',
     tracker: str = 'none',
+    track_settings: TrackSettings | None = None,
     settings: Mapping[str, Any] | None = None,
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> Pipeline[Any, Any, Any]:
     """Assemble what ``manifest`` describes; ``keep`` closes the engine.
 
-    Call it on the thread that will run it. ``settings`` go to the backend's ``open``.
+    Call it on the thread that will run it. ``settings`` go to the backend's ``open``;
+    ``checkpoint`` is called between two steps that may take long, and what it raises ends them.
 
     Raises:
         ConfigError: no such backend, head or tracker.
@@ -99,14 +102,18 @@ def open_pipeline(
         BackendError: the runtime is not installed or has no device.
     """
     runtime: Backend = registry.load('backends', backend)
+    follow = registry.load('trackers', tracker).Tracker
     file = manifest.file(backend, precision)
+    checkpoint()
     verify(file)
+    checkpoint()
     engine = runtime.open(manifest, file.path, **(settings or {}))
     keep.callback(engine.close)
+    checkpoint()
     _check(manifest, engine, file.path.name)
     head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)
     caution = getattr(runtime, 'caution', _no_caution)(file.path)
-    return Pipeline(head, engine, registry.load('trackers', tracker).Tracker(), caution=caution)
+    return Pipeline(head, engine, follow(track_settings or TrackSettings()), caution=caution)
 
 
 def _no_caution(_path: Path) -> str:

@@ -259,10 +259,13 @@ def autostart(node: Any) -> bool:
     if not _wants_autostart(node):
         node.get_logger().info(words.unconfigured(node))
         return False
+    import rclpy
     from rclpy.lifecycle import TransitionCallbackReturn
 
     for verb in ('configure', 'activate'):
         answer = getattr(node, f'trigger_{verb}')()
+        if not rclpy.ok():
+            return False
         if answer != TransitionCallbackReturn.SUCCESS:
             node.get_logger().error(
                 f'could not {verb} at start; correct the cause, then'

@@ -24,8 +24,6 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 
-from edge_inference_ros.ros import words
-
 try:
     from rclpy import event_handler as events
 except ImportError:  # Humble
@@ -187,7 +185,7 @@ class Watch:
         for info in self._others(self._topic):
             other = info.qos_profile
             pair = (other, self._ours) if self._reading else (self._ours, other)
-            standing += [self._found(policy, words.full_name(info)) for policy in clashes(*pair)]
+            standing += [self._found(policy, full_name(info)) for policy in clashes(*pair)]
         return standing
 
     def on_event(self, event: Any) -> None:
@@ -276,3 +274,8 @@ def retire(entity: Any) -> None:
     """
     for handler in getattr(entity, 'event_handlers', ()):
         handler.take_data = lambda: None
+
+
+def full_name(info: Any) -> str:
+    """The node behind an end of a topic, as discovery knows it."""
+    return f'{info.node_namespace.rstrip("/")}/{info.node_name}'

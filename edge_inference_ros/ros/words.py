@@ -30,6 +30,8 @@ def unconfigured(node: Any) -> str:
 
 def reads(node: Any, topic: str, profile: QoSProfile) -> str:
     """An input as it was resolved, what we asked of it, and who publishes it now."""
+    from edge_inference_ros.ros.qos import full_name  # which imports rclpy: see `process`
+
     name = node.resolve_topic_name(topic)
     writers = sorted({full_name(info) for info in node.get_publishers_info_by_topic(topic)})
     asked = profile.reliability.name.lower().replace('_', ' ')
@@ -39,11 +41,6 @@ def reads(node: Any, topic: str, profile: QoSProfile) -> str:
 def writes(node: Any, *topics: str) -> str:
     """Outputs as they were resolved."""
     return ', '.join(node.resolve_topic_name(topic) for topic in topics)
-
-
-def full_name(info: Any) -> str:
-    """Of the node at an end of a topic, as discovery knows it."""
-    return f'{info.node_namespace.rstrip("/")}/{info.node_name}'
 
 
 class Progress:
