@@ -8,11 +8,12 @@ comes after us. A guess in the comfortable direction makes every deadline too lo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from edge_inference_ros.core.params import build, check, param, specs
-from edge_inference_ros.core.share import locate
+from edge_inference_ros.core.params import build, check, missing, param, specs
+from edge_inference_ros.core.share import locate, share
 from edge_inference_ros.errors import ParameterError
 
 GRAVITY_MPS2 = 9.80665
@@ -25,7 +26,8 @@ FORWARD, REVERSE, SIDE = 1, 2, 4
 class RobotProfile:
     """The body, its brakes, its sight and its habits; an instance exists only if it is sound.
 
-    The defaults describe an indoor AMR. Symbols in brackets are those of ``core/deadline.py``.
+    The defaults describe an indoor AMR, as an example: a watchdog takes none of those that are
+    required, for it would guard with another robot's limits. Symbols in brackets are those of ``core/deadline.py``.
 
     Raises:
         ParameterError: on construction, naming every fault.
@@ -37,6 +39,7 @@ class RobotProfile:
         low=0.01,
         high=50.0,
         live=True,
+        required=True,
     )
     w_cap_radps: float = param(
         1.0,
@@ -44,6 +47,7 @@ class RobotProfile:
         low=0.0,
         high=50.0,
         live=True,
+        required=True,
     )
     v_floor_mps: float = param(
         0.05,
@@ -58,6 +62,7 @@ class RobotProfile:
         low=0.0,
         high=50.0,
         live=True,
+        required=True,
     )
     alpha_acc_radps2: float = param(
         0.0,
@@ -72,6 +77,7 @@ class RobotProfile:
         low=0.01,
         high=50.0,
         live=True,
+        required=True,
     )
     slope_rad: float = param(
         0.0,
@@ -93,6 +99,7 @@ class RobotProfile:
         low=0.001,
         high=100.0,
         live=True,
+        required=True,
     )
     lever_m: float = param(
         1.0,
@@ -100,6 +107,7 @@ class RobotProfile:
         low=0.0,
         high=1000.0,
         live=True,
+        required=True,
     )
     range_m: float = param(
         4.0,
@@ -107,6 +115,7 @@ class RobotProfile:
         low=0.0,
         high=1000.0,
         live=True,
+        required=True,
     )
     range_reverse_m: float = param(
         0.0,
@@ -128,6 +137,7 @@ class RobotProfile:
         low=0.0,
         high=100.0,
         live=True,
+        required=True,
     )
     v_other_mps: float = param(
         0.0,
@@ -135,6 +145,7 @@ class RobotProfile:
         low=0.0,
         high=50.0,
         live=True,
+        required=True,
     )
     confirm_s: float = param(
         0.1,
@@ -142,6 +153,7 @@ class RobotProfile:
         low=0.0,
         high=10.0,
         live=True,
+        required=True,
     )
     after_s: float = param(
         0.15,
@@ -149,6 +161,7 @@ class RobotProfile:
         low=0.0,
         high=10.0,
         live=True,
+        required=True,
     )
     deadline_cap_s: float = param(
         0.5,
@@ -156,6 +169,7 @@ class RobotProfile:
         low=0.001,
         high=10.0,
         live=True,
+        required=True,
     )
     deadline_floor_s: float = param(
         0.03,
@@ -234,6 +248,17 @@ class RobotProfile:
                 f' slope_rad = {self.slope_rad}'
             )
         return found
+
+    @staticmethod
+    def absent(names: Sequence[str]) -> str:
+        """A sentence for who gave no figures for ``names``, and how to give them."""
+        folder = share('config/robots')
+        known = ', '.join(sorted(path.stem for path in folder.glob('*.yaml')))
+        return (
+            f'no robot profile: {", ".join(names)} must be given, for a guess would guard with the'
+            f' limits of another robot; give robot:=NAME to a launch file ({known}, or the path of'
+            f' your own), or --params-file {folder}/NAME.yaml to the node'
+        )
 
     @cached_property
     def brake_mps2(self) -> float:
@@ -315,7 +340,8 @@ def read_robot(name: str) -> RobotProfile:
         name: of a file in ``config/robots``, or the path of one (it has a slash).
 
     Raises:
-        ParameterError: unreadable, no parameter file, or a figure is unsound; names the file.
+        ParameterError: unreadable, no parameter file, or a figure is unsound or missing; names the
+            file.
     """
     from edge_inference_ros.core.manifest import read_yaml
 
@@ -324,6 +350,8 @@ def read_robot(name: str) -> RobotProfile:
     figures = said.get('ros__parameters') if isinstance(said, dict) else None
     if not isinstance(figures, dict):
         raise ParameterError(f"{path}: expected a mapping '/**' with a mapping ros__parameters")
+    if absent := missing(RobotProfile, figures):
+        raise ParameterError(f'{path}: no figure for {", ".join(absent)}, which must be given')
     known = {field for field, *_ in specs(RobotProfile)}
     try:
         return build(RobotProfile, {key: figures[key] for key in figures if key in known})
