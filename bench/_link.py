@@ -44,7 +44,7 @@ class Cell:
         payload: a key of ``PICTURES``, 'cloud <points>', or 'detections <count>'.
         count, rate_hz: how many messages, how fast.
         receive: 'msg' (message objects) or 'raw' (serialised bytes).
-        tuned: with nodes/process.py's settings or without, at both ends.
+        tuned: with ros/process.py's settings or without, at both ends.
         reliable: both ends.
         env: more environment for both ends.
     """
@@ -170,7 +170,7 @@ def detections(count: int) -> Any:
 
 def profile(cell: Cell) -> Any:
     """Keep-last 1, as reliable as the cell says."""
-    from edge_inference_ros.nodes import qos
+    from edge_inference_ros.ros import qos
 
     return qos.sensor(reliability=qos.RELIABLE if cell.reliable else qos.BEST_EFFORT)
 
@@ -289,7 +289,7 @@ def main(argv: list[str] | None = None) -> None:
     chosen = parser.parse_args(argv)
     cell = Cell(**chosen.cell)
     if cell.tuned:
-        from edge_inference_ros.nodes import process
+        from edge_inference_ros.ros import process
 
         process.prepare()
     {'send': send, 'receive': receive}[chosen.role](cell)

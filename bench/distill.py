@@ -76,12 +76,12 @@ def _one(teacher: Path, out: Path, params: Any) -> dict[str, Any]:
 
 
 def _scores(folder: Path, data: Path) -> dict[str, Any]:
-    from edge_inference_ros.optimize import _measure
+    from edge_inference_ros.optimize.judge import measure
 
     manifest = manifests.load(folder)
-    with _measure.opened({'student': manifest.files[0].path}, manifest) as engines:
+    with measure.opened({'student': manifest.files[0].path}, manifest) as engines:
         return {
-            name: _measure.accuracy(engines, manifest, data / name, count=0)['student']
+            name: measure.accuracy(engines, manifest, data / name, count=0)['student']
             for name in SPLITS
             if (data / name).is_dir()
         }

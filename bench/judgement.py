@@ -14,11 +14,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from edge_inference_ros.core.freshness import Guard
-from edge_inference_ros.core.robot import RobotProfile
-from edge_inference_ros.core.timeline import Instant
 from edge_inference_ros.core.types import MonoNs, RosNs
-from edge_inference_ros.core.verdict import Source
+from edge_inference_ros.guard.freshness import Guard
+from edge_inference_ros.guard.robot import RobotProfile
+from edge_inference_ros.guard.timeline import Instant
+from edge_inference_ros.guard.verdict import Source
 
 EPOCH_NS = 1_700_000_000 * 10**9
 STEP_NS = 10_000_000

@@ -33,9 +33,11 @@ from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.protocols import Engine
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import EdgeInferenceError
-from edge_inference_ros.optimize import _folder, _measure, _score
-from edge_inference_ros.optimize._detector import Detector
-from edge_inference_ros.optimize._labelled import Labelled, Split
+from edge_inference_ros.optimize import _folder
+from edge_inference_ros.optimize.judge.detector import Detector
+from edge_inference_ros.optimize.judge.labelled import Labelled, Split
+from edge_inference_ros.optimize.judge.measure import latencies
+from edge_inference_ros.optimize.judge.score import Found, found_in, metric_of, near_people
 from edge_inference_ros.sim import dataset
 
 BACKENDS = ('ort', 'openvino', 'trt')
@@ -76,7 +78,7 @@ def measure(manifest: Manifest, runs: int, labelled: Sequence[Path] = ()) -> lis
         if not opened:
             return []
         detectors = {name: detector for name, (_, detector) in opened.items()}
-        times = _measure.latencies(_shown(manifest, detectors), runs=runs)
+        times = latencies(_shown(manifest, detectors), runs=runs)
         scores = {name: scored(detector, labelled) for name, detector in detectors.items()}
         return [
             Row(
@@ -95,10 +97,10 @@ def scored(detector: Detector, labelled: Sequence[Path]) -> dict[str, Any]:
     for folder in labelled:
         split = Split(folder, only=detector.manifest.classes)
         reported, faint = _found(detector, split)
-        metric = _score.metric_of(detector.manifest.task)
+        metric = metric_of(detector.manifest.task)
         score = metric(faint, split)
         if score.near_people:
-            near = _score.near_people(reported, split, score_threshold=0.0)
+            near = near_people(reported, split, score_threshold=0.0)
             threshold = detector.manifest.head.score_threshold
             score = replace(score, near_people=replace(near, score_threshold=threshold))
         made[folder.name] = score.facts()
@@ -107,18 +109,18 @@ def scored(detector: Detector, labelled: Sequence[Path]) -> dict[str, Any]:
     return made
 
 
-def _people_at(faint: Sequence[_score.Found], split: Labelled) -> Iterator[dict[str, Any]]:
+def _people_at(faint: Sequence[Found], split: Labelled) -> Iterator[dict[str, Any]]:
     """What other thresholds would find, highest first."""
     for threshold in THRESHOLDS:
-        yield asdict(_score.near_people(faint, split, score_threshold=threshold))
+        yield asdict(near_people(faint, split, score_threshold=threshold))
 
 
-def _found(detector: Detector, split: Labelled) -> tuple[list[_score.Found], list[_score.Found]]:
+def _found(detector: Detector, split: Labelled) -> tuple[list[Found], list[Found]]:
     seen = [
         detector.both(Image(_NOWHERE, np.ascontiguousarray(split.picture(i)), 'bgr'))
         for i in range(len(split))
     ]
-    return [_score.found_in(here) for here, _ in seen], [_score.found_in(all_) for _, all_ in seen]
+    return [found_in(here) for here, _ in seen], [found_in(all_) for _, all_ in seen]
 
 
 def _open(manifest: Manifest, keep: ExitStack) -> Iterator[tuple[str, tuple[str, Detector]]]:

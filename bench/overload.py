@@ -35,7 +35,7 @@ class Watch:
         from rclpy.node import Node
         from sensor_msgs.msg import Image
 
-        from edge_inference_ros.nodes import qos
+        from edge_inference_ros.ros import qos
 
         self.node: Any = Node('bench_overload')
         self.camera = self.node.create_publisher(Image, 'image', qos.sensor())
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import rclpy
 
-    from edge_inference_ros.nodes import process
+    from edge_inference_ros.ros import process
 
     process.prepare()
     rclpy.init()

@@ -30,8 +30,8 @@ from edge_inference_ros.core.manifest import HeadSpec, InputSpec, Manifest, Tens
 from edge_inference_ros.core.pipeline import Pipeline, Prediction
 from edge_inference_ros.core.types import Origin, RosNs
 from edge_inference_ros.heads.yolov8 import Head
-from edge_inference_ros.nodes import process
-from edge_inference_ros.nodes._wire import Detections2DWriter
+from edge_inference_ros.ros import process
+from edge_inference_ros.ros.wire import Detections2DWriter
 from edge_inference_ros.sensors import image
 from edge_inference_ros.trackers.sort import Tracker
 

@@ -116,7 +116,7 @@ def source(trip: Trip, pid: int) -> None:
     import rclpy
     from rclpy.serialization import serialize_message
 
-    from edge_inference_ros.nodes import process, qos
+    from edge_inference_ros.ros import process, qos
 
     process.prepare()
     rclpy.init()
@@ -181,7 +181,7 @@ def relay(trip: Trip, executor: str) -> None:
     """Re-publish the bytes, nothing else."""
     import rclpy
 
-    from edge_inference_ros.nodes import process, qos
+    from edge_inference_ros.ros import process, qos
 
     process.prepare()
     rclpy.init()

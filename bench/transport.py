@@ -1,4 +1,4 @@
-"""Receiving camera images and LiDAR sweeps: rclpy as it comes, and as nodes/process.py sets it.
+"""Receiving camera images and LiDAR sweeps: rclpy as it comes, and as ros/process.py sets it.
 
 Each row is a publisher process and a subscriber process of its own, on loopback, best effort,
 depth 1, in turn: as it comes; with our transport profile; with our allocator settings as well.

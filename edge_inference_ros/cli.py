@@ -41,6 +41,7 @@ class Step:
     doc: str = ''
 
 
+_SHELF = 'catalog.shelf'
 STEPS: dict[str, dict[str, Step]] = {
     'demo': {'': Step('replay.demo')},
     'replay': {
@@ -54,9 +55,13 @@ STEPS: dict[str, dict[str, Step]] = {
         'dataset': Step('cli', 'dataset', 'DatasetParams', 'Renders the labelled pictures.'),
     },
     'models': {
-        'list': Step('core.shelf', 'list_models', 'ListParams', 'Lists the models that are here.'),
-        'check': Step('core.shelf', 'check_model', 'CheckParams', 'Opens a model and checks it.'),
-        'add': Step('core.shelf', 'add_model', 'AddParams', 'Adds an ONNX file as a model.'),
+        'list': Step(
+            'catalog.shelf', 'list_models', 'ListParams', 'Lists the models that are here.'
+        ),
+        'check': Step(
+            'catalog.shelf', 'check_model', 'CheckParams', 'Opens a model and checks it.'
+        ),
+        'add': Step(_SHELF, 'add_model', 'AddParams', 'Adds an ONNX file as a model.'),
     },
 }
 _TRAIN = 'train_'
@@ -81,7 +86,7 @@ def steps_of(group: str) -> dict[str, Step]:
     """The steps of ``group``; those of optimize and train are found by their files."""
     if group in STEPS:
         return STEPS[group]
-    found = [name for name in registry.names('optimize') if name != 'train']
+    found = registry.names('optimize')
     if group == 'train':
         names = {name.removeprefix(_TRAIN): name for name in found if name.startswith(_TRAIN)}
     else:
@@ -219,7 +224,8 @@ def _doc(step: Step) -> str:
     """The first line of the step's module, read without importing it."""
     if step.doc:
         return step.doc
-    spec = find_spec(f'{_PACKAGE}.{step.module}')
+    kind, _, name = step.module.partition('.')
+    spec = find_spec(registry.path(kind, name) or f'{_PACKAGE}.{step.module}')
     if spec is None or spec.origin is None:
         return 'a plug-in'
     text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding='utf-8'))) or ''

@@ -113,7 +113,7 @@ def squeeze(monkeypatch):
         return Report('squeeze', str(model), str(out), facts={'kbytes': 3})
 
     module.run = run
-    monkeypatch.setattr(registry, 'names', lambda kind: ['squeeze', 'train', 'train_camera'])
+    monkeypatch.setattr(registry, 'names', lambda kind: ['squeeze', 'train_camera'])
     monkeypatch.setattr(registry, 'load', lambda kind, name: module)
     return calls
 

@@ -67,7 +67,7 @@ def test_every_value_of_a_latency_message_is_explained():
     from edge_inference_ros.core.latency import Timing
     from edge_inference_ros.core.types import MonoNs, Origin, RosNs
 
-    messages = pytest.importorskip('edge_inference_ros.nodes.messages', reason='needs ROS 2')
+    messages = pytest.importorskip('edge_inference_ros.ros.messages', reason='needs ROS 2')
     stages = ('wait', 'view', 'prepare', 'infer', 'decode', 'track', 'publish')
     timing = Timing(tuple((stage, 0) for stage in stages))
     values = messages.latency_values(Origin('', RosNs(1), MonoNs(0)), timing, Tally())
@@ -77,10 +77,10 @@ def test_every_value_of_a_latency_message_is_explained():
 
 
 def test_every_value_of_the_heartbeat_is_explained():
-    from edge_inference_ros.core.freshness import Guard
-    from edge_inference_ros.core.robot import RobotProfile
-    from edge_inference_ros.core.timeline import Instant
-    from edge_inference_ros.core.verdict import Source, Verdict
+    from edge_inference_ros.guard.freshness import Guard
+    from edge_inference_ros.guard.robot import RobotProfile
+    from edge_inference_ros.guard.timeline import Instant
+    from edge_inference_ros.guard.verdict import Source, Verdict
 
     watchdog = pytest.importorskip('edge_inference_ros.nodes.watchdog', reason='needs ROS 2')
     guard, now = Guard(RobotProfile(), [Source('camera')]), Instant(2 * 10**9, 10**9)

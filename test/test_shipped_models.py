@@ -10,7 +10,7 @@ import pytest
 from edge_inference_ros.core.manifest import load, verify
 from edge_inference_ros.core.pipeline import open_pipeline
 from edge_inference_ros.core.types import Image, Origin
-from edge_inference_ros.optimize._network import bytes_read_by
+from edge_inference_ros.optimize.graph.network import bytes_read_by
 
 pytest.importorskip('onnxruntime', reason='ONNX Runtime runs the shipped models')
 

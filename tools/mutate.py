@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-CORE = 'edge_inference_ros.core'
+GUARD = 'edge_inference_ros.guard'
 JUSTIFIED = Path(__file__).with_name('mutants.txt')
 FRESHNESS = ['test_freshness.py', 'test_freshness_random.py', 'test_freshness_replay.py']
 TARGETS = {
@@ -76,7 +76,7 @@ class Mutant:
 
 
 def mutants(module: str) -> Iterator[Mutant]:
-    """Every mutant of one module of the core."""
+    """Every mutant of one module of the guard."""
     source = _source(module)
     for where, way in _places(ast.parse(source)):
         for variant in range(3):
@@ -92,7 +92,7 @@ def mutants(module: str) -> Iterator[Mutant]:
 
 
 def _source(module: str) -> str:
-    return (ROOT / 'edge_inference_ros' / 'core' / f'{module}.py').read_text()
+    return (ROOT / 'edge_inference_ros' / 'guard' / f'{module}.py').read_text()
 
 
 def _places(tree: ast.AST) -> Iterator[tuple[str, Way]]:
@@ -208,7 +208,7 @@ class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Loads the changed source where the module would have been."""
 
     def __init__(self, module: str, source: str) -> None:
-        self._name, self._source = f'{CORE}.{module}', source
+        self._name, self._source = f'{GUARD}.{module}', source
 
     def find_spec(self, fullname: str, *_: Any) -> Any:
         if fullname != self._name:
@@ -295,7 +295,7 @@ def _try(mutant: Mutant, plugin: _Quickly) -> int:
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
     sys.meta_path.insert(0, _Instead(mutant.module, mutant.source))
-    tests = [str(ROOT / 'test' / 'core' / name) for name in TARGETS[mutant.module]]
+    tests = [str(ROOT / 'test' / 'guard' / name) for name in TARGETS[mutant.module]]
     options = ['-x', '-q', '-m', 'not faults', '-p', 'no:cacheprovider', '--assert=plain']
     pytest = importlib.import_module('pytest')
     return int(pytest.main([*options, *tests], plugins=[plugin]))

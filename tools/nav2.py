@@ -1,6 +1,6 @@
 """``python -m tools.nav2 [--write]``: how far a robot under Nav2 goes after each failure.
 
-The figures are upper limits, from the laws of ``core/deadline.py``, the profile of the indoor AMR
+The figures are upper limits, from the laws of ``guard/deadline.py``, the profile of the indoor AMR
 and the timeouts of ``config/nav2/indoor_amr.yaml``. docs/nav2.md holds the table between marks.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from edge_inference_ros.core.deadline import deadline, stopping_distance_m
-from edge_inference_ros.core.robot import RobotProfile
+from edge_inference_ros.guard.deadline import deadline, stopping_distance_m
+from edge_inference_ros.guard.robot import RobotProfile
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 
 ROOT = Path(__file__).parents[1]

@@ -1,1 +1,1 @@
-"""What a detection is, how long it took and how long it may be believed: pure Python and numpy."""
+"""The straight way of a sample, from message to prediction, and the words for it."""

@@ -16,7 +16,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inference_ros.core.standing import Level
+from edge_inference_ros.core.types import Level
 
 PATIENCE = 5
 """Faulty pictures in a row before it is said."""

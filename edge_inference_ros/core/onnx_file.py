@@ -6,7 +6,7 @@ A tensor may also claim more numbers than the file has bytes for; it is refused 
 makes room for them.
 
 The scan costs little for an honest file. A hostile one can make it take long, and the runtime
-after it, so a file of which no manifest vouches is first read by a child with ``limits_for`` it.
+after it, so a file of which no manifest vouches is first read by a child with limits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_inference_ros.core import confined
 from edge_inference_ros.errors import ModelError
 
 LARGEST_BYTES = (2 << 30) - 1
@@ -44,15 +43,6 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEEPEST = 64
 
 
-def limits_for(path: Path) -> confined.Limits:
-    """What a child that reads the file may take: a few copies of it, and what a runtime needs.
-
-    Raises:
-        ModelError: there is no such file, or it is too large.
-    """
-    return confined.Limits(memory_bytes=(2 << 30) + 6 * _size_bytes(path))
-
-
 def read(path: Path) -> bytes:
     """The bytes of an ONNX file that needs no other file.
 
@@ -60,7 +50,7 @@ def read(path: Path) -> bytes:
         ModelError: unreadable, too large, no ONNX file, its weights are elsewhere, or it claims
             more of them than it has.
     """
-    _size_bytes(path)
+    size_bytes(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -77,14 +67,19 @@ def read(path: Path) -> bytes:
     return data
 
 
-def _size_bytes(path: Path) -> int:
+def size_bytes(path: Path) -> int:
+    """How large the file is.
+
+    Raises:
+        ModelError: there is no such file, or it is too large for protobuf.
+    """
     try:
-        size_bytes = path.stat().st_size
+        size = path.stat().st_size
     except OSError as error:
         raise ModelError(f'{path}: {error.strerror}; restore the file') from error
-    if size_bytes > LARGEST_BYTES:
-        raise ModelError(f'{path}: {size_bytes} bytes; at most {LARGEST_BYTES}')
-    return size_bytes
+    if size > LARGEST_BYTES:
+        raise ModelError(f'{path}: {size} bytes; at most {LARGEST_BYTES}')
+    return size
 
 
 def _names_other_files(message: memoryview, kind: str, depth: int) -> bool:

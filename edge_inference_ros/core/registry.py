@@ -38,23 +38,31 @@ def load(kind: str, name: str) -> Any:
     plugins = _plugins(kind)
     if name in plugins:
         return _load_plugin(kind, plugins[name])
-    if name not in _own(kind):
+    own = _own(kind)
+    if name not in own:
         raise ConfigError(f'no {kind} called {name!r}; there are {", ".join(names(kind))}')
     try:
-        return importlib.import_module(f'{_PACKAGE}.{kind}.{name}')
+        return importlib.import_module(own[name])
     except ImportError as error:
         raise BackendUnavailable(
-            f'{kind}/{name}.py needs {error.name}: {error}; install it for {sys.executable}'
+            f'{kind} {name} needs {error.name}: {error}; install it for {sys.executable}'
         ) from error
 
 
-def _own(kind: str) -> list[str]:
+def path(kind: str, name: str) -> str:
+    """The dotted path of our module that implements ``name``; empty for a plug-in."""
+    return _own(kind).get(name, '')
+
+
+def _own(kind: str) -> dict[str, str]:
+    """Our modules of ``kind`` by name: the files of its folder, and those it keeps elsewhere."""
     package: ModuleType = importlib.import_module(f'{_PACKAGE}.{kind}')
-    return [module.name for module in pkgutil.iter_modules(package.__path__) if _public(module)]
+    here = [module.name for module in pkgutil.iter_modules(package.__path__) if _public(module)]
+    return {name: f'{_PACKAGE}.{kind}.{name}' for name in here} | getattr(package, 'ELSEWHERE', {})
 
 
 def _public(module: pkgutil.ModuleInfo) -> bool:
-    return not module.name.startswith('_')
+    return not module.ispkg and not module.name.startswith('_')
 
 
 def _plugins(kind: str) -> dict[str, EntryPoint]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Generic, NewType, TypeAlias, TypeVar
 
 import numpy as np
@@ -18,6 +19,14 @@ MonoNs = NewType('MonoNs', int)
 Tensors: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 FoundT = TypeVar('FoundT')
+
+
+class Level(IntEnum):
+    """How loudly to say so; the values of ``diagnostic_msgs/DiagnosticStatus``."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The only layer that knows ROS."""
+"""The nodes, one file each, their parameters, and what a consumer imports."""

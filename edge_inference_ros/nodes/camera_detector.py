@@ -22,12 +22,12 @@ from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.pipeline import Prediction
 from edge_inference_ros.core.types import Detections2D, Image, Origin, Tracked
 from edge_inference_ros.errors import BadStamp
-from edge_inference_ros.nodes import process, qos
-from edge_inference_ros.nodes._wire import Detections2DWriter
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 from edge_inference_ros.nodes.detector import Detector
-from edge_inference_ros.nodes.messages import bgr_image, header_msg, label_info
-from edge_inference_ros.nodes.odometry import read_odometry
+from edge_inference_ros.ros import process, qos
+from edge_inference_ros.ros.messages import bgr_image, header_msg, label_info
+from edge_inference_ros.ros.odometry import read_odometry
+from edge_inference_ros.ros.wire import Detections2DWriter
 
 _INPUTS = {'raw': ('image', ImageMsg), 'compressed': ('compressed', CompressedImage)}
 _TO_BGR = {

@@ -21,12 +21,11 @@ from edge_inference_ros.core.share import locate
 from edge_inference_ros.core.stats import QUANTILES, Window, samples_needed
 from edge_inference_ros.core.types import MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
-from edge_inference_ros.nodes import process, qos
-from edge_inference_ros.nodes._wire import diagnostics
-from edge_inference_ros.nodes.base import EdgeNode
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
-from edge_inference_ros.nodes.hang import PERIOD_S, HangGuard
-from edge_inference_ros.nodes.messages import (
+from edge_inference_ros.ros import process, qos
+from edge_inference_ros.ros.base import EdgeNode
+from edge_inference_ros.ros.hang import PERIOD_S, HangGuard
+from edge_inference_ros.ros.messages import (
     ERROR,
     MS,
     OK,
@@ -36,7 +35,8 @@ from edge_inference_ros.nodes.messages import (
     rollup,
     stamp_ns,
 )
-from edge_inference_ros.nodes.reader import Reader
+from edge_inference_ros.ros.reader import Reader
+from edge_inference_ros.ros.wire import diagnostics
 
 _RELIABILITY = {
     'auto': None,

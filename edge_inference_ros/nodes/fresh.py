@@ -24,8 +24,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 
 from edge_inference_ros.core.latency import monotonic_ns
 from edge_inference_ros.core.types import MonoNs
-from edge_inference_ros.nodes import qos
-from edge_inference_ros.nodes.messages import stamp_ns
+from edge_inference_ros.ros import qos
+from edge_inference_ros.ros.messages import stamp_ns
 
 _NEVER_NS = MonoNs(-(10**18))
 

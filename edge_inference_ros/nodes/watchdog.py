@@ -25,20 +25,20 @@ from rclpy.time import Time
 from std_msgs.msg import Bool
 
 from edge_inference_ros.core.cdr import Reader, peek_header
-from edge_inference_ros.core.freshness import Guard
 from edge_inference_ros.core.latency import monotonic_ns
-from edge_inference_ros.core.speed_limit import SpeedLimiter
-from edge_inference_ros.core.standing import State
-from edge_inference_ros.core.timeline import Instant
 from edge_inference_ros.core.types import RosNs
-from edge_inference_ros.core.verdict import SourceStatus, Status, Verdict
 from edge_inference_ros.errors import BadStamp, ConfigError
-from edge_inference_ros.nodes import process, qos
-from edge_inference_ros.nodes._wire import diagnostics
-from edge_inference_ros.nodes.base import EdgeNode
-from edge_inference_ros.nodes.messages import ERROR, MS
-from edge_inference_ros.nodes.odometry import read_odometry
+from edge_inference_ros.guard.freshness import Guard
+from edge_inference_ros.guard.speed_limit import SpeedLimiter
+from edge_inference_ros.guard.standing import State
+from edge_inference_ros.guard.timeline import Instant
+from edge_inference_ros.guard.verdict import SourceStatus, Status, Verdict
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
+from edge_inference_ros.ros import process, qos
+from edge_inference_ros.ros.base import EdgeNode
+from edge_inference_ros.ros.messages import ERROR, MS
+from edge_inference_ros.ros.odometry import read_odometry
+from edge_inference_ros.ros.wire import diagnostics
 
 _COMMANDS = {'Twist': Twist, 'TwistStamped': TwistStamped}
 
@@ -153,7 +153,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         self.get_logger().error(str(mismatch))
 
     def _now(self) -> Instant:
-        """The ROS clock first: see ``core/timeline.py``."""
+        """The ROS clock first: see ``guard/timeline.py``."""
         return Instant(RosNs(self._ros_ns()), monotonic_ns())
 
     def _simulated_ns(self) -> int:

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 
 from edge_inference_ros.core.params import param
-from edge_inference_ros.core.robot import RobotProfile
-from edge_inference_ros.core.speed_limit import LimitRules
-from edge_inference_ros.core.standing import Rules
-from edge_inference_ros.core.verdict import Source
+from edge_inference_ros.guard.robot import RobotProfile
+from edge_inference_ros.guard.speed_limit import LimitRules
+from edge_inference_ros.guard.standing import Rules
+from edge_inference_ros.guard.verdict import Source
 
 LEASE_S = 0.1
 """Of the heartbeat, as in ``qos.py``. Heartbeats are sent at ticks."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_inference_ros.core import confined, onnx_file
+from edge_inference_ros.catalog import confined
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.errors import ModelError
 
 
@@ -14,7 +15,7 @@ def admit(path: Path) -> Path:
     Raises:
         ModelError: no network, one that needs other files, or one whose reading takes too much.
     """
-    confined.call(f'{__name__}:read', {'path': str(path)}, str(path), onnx_file.limits_for(path))
+    confined.call(f'{__name__}:read', {'path': str(path)}, str(path), confined.limits_for(path))
     return path
 
 

@@ -13,8 +13,10 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _calibration, _folder, _frames
-from edge_inference_ros.optimize._calibration import Inputs
+from edge_inference_ros.optimize import _folder
+from edge_inference_ros.optimize.graph import ranges as calibration_ranges
+from edge_inference_ros.optimize.graph.ranges import Inputs
+from edge_inference_ros.optimize.judge import frames as calibration_frames
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +57,12 @@ def run(model: Path, out: Path, params: Params) -> Report:
             f'{model}: calibration needs a model folder, whose manifest says how pictures'
             ' are shown to the network'
         )
-    pictures = _frames.pictures(
+    pictures = calibration_frames.pictures(
         params.source, count=params.frames, seed=params.seed, topic=params.topic
     )
-    fed = _calibration.fed(source.manifest, source.path, pictures)
-    seen = _calibration.Remembering(_counted(fed, params.frames), keep=params.keep)
-    ranges = _calibration.collect(
+    fed = calibration_ranges.fed(source.manifest, source.path, pictures)
+    seen = calibration_ranges.Remembering(_counted(fed, params.frames), keep=params.keep)
+    ranges = calibration_ranges.collect(
         source.path,
         source.manifest.input.tensor,
         iter(seen),
@@ -75,7 +77,7 @@ def run(model: Path, out: Path, params: Params) -> Report:
     }
     if params.method == 'percentile':
         facts['percentile'] = params.percentile
-    made = _calibration.Calibration(
+    made = calibration_ranges.Calibration(
         digest(source.path),
         seen.sha256,
         source.manifest.input.tensor,
@@ -83,7 +85,7 @@ def run(model: Path, out: Path, params: Params) -> Report:
         np.concatenate(seen.kept),
         facts,
     )
-    _calibration.write(made, out)
+    calibration_ranges.write(made, out)
     return Report(
         'calibrate',
         str(model),

@@ -22,8 +22,9 @@ from edge_inference_ros.errors import (
     ModelError,
     SpecMismatch,
 )
-from edge_inference_ros.optimize import _folder, _network
+from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize._hush import hushed
+from edge_inference_ros.optimize.graph.network import load, save
 
 INPUT, OUTPUT, FILE = 'images', 'output0', 'model.onnx'
 _GROWN = 32
@@ -88,7 +89,7 @@ def _exported(model: Path, out: Path, params: Params) -> Report:
     part = out.with_suffix('.part.onnx')
     try:
         _write(torch, network, part, params)
-        _network.save(_network.load(part), part)
+        save(load(part), part)
         furthest = max(_difference(torch, network, part, x) for x in _trials(torch, network))
         if furthest > params.tolerance:
             raise SpecMismatch(
@@ -172,8 +173,8 @@ def network_of(model: Path, weights: str = '') -> Any:
 
 
 def _from_checkpoint(torch: Any, model: Path, params: Params) -> Network:
-    from edge_inference_ros.optimize.train import deploy, fit
-    from edge_inference_ros.optimize.train.net import Deployed
+    from edge_inference_ros.train import deploy, fit
+    from edge_inference_ros.train.net import Deployed
 
     try:
         detector = fit.trained(model)

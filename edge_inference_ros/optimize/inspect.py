@@ -17,14 +17,15 @@ from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report
 from edge_inference_ros.errors import ModelError
-from edge_inference_ros.optimize import _foreign, _graph
-from edge_inference_ros.optimize._fusion import (
+from edge_inference_ros.optimize import _foreign
+from edge_inference_ros.optimize.graph.fusion import (
     Layer,
     Network,
     convolution_chains,
     fused_chains,
     shared_out,
 )
+from edge_inference_ros.optimize.graph.nodes import load
 
 _KERNEL = '_kernel_time'
 _BLOCKED = '_nchwc'
@@ -62,7 +63,7 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
     """
     check(params)
     said, path = _file(model, params)
-    network = Network.of(_graph.load(path))
+    network = Network.of(load(path))
     look = _of_tensorrt if params.backend == 'trt' else _of_onnxruntime
     layers, facts = look(said, path, network, params)
     report = Report(
@@ -111,7 +112,7 @@ def _of_onnxruntime(
         for _ in range(_WARM_UP_RUNS + params.runs):
             session.run(None, fed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding='utf-8'))
-        made = _graph.load(optimised)
+        made = load(optimised)
     spent = _spent(events)
     peak = max((e['args'].get('mem_in_use_peak', 0) for e in _kernels(events)), key=int, default=0)
     facts: dict[str, str | int | float] = {

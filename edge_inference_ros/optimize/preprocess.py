@@ -23,7 +23,8 @@ from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError, ModelError
-from edge_inference_ros.optimize import _front, _graph, _tail
+from edge_inference_ros.optimize.graph import front, nodes
+from edge_inference_ros.optimize.graph.tail import NMS_TENSOR, keep_best, suppress, to_camera
 
 FURTHEST_LEVELS = 1.0
 """How far a pixel may be from the host's: one of 255 levels, where two roundings differ."""
@@ -65,12 +66,12 @@ def run(model: Path, out: Path, params: Params) -> Report:
     levels = compare_pictures(said.input, params)
     if (furthest := max(float(diff.max()) for diff in levels)) > FURTHEST_LEVELS:
         raise ModelError(f'the graph paints {furthest} levels from the host: not written')
-    network = _graph.load(file.path)
-    place = _front.placement(said.input, camera)
-    _front.put_in_front(network, said.input, camera, params.order)
-    _tail.to_camera(said, network, place, camera)
+    network = nodes.load(file.path)
+    place = front.placement(said.input, camera)
+    front.put_in_front(network, said.input, camera, params.order)
+    to_camera(said, network, place, camera)
     rows = _cut(said, network, camera, params.tail)
-    _graph.save(network, out / FILE)
+    nodes.save(network, out / FILE)
     _write_manifest(said, out, _changed(said, network, params))
     facts: dict[str, str | int | float] = {
         'camera': f'{params.width}x{params.height} {params.order}',
@@ -101,18 +102,18 @@ def _painter(spec: InputSpec, camera: tuple[int, int], order: str) -> Any:
     import onnxruntime
     from onnx import TensorProto, helper
 
-    seen = helper.make_tensor_value_info(_front.TENSOR, TensorProto.UINT8, [1, *camera, 3])
+    seen = helper.make_tensor_value_info(front.TENSOR, TensorProto.UINT8, [1, *camera, 3])
     empty = helper.make_graph([], 'front', [seen], [])
     model = helper.make_model(empty, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
-    graph = _graph.Graph(model, 'front')
-    name = _front.picture(graph, spec, camera, order)
+    graph = nodes.Graph(model, 'front')
+    name = front.picture(graph, spec, camera, order)
     model.graph.node.extend(graph.nodes)
     shape = [1, 3, spec.height_px, spec.width_px]
     model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=['CPUExecutionProvider']
     )
-    return lambda pixels: session.run([name], {_front.TENSOR: pixels[None]})[0][0]
+    return lambda pixels: session.run([name], {front.TENSOR: pixels[None]})[0][0]
 
 
 def _on_host(spec: InputSpec, pixels: NDArray[np.uint8], order: str) -> NDArray[np.float32]:
@@ -154,8 +155,8 @@ def _pictures(height: int, width: int) -> list[NDArray[np.uint8]]:
 
 def _cut(said: Manifest, network: Any, camera: tuple[int, int], tail: str) -> int:
     if tail == 'best':
-        return _tail.keep_best(said, network)
-    return _tail.suppress(said, network, camera) if tail == 'nms' else 0
+        return keep_best(said, network)
+    return suppress(said, network, camera) if tail == 'nms' else 0
 
 
 def _changed(said: Manifest, network: Any, params: Params) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def _changed(said: Manifest, network: Any, params: Params) -> dict[str, Any]:
         'name': f'{said.name}_{params.width}x{params.height}',
         'made_by': f'{said.made_by}; {command(params)}',
         'input': {
-            'tensor': _front.TENSOR,
+            'tensor': front.TENSOR,
             'shape': [1, params.height, params.width, 3],
             'order': params.order,
         },
@@ -180,7 +181,7 @@ def _outputs(said: Manifest, network: Any, tail: str) -> list[dict[str, Any]]:
     from onnx import helper
 
     values = {value.name: value.type.tensor_type for value in network.graph.output}
-    names = [_tail.NMS_TENSOR] if tail == 'nms' else [spec.tensor for spec in said.outputs]
+    names = [NMS_TENSOR] if tail == 'nms' else [spec.tensor for spec in said.outputs]
     return [
         {
             'tensor': name,

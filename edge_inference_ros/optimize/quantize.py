@@ -11,17 +11,12 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import BackendError, ConfigError, ModelError
-from edge_inference_ros.optimize import (
-    _calibration,
-    _float,
-    _folder,
-    _int4,
-    _int8,
-    _measure,
-    _network,
-)
-from edge_inference_ros.optimize._calibration import Calibration
+from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize._folder import Made, Source
+from edge_inference_ros.optimize.graph import int4, int8, network, ranges
+from edge_inference_ros.optimize.graph.float import eighth, half
+from edge_inference_ros.optimize.graph.ranges import Calibration
+from edge_inference_ros.optimize.judge import measure
 
 _COMPARED = 16
 BACKENDS: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -77,13 +72,13 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     """
     check(params)
     source = _folder.source(model)
-    calibration = _calibration.read(Path(params.calibration)) if params.calibration else None
+    calibration = ranges.read(Path(params.calibration)) if params.calibration else None
     if calibration:
         calibration.check(source.path)
     made = _made(source, calibration, params)
     file_name = params.file_name or name_of(params)
     path = _folder.target(source, out, file_name)
-    _network.save(made, path)
+    network.save(made, path)
     before, after, notes = measured(source, path, calibration, params)
     facts = _folder.provenance(
         source,
@@ -110,19 +105,19 @@ def said(params: Params) -> dict[str, Any]:
 
 
 def _made(source: Source, calibration: Calibration | None, params: Params) -> Any:
-    model = _network.load(source.path)
-    keep = _network.Graph(model).named(params.keep)
+    model = network.load(source.path)
+    keep = network.Graph(model).named(params.keep)
     if params.precision == 'fp16':
-        return _float.half(model, keep=keep)
+        return half(model, keep=keep)
     if params.precision == 'int4':
-        return _int4.weights_in_four_bits(
+        return int4.weights_in_four_bits(
             model, dialect=params.dialect, block=params.block, keep=keep
         )
     if calibration is None:
         raise ConfigError(f'{params.precision} needs a calibration')
     if params.precision == 'fp8':
-        return _float.eighth(model, calibration.ranges, keep=keep)
-    return _int8.quantised(
+        return eighth(model, calibration.ranges, keep=keep)
+    return int8.quantised(
         model, calibration.ranges, dialect=params.dialect, form=form_of(params), keep=keep
     )
 
@@ -150,7 +145,7 @@ def measured(
     after: dict[str, Any] = {'bytes': path.stat().st_size, 'sha256': digest(path)}
     files = {'before': source.path, 'after': path}
     try:
-        with _measure.opened(files, source.manifest) as engines:
+        with measure.opened(files, source.manifest) as engines:
             _compare(engines, source, calibration, params, (before, after))
     except (ModelError, BackendError) as error:
         return before, after, [f'Not measured here: {_first_line(error)}']
@@ -165,18 +160,18 @@ def _compare(
     facts: tuple[dict[str, Any], dict[str, Any]],
 ) -> None:
     before, after = facts
-    times = _measure.latencies(engines, runs=params.runs)
+    times = measure.latencies(engines, runs=params.runs)
     for name, known in (('before', before), ('after', after)):
         known['ort_ms'] = times[name].ms
     after['ort_speedup'] = times['after'].speedup
     if calibration:
         tensor, some = calibration.tensor, calibration.inputs[:_COMPARED]
         wanted, given = (
-            _measure.outputs(engines[name], tensor, some) for name in ('before', 'after')
+            measure.outputs(engines[name], tensor, some) for name in ('before', 'after')
         )
-        after['sqnr_db'] = _measure.sqnr_db(wanted, given)
+        after['sqnr_db'] = measure.sqnr_db(wanted, given)
     if params.labelled and source.manifest:
-        scores = _measure.accuracy(
+        scores = measure.accuracy(
             engines, source.manifest, Path(params.labelled), count=params.pictures
         )
         for name, known in (('before', before), ('after', after)):

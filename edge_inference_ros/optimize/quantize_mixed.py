@@ -14,9 +14,11 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _calibration, _folder, _int8, _measure, _network
-from edge_inference_ros.optimize._calibration import Calibration
+from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize._folder import Made, Source
+from edge_inference_ros.optimize.graph import int8, network, ranges
+from edge_inference_ros.optimize.graph.ranges import Calibration
+from edge_inference_ros.optimize.judge import measure
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     source = _folder.source(model)
     if source.manifest is None:
         raise ConfigError(f'{model}: mixing needs a model folder')
-    calibration = _calibration.read(Path(params.calibration))
+    calibration = ranges.read(Path(params.calibration))
     calibration.check(source.path)
     ranked = sensitivities(source, calibration, params)
     with tempfile.TemporaryDirectory(prefix='edge_inference_') as folder:
@@ -112,20 +114,20 @@ def sensitivities(
     source: Source, calibration: Calibration, params: Params
 ) -> list[tuple[str, float]]:
     """Layers with the signal to noise of the outputs when only they are int8; worst first."""
-    model = _network.load(source.path)
-    layers = _network.Graph(model).layers
+    model = network.load(source.path)
+    layers = network.Graph(model).layers
     some = calibration.inputs[: params.inputs]
-    with _measure.opened({'float': source.path}, source.manifest) as engines:
-        wanted = _measure.outputs(engines['float'], calibration.tensor, some)
+    with measure.opened({'float': source.path}, source.manifest) as engines:
+        wanted = measure.outputs(engines['float'], calibration.tensor, some)
     found = []
     with tempfile.TemporaryDirectory(prefix='edge_inference_') as folder:
         path = Path(folder) / 'one.onnx'
         for count, layer in enumerate(layers, 1):
-            one = _int8.quantised(model, calibration.ranges, dialect='ort', only=[layer])
-            _network.save(one, path)
-            with _measure.opened({'one': path}, source.manifest) as engines:
-                given = _measure.outputs(engines['one'], calibration.tensor, some)
-            found.append((layer, _measure.sqnr_db(wanted, given)))
+            one = int8.quantised(model, calibration.ranges, dialect='ort', only=[layer])
+            network.save(one, path)
+            with measure.opened({'one': path}, source.manifest) as engines:
+                given = measure.outputs(engines['one'], calibration.tensor, some)
+            found.append((layer, measure.sqnr_db(wanted, given)))
             if count % _EVERY == 0:
                 log.info('quantize_mixed: %d of %d layers', count, len(layers))
     return sorted(found, key=lambda pair: pair[1])
@@ -139,11 +141,11 @@ def _mixtures(
     folder: Path,
 ) -> dict[int, Path]:
     """Files by how many of the worst layers are float: none, one, twice as many each time."""
-    model = _network.load(source.path)
+    model = network.load(source.path)
     form = 'qoperator' if params.dialect == 'ort' else 'qdq'
     files = {}
     for kept in _counts(min(params.most, len(ranked) - 1)):
-        made = _int8.quantised(
+        made = int8.quantised(
             model,
             calibration.ranges,
             dialect=params.dialect,
@@ -151,7 +153,7 @@ def _mixtures(
             keep=[name for name, _ in ranked[:kept]],
         )
         files[kept] = folder / f'{kept}.onnx'
-        _network.save(made, files[kept])
+        network.save(made, files[kept])
     return {**files, -1: source.path}
 
 
@@ -168,17 +170,17 @@ def _points(
     """Every mixture measured, in turn with the others; the float network last."""
     assert source.manifest is not None  # noqa: S101 - run() refused before
     names = {'float': files[-1], **{str(kept): path for kept, path in files.items() if kept >= 0}}
-    with _measure.opened(names, source.manifest) as engines:
-        times = _measure.latencies(engines, runs=params.runs)
+    with measure.opened(names, source.manifest) as engines:
+        times = measure.latencies(engines, runs=params.runs)
         if params.labelled:
-            scores = _measure.accuracy(
+            scores = measure.accuracy(
                 engines, source.manifest, Path(params.labelled), count=params.pictures
             )
             quality = {name: float(score['ap50']) for name, score in scores.items()}
         else:
             some = calibration.inputs[: max(16, params.inputs)]
-            seen = {n: _measure.outputs(e, calibration.tensor, some) for n, e in engines.items()}
-            quality = {name: _measure.sqnr_db(seen['float'], s) for name, s in seen.items()}
+            seen = {n: measure.outputs(e, calibration.tensor, some) for n, e in engines.items()}
+            quality = {name: measure.sqnr_db(seen['float'], s) for name, s in seen.items()}
     order = [*(str(kept) for kept in files if kept >= 0), 'float']
     return [
         Point(

@@ -8,7 +8,7 @@ candidate count. Three judgements, each made if what it needs is given:
 * **accuracy** (``labelled``): COCO's average precision, absolute and against the reference.
 * **people** (``labelled`` and ``robots``): recall of people within the distance each robot needs
   to stop. What loses people there is refused whatever its average precision, and what cannot be
-  shown not to is refused as inconclusive; `_people.py` says how it is judged.
+  shown not to is refused as inconclusive; `people.py` says how it is judged.
 
 The command ends with 0 if the candidate passed, 1 if it is refused, 2 if the input is wrong.
 """
@@ -28,12 +28,13 @@ from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
-from edge_inference_ros.core.robot import read_robot
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _agreement, _frames, _gate_plot, _people, _score
-from edge_inference_ros.optimize._detector import Detector
-from edge_inference_ros.optimize._labelled import EVERY, Labelled, open_labelled
+from edge_inference_ros.guard.robot import read_robot
+from edge_inference_ros.optimize.judge import agreement as pairwise
+from edge_inference_ros.optimize.judge import frames, people, plot, score
+from edge_inference_ros.optimize.judge.detector import Detector
+from edge_inference_ros.optimize.judge.labelled import EVERY, Labelled, open_labelled
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
     other_said = manifests.load(Path(params.other)) if params.other else said
     needed_m = _distances(other_said, params)
     if _said(params.labelled):
-        _score.metric_of(other_said.task)  # before anything is opened or rendered
+        score.metric_of(other_said.task)  # before anything is opened or rendered
     made = Judgement()
     with ExitStack() as keep:
         classes = other_said.classes
@@ -185,7 +186,7 @@ def _distances(candidate: Manifest, params: Params) -> dict[str, float]:
             f'person = {params.person!r}: the candidate has the classes'
             f' {", ".join(candidate.classes)}'
         )
-    needed = {Path(name).stem: _people.needed_m(read_robot(name)) for name in params.robots}
+    needed = {Path(name).stem: people.needed_m(read_robot(name)) for name in params.robots}
     for robot, needed_m in needed.items():
         if params.within_m and params.within_m < needed_m:
             raise ConfigError(
@@ -196,12 +197,12 @@ def _distances(candidate: Manifest, params: Params) -> dict[str, float]:
 
 def _agree(made: Judgement, one: Detector, other: Detector, params: Params) -> None:
     pictures = _pictures(_larger(one.manifest, other.manifest), params)
-    found = _agreement.compare(one, other, pictures, iou_threshold=params.iou)
-    made.facts |= _agreement.facts(found)
-    made.rows = _agreement.rows(found)
+    found = pairwise.compare(one, other, pictures, iou_threshold=params.iou)
+    made.facts |= pairwise.facts(found)
+    made.rows = pairwise.rows(found)
     if not found.found + found.other_found:
         made.notes.append('Neither found an object: that they agree says little. Give --images.')
-    made.refusals += _agreement.refusals(
+    made.refusals += pairwise.refusals(
         found,
         agreement=params.agreement,
         score_difference=params.score_difference,
@@ -229,14 +230,14 @@ def _score_labelled(
 
 def _found(
     detector: Detector, there: Labelled, count: int
-) -> tuple[list[_score.Found], list[_score.Found]]:
+) -> tuple[list[score.Found], list[score.Found]]:
     """What is found in every picture: as the node reports it, and down to the faintest."""
     reported, faint = [], []
     for index in range(count):
         sample = Image(_NOWHERE, np.ascontiguousarray(there.picture(index)), 'bgr')
         here, all_ = detector.both(sample)
-        reported.append(_score.found_in(here))
-        faint.append(_score.found_in(all_))
+        reported.append(score.found_in(here))
+        faint.append(score.found_in(all_))
         if (index + 1) % EVERY == 0:
             log.info('validate: %s, %d of %d pictures', detector.file.path.name, index + 1, count)
     return reported, faint
@@ -244,13 +245,13 @@ def _found(
 
 def _accuracy(
     made: Judgement,
-    found: Sequence[list[_score.Found]],
+    found: Sequence[list[score.Found]],
     there: Labelled,
     detectors: Sequence[Detector],
     params: Params,
 ) -> None:
     one, other = (
-        _score.metric_of(d.manifest.task)(
+        score.metric_of(d.manifest.task)(
             seen, there, score_threshold=d.manifest.head.score_threshold
         )
         for seen, d in zip(found, detectors, strict=True)
@@ -272,13 +273,13 @@ def _accuracy(
 
 def _judge_people(
     made: Judgement,
-    reported: Sequence[list[_score.Found]],
+    reported: Sequence[list[score.Found]],
     there: Labelled,
     params: Params,
     needed_m: dict[str, float],
 ) -> None:
     one, other = reported
-    seen = _people.seen(one, other, there, person=params.person)
+    seen = people.seen(one, other, there, person=params.person)
     made.facts |= {
         'people': len(seen.distance_m),
         'false_people_per_picture_reference': seen.false_reference,
@@ -287,19 +288,19 @@ def _judge_people(
     if unmeasured := int(np.isnan(seen.distance_m).sum()):
         made.notes.append(f'{unmeasured} people have no distance_m in the labels.')
     made.tables['Recall of people by distance'] = tuple(
-        _people.by_distance(seen, params.bins_m, confidence=params.confidence)
+        people.by_distance(seen, params.bins_m, confidence=params.confidence)
     )
     if not needed_m:
         made.notes.append('People within stopping distance: not judged; give --robots.')
-    limits = _people.Limits(params.recall_loss, params.least_recall, params.confidence)
+    limits = people.Limits(params.recall_loss, params.least_recall, params.confidence)
     judged = [
-        _people.judge(seen, limits, robot=robot, within_m=within_m)
+        people.judge(seen, limits, robot=robot, within_m=within_m)
         for robot, within_m in needed_m.items()
     ]
     if judged:
         made.tables['People within stopping distance'] = tuple(j.row() for j in judged)
     for judgement in judged:
-        allowed = judgement.verdict == _people.INCONCLUSIVE and params.allow_inconclusive
+        allowed = judgement.verdict == people.INCONCLUSIVE and params.allow_inconclusive
         if judgement.why:
             (made.notes if allowed else made.refusals).append(judgement.why)
 
@@ -318,7 +319,7 @@ def _write(out: Path, report: Report) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / 'validate.json').write_text(report.as_json() + '\n', encoding='utf-8')
     if classes := report.tables.get('AP@0.5 by class'):
-        _gate_plot.save(
+        plot.save(
             out / 'validate.png',
             bins=report.tables.get('Recall of people by distance', ()),
             robots=report.tables.get('People within stopping distance', ()),
@@ -329,9 +330,7 @@ def _write(out: Path, report: Report) -> None:
 def _pictures(said: Manifest, params: Params) -> Iterator[Image]:
     if params.images in ('', PATTERNS):
         return _patterns(said, params.count)
-    return _frames.pictures(
-        params.images, count=params.count, seed=params.seed, topic=params.topic
-    )
+    return frames.pictures(params.images, count=params.count, seed=params.seed, topic=params.topic)
 
 
 def _larger(one: Manifest, other: Manifest) -> Manifest:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge_inference_ros.core.stats import samples_needed
-from edge_inference_ros.core.verdict import FORWARDED, Verdict
+from edge_inference_ros.guard.verdict import FORWARDED, Verdict
 
 QUANTILES = (0.5, 0.95, 0.99)
 MS = 1e-6

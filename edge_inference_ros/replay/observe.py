@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_inference_ros.core.verdict import Verdict
 from edge_inference_ros.errors import BadStamp, BagError
+from edge_inference_ros.guard.verdict import Verdict
 from edge_inference_ros.replay import definitions, stamps
 from edge_inference_ros.replay.bags import Bag, Record
 from edge_inference_ros.replay.figures import Observed, Output

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_inference_ros.core.image_health import LONG, PATIENCE, Fault, ImageHealth
-from edge_inference_ros.core.standing import Level
+from edge_inference_ros.core.types import Level
 from edge_inference_ros.sim.dataset import TRAIN, Split, example
 
 HEIGHT, WIDTH = 180, 240

@@ -72,7 +72,5 @@ def test_a_missing_library_is_named(monkeypatch):
     real = registry.importlib.import_module
     monkeypatch.setattr(registry.importlib, 'import_module', missing)
 
-    with pytest.raises(
-        BackendUnavailable, match=r'sensors/image\.py needs magic.*; install it for '
-    ):
+    with pytest.raises(BackendUnavailable, match=r'sensors image needs magic.*; install it for '):
         registry.load('sensors', 'image')

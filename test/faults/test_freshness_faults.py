@@ -9,11 +9,12 @@ import pytest
 from support.guards import EPOCH_NS, MS, TICK_NS, S, Stand
 from support.robots import AMR
 
-from edge_inference_ros.core.deadline import deadline
-from edge_inference_ros.core.odometry import Odometry
-from edge_inference_ros.core.speed_limit import SpeedLimiter
-from edge_inference_ros.core.standing import Level, State
-from edge_inference_ros.core.verdict import Verdict
+from edge_inference_ros.core.types import Level
+from edge_inference_ros.guard.deadline import deadline
+from edge_inference_ros.guard.odometry import Odometry
+from edge_inference_ros.guard.speed_limit import SpeedLimiter
+from edge_inference_ros.guard.standing import State
+from edge_inference_ros.guard.verdict import Verdict
 
 CAP = AMR.v_cap_mps
 

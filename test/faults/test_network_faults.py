@@ -32,7 +32,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from std_msgs.msg import Bool
 from vision_msgs.msg import Detection2DArray
-from edge_inference_ros.nodes import qos
+from edge_inference_ros.ros import qos
 rclpy.init()
 node = Node('consumer')
 odometer = node.create_publisher(Odometry, '/odom', 1)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from backends import nets
 
-from edge_inference_ros.core import confined, onnx_file
-from edge_inference_ros.core.shelf import AddParams, add_model
+from edge_inference_ros.catalog import confined
+from edge_inference_ros.catalog.shelf import AddParams, add_model
 from edge_inference_ros.errors import EdgeInferenceError, ModelError
 from edge_inference_ros.optimize import _folder, build
 
@@ -164,7 +164,7 @@ def test_a_network_that_takes_for_ever_to_read_is_given_up(tmp_path, monkeypatch
     path = tmp_path / 'net.onnx'
     path.write_bytes(b'\x08\x08' + field(7, field(1, b'') * 4_000_000))
     few = confined.Limits(cpu_s=1)
-    monkeypatch.setattr(onnx_file, 'limits_for', lambda _: few)
+    monkeypatch.setattr(confined, 'limits_for', lambda _: few)
 
     with pytest.raises(ModelError, match='more than 1 s of processor time'):
         added(path, tmp_path / 'shelf')

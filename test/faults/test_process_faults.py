@@ -34,7 +34,7 @@ class Graph:
         from std_msgs.msg import Bool
         from vision_msgs.msg import Detection2DArray
 
-        from edge_inference_ros.nodes import qos
+        from edge_inference_ros.ros import qos
 
         self.ros, self.folder, self.detector_args = ros, folder, detector
         self.alive = []
@@ -170,7 +170,7 @@ def test_a_killed_detector_is_stale_in_time_and_valid_again_after_a_restart(
 @pytest.mark.fault('K2', 'K3')
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSTOP])
 def test_a_dead_or_stopped_watchdog_loses_its_liveliness(ros, model, figure, number):
-    from edge_inference_ros.nodes import qos
+    from edge_inference_ros.ros import qos
 
     graph = Graph(ros, model).until_valid()
 
@@ -216,7 +216,7 @@ def test_a_detector_ends_cleanly_in_the_middle_of_a_run(ros, tmp_path, figure):
 
 @pytest.mark.fault('E3')
 def test_a_run_that_hangs_is_stale_and_ends_the_process(ros, tmp_path, figure):
-    from edge_inference_ros.nodes.hang import EXIT_CODE
+    from edge_inference_ros.ros.hang import EXIT_CODE
 
     folder = scripted_model(tmp_path / 'stuck', faults={'40': 'hang'})
     graph = Graph(ros, folder, detector=('backend:=null', 'hang_s:=1.0')).until_valid()

@@ -25,7 +25,8 @@ from edge_inference_ros.errors import (
     OutOfMemory,
     ParameterError,
 )
-from edge_inference_ros.optimize import _agreement, inspect, preprocess, validate
+from edge_inference_ros.optimize import inspect, preprocess, validate
+from edge_inference_ros.optimize.judge import agreement
 
 pytestmark = pytest.mark.gpu
 PROVIDERS = _cuda.PROVIDERS
@@ -52,8 +53,8 @@ def onnxruntime(manifest, path):
 
 
 def assert_close(found, wanted, least_db):
-    said = _agreement.Agreement()
-    _agreement.add_outputs(said, wanted, found)
+    said = agreement.Agreement()
+    agreement.add_outputs(said, wanted, found)
     assert set(said.outputs) == set(wanted)
     for name, difference in said.outputs.items():
         assert difference.sqnr_db >= least_db, f'{name}: {difference.sqnr_db:.1f} dB'

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge_inference_ros.core.deadline import deadline, stopping_distance_m
 from edge_inference_ros.core.params import build, specs
+from edge_inference_ros.guard.deadline import deadline, stopping_distance_m
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 from tools import nav2
 

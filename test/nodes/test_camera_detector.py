@@ -323,7 +323,7 @@ def test_running_out_of_memory_loses_a_frame_and_not_the_node(ros, tmp_path):
 def test_label_info_reaches_whoever_comes_late(ros, model):
     from vision_msgs.msg import LabelInfo
 
-    from edge_inference_ros.nodes import qos
+    from edge_inference_ros.ros import qos
 
     Rig(ros, model).start()
     heard = ros.collect(LabelInfo, 'label_info', qos.latched())
@@ -337,7 +337,7 @@ def test_label_info_follows_the_threshold(ros, model):
     from rclpy.parameter import Parameter
     from vision_msgs.msg import LabelInfo
 
-    from edge_inference_ros.nodes import qos
+    from edge_inference_ros.ros import qos
 
     rig = Rig(ros, model).start()
     heard = ros.collect(LabelInfo, 'label_info', qos.latched())
@@ -379,7 +379,7 @@ def test_the_overlay_is_drawn_when_somebody_looks(ros, model):
 def test_a_subscriber_with_other_demands_is_named(ros, model):
     from sensor_msgs.msg import Image
 
-    from edge_inference_ros.nodes import qos
+    from edge_inference_ros.ros import qos
 
     rig = Rig(ros, model, reliability='reliable', diagnostics_period_s=0.1).start()
     ros.publisher(Image, 'image', qos.sensor())
@@ -395,7 +395,7 @@ def test_a_reader_of_ours_with_other_demands_is_named(ros, model, topic, capfd):
     from diagnostic_msgs.msg import DiagnosticArray
     from vision_msgs.msg import Detection2DArray
 
-    from edge_inference_ros.nodes import qos
+    from edge_inference_ros.ros import qos
 
     rig = Rig(ros, model, diagnostics_period_s=0.1).start()
     ros.until(lambda: '' in rig.reports(': output'), what='a report without complaint')

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from edge_inference_ros.nodes.process import EXECUTOR
+from edge_inference_ros.ros.process import EXECUTOR
 
 pytestmark = pytest.mark.ros
 LISTENS_WHEN_ACTIVE = {'camera_detector': 'image', 'watchdog': 'detections'}

@@ -14,8 +14,8 @@ class Rig:
         from diagnostic_msgs.msg import DiagnosticArray
         from vision_msgs.msg import Detection2DArray
 
-        from edge_inference_ros.nodes import qos
         from edge_inference_ros.nodes.fresh import FreshSubscription
+        from edge_inference_ros.ros import qos
 
         self.ros = ros
         self.mono_ns = 0
@@ -38,7 +38,7 @@ class Rig:
         self.ros.until(lambda: self.fresh._msg is not before, what='the message')
 
     def beat(self, held_ns, *, left_s=60.0, state='VALID', name='detections', **said):
-        from edge_inference_ros.nodes._wire import diagnostics
+        from edge_inference_ros.ros.wire import diagnostics
 
         values = {'stamp_ns': str(held_ns), 'expires_at_ns': str(self.now_ns + int(left_s * S))}
         values |= said

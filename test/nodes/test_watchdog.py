@@ -238,7 +238,8 @@ def test_a_configuration_that_cannot_be_honoured_is_refused_in_words(ros, params
 
 
 def test_parameters_and_qos_agree_on_the_lease_of_the_heartbeat():
-    from edge_inference_ros.nodes import qos, watchdog_params
+    from edge_inference_ros.nodes import watchdog_params
+    from edge_inference_ros.ros import qos
 
     assert watchdog_params.LEASE_S == qos.LEASE_S
 
@@ -311,7 +312,7 @@ def qos_errors(rig):
 def test_a_publisher_with_other_demands_is_named_with_the_policy_until_it_leaves(rig):
     from vision_msgs.msg import Detection2DArray
 
-    from edge_inference_ros.nodes import qos
+    from edge_inference_ros.ros import qos
 
     rig.start()  # the detector is reliable, so the watchdog is
     other = rig.ros.publisher(Detection2DArray, 'detections', qos.sensor())
@@ -327,7 +328,7 @@ def test_a_publisher_with_other_demands_is_named_with_the_policy_until_it_leaves
 def test_a_reader_with_other_demands_is_an_error_that_names_the_policy(rig):
     from std_msgs.msg import Bool
 
-    from edge_inference_ros.nodes import qos
+    from edge_inference_ros.ros import qos
 
     rig.start()
     rig.ros.collect(Bool, 'lock', qos.latched())
@@ -394,7 +395,7 @@ def test_a_message_without_a_stamp_does_not_count_as_an_age(rig):
 
 @pytest.mark.parametrize('ppm', [100, -100])
 def test_a_sensor_clock_that_drifts_is_named_in_the_diagnostics(rig, ppm):
-    from edge_inference_ros.core.timeline import Instant
+    from edge_inference_ros.guard.timeline import Instant
 
     rig.start().drive(0.0)
     start = rig.node._now()

@@ -14,7 +14,8 @@ from edge_inference_ros.core.params import build
 from edge_inference_ros.core.types import Image, Origin
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.heads.yolov8 import Head
-from edge_inference_ros.optimize import _calibration, calibrate
+from edge_inference_ros.optimize import calibrate
+from edge_inference_ros.optimize.graph import ranges
 
 IMAGES = pictures(10)
 
@@ -26,7 +27,7 @@ def model(tmp_path):
 
 def calibrated(model, out, **asked):
     report = calibrate.run(model, out, build(calibrate.Params, asked))
-    return _calibration.read(out), report
+    return ranges.read(out), report
 
 
 def bag(path, images, topics=('/camera',)):
@@ -154,7 +155,7 @@ def test_a_folder_without_a_calibration_is_refused(tmp_path, text):
         (tmp_path / 'calibration.json').write_text(text)
 
     with pytest.raises(ConfigError, match='optimize calibrate'):
-        _calibration.read(tmp_path)
+        ranges.read(tmp_path)
 
 
 def test_no_step_opens_a_connection(model, tmp_path, monkeypatch):

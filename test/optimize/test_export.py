@@ -12,7 +12,8 @@ pytest.importorskip('onnxscript', reason='the exporter needs onnxscript')
 
 from edge_inference_ros.core.params import build
 from edge_inference_ros.errors import ConfigError, SpecMismatch
-from edge_inference_ros.optimize import _network, export
+from edge_inference_ros.optimize import export
+from edge_inference_ros.optimize.graph import network as onnx_network
 
 pytestmark = pytest.mark.train
 
@@ -50,8 +51,8 @@ def test_the_graph_has_the_asked_operators_and_no_other_file(source, tmp_path, o
     report = exported(source, tmp_path / 'net.onnx', opset=opset)
 
     network = onnx.load(report.out)
-    assert _network.opset(network) == opset <= _network.NEWEST_OPSET
-    assert network.ir_version <= _network.NEWEST_IR
+    assert onnx_network.opset(network) == opset <= onnx_network.NEWEST_OPSET
+    assert network.ir_version <= onnx_network.NEWEST_IR
     assert network.graph.input[0].name == 'images'
     assert report.facts['difference'] < 1e-5
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != '.py') == ['net.onnx']

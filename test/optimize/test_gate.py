@@ -18,8 +18,9 @@ from edge_inference_ros import cli
 from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError, DigestMismatch, ParameterError
-from edge_inference_ros.optimize import _score, validate
-from edge_inference_ros.optimize._detector import Detector
+from edge_inference_ros.optimize import validate
+from edge_inference_ros.optimize.judge.detector import Detector
+from edge_inference_ros.optimize.judge.score import METRICS, accuracy
 from edge_inference_ros.optimize.validate import Params
 
 pytest.importorskip('onnxruntime', reason='ONNX Runtime runs the networks of these tests')
@@ -381,7 +382,7 @@ def test_a_task_that_nothing_scores_is_refused_unless_somebody_adds_its_metric(
 
     with pytest.raises(ConfigError, match="task = 'detect3d': nothing scores it"):
         judged(good, good, near_people)
-    monkeypatch.setitem(_score.METRICS, 'detect3d', _score.accuracy)
+    monkeypatch.setitem(METRICS, 'detect3d', accuracy)
     assert not judged(good, good, near_people).refused
 
 

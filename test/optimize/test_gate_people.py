@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from edge_inference_ros.optimize import _people
-from edge_inference_ros.optimize._labelled import Known
-from edge_inference_ros.optimize._people import Limits, Seen, loss_bound, wilson
-from edge_inference_ros.optimize._score import Found
+from edge_inference_ros.optimize.judge import people as near_people
+from edge_inference_ros.optimize.judge.labelled import Known
+from edge_inference_ros.optimize.judge.people import Limits, Seen, loss_bound, wilson
+from edge_inference_ros.optimize.judge.score import Found
 
 CLASSES = ('car', 'person')
 EDGES = (0.0, 2.0, 4.0, 8.0, 20.0)
@@ -85,8 +85,8 @@ def slowly(found, world):
 def test_people_are_counted_as_one_would_by_hand(seed):
     world, one, other = any_world(seed)
 
-    seen = _people.seen(one, other, world, person='person')
-    rows = _people.by_distance(seen, EDGES, confidence=0.95)
+    seen = near_people.seen(one, other, world, person='person')
+    rows = near_people.by_distance(seen, EDGES, confidence=0.95)
 
     people_one, false_one = slowly(one, world)
     people_other, false_other = slowly(other, world)
@@ -98,7 +98,7 @@ def test_people_are_counted_as_one_would_by_hand(seed):
             assert row['people'] == len(inside)
             assert row.get(name) == (sum(inside) / len(inside) if inside else None)
     pairs = [(a, b) for (d, a), (_, b) in zip(people_one, people_other, strict=True) if d < 3]
-    judged = _people.judge(seen, Limits(), robot='r', within_m=3.0)
+    judged = near_people.judge(seen, Limits(), robot='r', within_m=3.0)
     assert (judged.people, judged.lost, judged.gained) == (
         len(pairs), sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs),
     )  # fmt: skip
@@ -187,11 +187,11 @@ def seen(lost, gained, both, neither):
     ],
 )
 def test_the_verdict_follows_measurement_and_bound(counts, limits, verdict):
-    judged = _people.judge(seen(*counts), limits, robot='r', within_m=2.0)
+    judged = near_people.judge(seen(*counts), limits, robot='r', within_m=2.0)
 
     assert judged.verdict == verdict
     assert bool(judged.why) == (verdict != 'passed')
 
 
 def test_a_person_at_the_distance_is_beyond_it():
-    assert _people.judge(seen(0, 0, 5, 0), Limits(), robot='r', within_m=1.0).people == 0
+    assert near_people.judge(seen(0, 0, 5, 0), Limits(), robot='r', within_m=1.0).people == 0

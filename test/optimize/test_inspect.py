@@ -11,7 +11,7 @@ from optimize.networks import detector, onnx
 
 from edge_inference_ros.errors import EngineMissing, ModelError
 from edge_inference_ros.optimize import inspect
-from edge_inference_ros.optimize._fusion import (
+from edge_inference_ros.optimize.graph.fusion import (
     Layer,
     Network,
     convolution_chains,

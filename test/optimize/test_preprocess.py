@@ -13,7 +13,10 @@ from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import HeadSpec, InputSpec, Manifest, TensorSpec
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError, ModelError, ParameterError
-from edge_inference_ros.optimize import _agreement, _front, _graph, _tail, preprocess
+from edge_inference_ros.optimize import preprocess
+from edge_inference_ros.optimize.graph import front, nodes
+from edge_inference_ros.optimize.graph.tail import LAYOUTS, _affine, layout
+from edge_inference_ros.optimize.judge import agreement
 from edge_inference_ros.optimize.preprocess import Params
 
 pytest.importorskip('onnxruntime', reason='ONNX Runtime runs the networks of these tests')
@@ -106,7 +109,7 @@ def test_the_place_is_the_one_the_host_chooses(camera, fit):
         sample, {'x': np.zeros((1, 64, 96, 3), np.uint8)}
     )
 
-    place = _front.placement(spec, camera)
+    place = front.placement(spec, camera)
     assert (place.left, place.top) == (seen.left_px, seen.top_px)
     assert (place.wide, place.high) == (seen.seen_width_px, seen.seen_height_px)
 
@@ -143,9 +146,9 @@ def test_with_a_resize_they_differ_by_the_roundings(tmp_path, fit, tail):
     params = Params(width=201, height=155, tail=tail)
     before, after, _ = made(tmp_path, params, fit=fit, seed=3)
 
-    found = _agreement.Agreement()
+    found = agreement.Agreement()
     for pixels in pictures(155, 201):
-        _agreement.add(found, before(pixels), after(pixels), iou_threshold=0.9)
+        agreement.add(found, before(pixels), after(pixels), iou_threshold=0.9)
 
     assert found.found > 20
     assert found.f1 > 0.97
@@ -196,15 +199,15 @@ def test_the_output_is_fixed_in_size_so_nothing_is_allocated_in_a_run(tmp_path):
 # ---- the other layouts a box can have
 
 
-@pytest.mark.parametrize('name', sorted(_tail.LAYOUTS))
+@pytest.mark.parametrize('name', sorted(LAYOUTS))
 @pytest.mark.parametrize('unit', ['px', 'fraction'])
 def test_boxes_of_every_layout_move_as_the_host_moves_them(name, unit):
     spec = InputSpec('x', (1, 64, 96, 3))
     options = {'unit': unit} if name == 'efficient_nms' else {}
-    where = _tail.layout(HeadSpec(name, options=options))
+    where = layout(HeadSpec(name, options=options))
     camera = (90, 160)
-    place = _front.placement(spec, camera)
-    factor, shift = _tail._affine(where, spec, place, camera)
+    place = front.placement(spec, camera)
+    factor, shift = _affine(where, spec, place, camera)
     box = np.array([30.0, 20.0, 50.0, 44.0])
     size = np.array([96, 64, 96, 64]) if where.fraction else np.ones(4)
     camera_size = np.array([160, 90, 160, 90]) if where.fraction else np.ones(4)
@@ -252,7 +255,7 @@ def test_an_opset_too_old_is_refused(tmp_path):
     onnx.save(model, str(folder / 'net.onnx'))
 
     with pytest.raises(ModelError, match='opset 12'):
-        _graph.load(folder / 'net.onnx')
+        nodes.load(folder / 'net.onnx')
 
 
 def test_a_graph_that_computes_with_bytes_is_refused(tmp_path):

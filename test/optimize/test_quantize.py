@@ -15,7 +15,8 @@ from edge_inference_ros.core.params import build
 from edge_inference_ros.core.pipeline import open_pipeline
 from edge_inference_ros.core.types import Image, Origin
 from edge_inference_ros.errors import ConfigError, ParameterError
-from edge_inference_ros.optimize import _network, calibrate, quantize
+from edge_inference_ros.optimize import calibrate, quantize
+from edge_inference_ros.optimize.graph.network import NEWEST_IR, NEWEST_OPSET, opset
 
 EDGES = {'numbers', 'planes', 'scaled', 'scores', 'sides', 'boxes', 'output0'}
 
@@ -142,8 +143,8 @@ def test_the_answers_stay_close(ready, tmp_path, asked):
 def test_the_file_is_one_that_tensorrt_10_3_parses(ready, tmp_path, precision):
     network, _ = made(ready, tmp_path, precision=precision, dialect='trt')
 
-    assert _network.opset(network) <= _network.NEWEST_OPSET
-    assert network.ir_version <= _network.NEWEST_IR
+    assert opset(network) <= NEWEST_OPSET
+    assert network.ir_version <= NEWEST_IR
     assert {said.domain for said in network.opset_import} <= {'', 'ai.onnx'}
     onnx.checker.check_model(network, full_check=True)
 

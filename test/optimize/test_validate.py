@@ -12,8 +12,8 @@ from edge_inference_ros import cli
 from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core.types import Detections2D, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _agreement, preprocess, validate
-from edge_inference_ros.optimize._agreement import Agreement
+from edge_inference_ros.optimize import preprocess, validate
+from edge_inference_ros.optimize.judge.agreement import Agreement, add, add_outputs, matches
 from edge_inference_ros.optimize.validate import Params
 
 pytest.importorskip('onnxruntime', reason='ONNX Runtime runs the networks of these tests')
@@ -34,7 +34,7 @@ CAR = (0, 0, 10, 20, 0.6, 1)
 
 def agreement(one, other):
     said = Agreement()
-    _agreement.add(said, found(*one), found(*other), iou_threshold=0.5)
+    add(said, found(*one), found(*other), iou_threshold=0.5)
     return said
 
 
@@ -58,7 +58,7 @@ def test_objects_are_paired_once_by_class_and_overlap(one, other, f1):
 
 
 def test_the_surest_object_takes_the_best_partner():
-    pairs = _agreement.matches(found(PERSON, NEAR), found(NEAR, PERSON), iou_threshold=0.5)
+    pairs = matches(found(PERSON, NEAR), found(NEAR, PERSON), iou_threshold=0.5)
 
     assert pairs == [(0, 1), (1, 0)]
 
@@ -71,7 +71,7 @@ def test_elements_are_compared_with_signal_to_noise():
     said = Agreement()
     one, other = np.array([3.0, 4.0]), np.array([3.0, 3.5])
 
-    _agreement.add_outputs(said, {'y': one, 'only': one}, {'y': other, 'others': one})
+    add_outputs(said, {'y': one, 'only': one}, {'y': other, 'others': one})
 
     assert list(said.outputs) == ['y']
     assert said.outputs['y'].furthest == 0.5
@@ -80,7 +80,7 @@ def test_elements_are_compared_with_signal_to_noise():
 
 def test_outputs_without_any_difference_are_200_db_apart():
     said = Agreement()
-    _agreement.add_outputs(said, {'y': np.ones(3)}, {'y': np.ones(3)})
+    add_outputs(said, {'y': np.ones(3)}, {'y': np.ones(3)})
 
     assert said.outputs['y'].sqnr_db == 200
 

@@ -17,7 +17,7 @@ METHODS = {
     'yaml.load', 'yaml.load_all', 'yaml.unsafe_load', 'yaml.full_load',
     'onnx.load',  # follows weights into other files: core/onnx_file.py reads, and refuses them
 }  # fmt: skip
-OURS = {'edge_inference_ros/optimize/train/deploy.py'}  # loads what it has just exported
+OURS = {'edge_inference_ros/train/deploy.py'}  # loads what it has just exported
 ENDINGS = ('.extractall',)
 NEEDS = {'torch.load': ('weights_only', True)}
 FORBIDDEN_WORDS = {('shell', True), ('allow_pickle', True), ('weights_only', False)}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edge_inference_ros.core.freshness import Guard
-from edge_inference_ros.core.timeline import Instant
-from edge_inference_ros.core.verdict import Source
+from edge_inference_ros.guard.freshness import Guard
+from edge_inference_ros.guard.timeline import Instant
+from edge_inference_ros.guard.verdict import Source
 from support.robots import AMR
 
 MS = 1_000_000

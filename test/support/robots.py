@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_inference_ros.core.params import specs
-from edge_inference_ros.core.robot import RobotProfile
+from edge_inference_ros.guard.robot import RobotProfile
 
 ROOT = Path(__file__).parents[2]
 AMR = RobotProfile()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_inference_ros.nodes import segments
+from edge_inference_ros.ros import segments
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 30.0

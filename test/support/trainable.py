@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from edge_inference_ros.optimize.train import data, deploy, fit, net
 from edge_inference_ros.sim.dataset import HELD_OUT, TRAIN, Split, write_split
+from edge_inference_ros.train import data, deploy, fit, net
 
 torch.set_num_threads(1)  # the networks are too small for more
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from edge_inference_ros.nodes.segments import sweep
+from edge_inference_ros.ros.segments import sweep
 
 log = logging.getLogger(__name__)
 

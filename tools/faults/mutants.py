@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 COPIED = ('edge_inference_ros', 'test', 'tools', 'config', 'models', 'pyproject.toml')
 LIMIT_S = 300.0
-PURE = ('test/faults/test_freshness_faults.py', 'test/core/test_deadline.py')
+PURE = ('test/faults/test_freshness_faults.py', 'test/guard/test_deadline.py')
 
 
 @dataclass(frozen=True)
@@ -41,38 +41,38 @@ class Mutant:
 
 
 MUTANTS = (
-    Mutant('<= becomes < in the deadline', 'core/freshness.py',
+    Mutant('<= becomes < in the deadline', 'guard/freshness.py',
            'age_ns <= limit_ns)', 'age_ns < limit_ns)'),
-    Mutant('no guard against NaN', 'core/odometry.py',
+    Mutant('no guard against NaN', 'guard/odometry.py',
            'if not math.isfinite(v + w):\n            return self._doubt',
            'if False:\n            return self._doubt'),
-    Mutant('no check for the future', 'core/freshness.py',
+    Mutant('no check for the future', 'guard/freshness.py',
            'if age_ns < -self._skew_ns:', 'if False:'),
-    Mutant('max for min in D', 'core/deadline.py',
+    Mutant('max for min in D', 'guard/deadline.py',
            'shortest = min(tau_a, tau_b, cap)', 'shortest = max(tau_a, tau_b, cap)'),
-    Mutant('D raised to the floor', 'core/deadline.py',
+    Mutant('D raised to the floor', 'guard/deadline.py',
            'return Deadline(max(0.0, shortest),',
            'return Deadline(max(robot.deadline_floor_s, shortest),'),
-    Mutant('max for min in the judgement', 'core/deadline.py',
+    Mutant('max for min in the judgement', 'guard/deadline.py',
            'limit_s = min(displacement_s(', 'limit_s = max(displacement_s('),
-    Mutant('stopping forgotten in the judgement', 'core/deadline.py',
+    Mutant('stopping forgotten in the judgement', 'guard/deadline.py',
            'limit_s = min(limit_s, max(0.0,', 'limit_s = max(limit_s, min(0.0,'),
-    Mutant('the judgement raised to the floor', 'core/deadline.py',
+    Mutant('the judgement raised to the floor', 'guard/deadline.py',
            'return whole_ns(limit_s)', 'return whole_ns(max(robot.deadline_floor_s, limit_s))'),
-    Mutant('automatic liveliness', 'nodes/qos.py',
+    Mutant('automatic liveliness', 'ros/qos.py',
            'profile.liveliness = LivelinessPolicy.MANUAL_BY_TOPIC',
            'profile.liveliness = LivelinessPolicy.AUTOMATIC',
            ('test/faults/test_liveliness_faults.py::test_the_watchdog_itself_must_assert_that_it_lives',)),
-    Mutant('depth 10', 'nodes/qos.py', 'depth=1,', 'depth=10,', ('test/nodes/test_qos.py',)),
-    Mutant('a limit of 0.0', 'core/speed_limit.py',
+    Mutant('depth 10', 'ros/qos.py', 'depth=1,', 'depth=10,', ('test/ros/test_qos.py',)),
+    Mutant('a limit of 0.0', 'guard/speed_limit.py',
            'if not v_mps >= robot.v_floor_mps:\n        return None',
            'if not v_mps >= robot.v_floor_mps:\n        return 0.0'),
-    Mutant('a repeated stamp goes through', 'core/freshness.py',
+    Mutant('a repeated stamp goes through', 'guard/freshness.py',
            'if stamp_ns == watch.stamp_ns:', 'if False:'),
-    Mutant('a zero stamp goes through', 'core/freshness.py', 'if stamp_ns == 0:', 'if False:'),
-    Mutant('the tick judges nothing', 'core/freshness.py',
+    Mutant('a zero stamp goes through', 'guard/freshness.py', 'if stamp_ns == 0:', 'if False:'),
+    Mutant('the tick judges nothing', 'guard/freshness.py',
            'self.lapsed = why\n            self.standing.lapse()', 'self.lapsed = why'),
-    Mutant('commands do not count', 'core/odometry.py',
+    Mutant('commands do not count', 'guard/odometry.py',
            'v, age_s = max(v, command_v),', 'v, age_s = max(v, 0.0),'),
 )  # fmt: skip
 

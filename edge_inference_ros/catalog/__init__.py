@@ -1,0 +1,1 @@
+"""The models that are here, and how one comes in."""

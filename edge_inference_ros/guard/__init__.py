@@ -1,0 +1,1 @@
+"""How long a prediction may be believed: pure, no ROS, readable as a proof."""

@@ -1,0 +1,341 @@
+"""The watchdog's judgement: whether a prediction may still be used, and for how long.
+
+Judged three times: when it arrives (``Guard.judge``), on every tick of a steady timer
+(``Guard.tick``, because the failure may be that nothing arrives), and by the consumer, against
+``expires_at_ns``. Pure: whoever calls reads the clocks, once per call, and passes them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edge_inference_ros.core.types import Level, RosNs
+from edge_inference_ros.errors import ParameterError
+from edge_inference_ros.guard.deadline import (
+    NS_PER_S,
+    SLACK,
+    Deadline,
+    deadline,
+    deadline_ns,
+    left_s,
+)
+from edge_inference_ros.guard.drift import Drift
+from edge_inference_ros.guard.odometry import S_PER_NS, Motion, Odometry
+from edge_inference_ros.guard.robot import RobotProfile
+from edge_inference_ros.guard.standing import Rules, Standing, State
+from edge_inference_ros.guard.timeline import Instant, Timeline
+from edge_inference_ros.guard.verdict import (
+    FORWARDED,
+    UNCOUNTED,
+    Judgement,
+    Source,
+    SourceStatus,
+    Status,
+    Verdict,
+)
+
+_STRAYS_WINDOW = (1 << 10) - 1
+_STRAYS_MANY = 3
+_NEVER = RosNs(0)
+
+
+@dataclass(eq=False, slots=True)
+class _Watch:
+    """What the guard remembers of one source; places are on the axis of the timeline."""
+
+    source: Source
+    robot: RobotProfile
+    standing: Standing
+    frame_id: str
+    stamp_ns: int = 0
+    place_ns: int | None = None
+    lapsed: Verdict | None = None
+    news: bool = False
+    last: Verdict = Verdict.NONEWDATA
+    strays: int = 0
+    counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
+    drift: Drift = field(default_factory=Drift)
+
+    @property
+    def two_senders(self) -> bool:
+        return self.strays.bit_count() >= _STRAYS_MANY
+
+    def hold(self, stamp_ns: int, frame_id: str, place_ns: int) -> None:
+        self.stamp_ns, self.frame_id, self.place_ns = stamp_ns, frame_id, place_ns
+        self.lapsed, self.news = None, True
+
+    def lapse(self, why: Verdict) -> None:
+        """What is held goes stale once and for all, though the robot may slow down later."""
+        if not self.lapsed:
+            self.lapsed = why
+            self.standing.lapse()
+
+    def forget(self) -> None:
+        self.standing.reset()
+        self.drift.forget()
+        self.stamp_ns, self.place_ns, self.lapsed = 0, None, None
+
+    def note(self, verdict: Verdict) -> None:
+        self.last = verdict
+        self.counts[verdict] += 1
+        self.strays = (self.strays << 1 | (verdict is Verdict.OUT_OF_ORDER)) & _STRAYS_WINDOW
+
+
+_Here = tuple[Instant, int, Motion]
+"""What is known at one instant: both clocks, the axis, and how the robot moves."""
+
+
+class Guard:
+    """Judges every source against the robot's own motion.
+
+    Not thread-safe: feed it from one executor thread.
+
+    Attributes:
+        odometry: how the robot moved; ``motion`` and ``command`` feed it.
+        resume_mps: the speed the robot will take up when it is released, by default v_cap. A
+            source that went stale is judged at this speed, not at the speed 0 it stopped the
+            robot to: else it would be released, go, and go stale again.
+
+    Raises:
+        ParameterError: no source is required, or two have one name.
+    """
+
+    def __init__(
+        self,
+        robot: RobotProfile,
+        sources: Sequence[Source],
+        *,
+        rules: Rules | None = None,
+        sim_time: bool = False,
+    ) -> None:
+        if not any(source.required for source in sources):
+            raise ParameterError('no source is required; nothing would ever stop the robot')
+        names = [source.name for source in sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ParameterError(f'sources named twice: {", ".join(twice)}')
+        self._rules = rules or Rules()
+        self._skew_ns = int(self._rules.skew_tol_s * NS_PER_S)
+        self._robot = robot
+        self.resume_mps: float | None = None
+        self.odometry = Odometry(robot, skew_ns=self._skew_ns)
+        caps_s = [(source.robot or robot).deadline_cap_s for source in sources]
+        self._timeline = Timeline(sim_time=sim_time, horizon_ns=int(max(caps_s) * NS_PER_S))
+        self._since_ns: int | None = None
+        self._watches = {
+            s.name: _Watch(s, s.robot or robot, Standing(self._rules), s.frame_id) for s in sources
+        }
+
+    def reconfigure(self, robot: RobotProfile) -> None:
+        """Judge by another profile from the next call on; sources with their own keep it."""
+        self._robot = self.odometry.robot = robot
+        for watch in self._watches.values():
+            watch.robot = watch.source.robot or robot
+
+    def moved(self, stamp_ns: RosNs, vx: float, vy: float, wz: float, now: Instant) -> bool:
+        """Take an odometry sample, m/s and rad/s in the base frame; False if unusable."""
+        axis_ns = self._look(now)
+        place_ns = self._timeline.place(stamp_ns)
+        return self.odometry.add(place_ns, vx, vy, wz, now_ns=axis_ns)
+
+    def commanded(self, vx: float, vy: float, wz: float, now: Instant) -> None:
+        """Take a velocity command: it leads motion."""
+        self.odometry.command(vx, vy, wz, now_ns=self._look(now))
+
+    def judge(
+        self,
+        name: str,
+        stamp_ns: RosNs,
+        frame_id: str,
+        now: Instant,
+        *,
+        payload: Verdict | None = None,
+    ) -> Judgement:
+        """Judge a message of source ``name`` on arrival.
+
+        Args:
+            name: of the source.
+            stamp_ns: its capture time, 0 if it could not be read.
+            frame_id: of its header.
+            now: when it arrived.
+            payload: NONFINITE or MALFORMED if its contents are no good.
+        """
+        watch = self._watches[name]
+        _, axis_ns, motion = here = self._here(now)
+        limit_ns = _limit_ns(watch.robot, motion)
+        self._look_at_held(watch, limit_ns, axis_ns)
+        place_ns = self._timeline.place(stamp_ns + watch.source.stamp_offset_ns)
+        age_ns = axis_ns - place_ns
+        if refusal := payload or self._refusal(watch, stamp_ns, frame_id, age_ns):
+            judgement = Judgement(refusal, age_ns, 0, 0.0, _NEVER, motion.v_mps)
+        else:
+            place_ns = min(place_ns, axis_ns)
+            judgement = self._measure(watch.robot, limit_ns, place_ns, here)
+        verdict = judgement.verdict
+        watch.note(verdict)
+        if verdict in FORWARDED:
+            watch.hold(stamp_ns, frame_id, place_ns)
+            watch.drift.observe(age_ns, now.mono_ns)
+            share = self._rules.resume_share
+            watch.standing.good(resumable=self._resumable(watch, here, share))
+        elif verdict not in UNCOUNTED:
+            watch.standing.bad()
+        return judgement
+
+    def tick(self, now: Instant) -> Status:
+        """Judge again what is held; to be called at a steady rate, whatever arrives."""
+        _, _, motion = here = self._here(now)
+        stalled = self._timeline.stalled_ns(now) >= self._rules.clock_stall_s * NS_PER_S
+        sources = tuple(
+            self._review(watch, here, stalled=stalled) for watch in self._watches.values()
+        )
+        return _together(sources, motion)
+
+    def _here(self, now: Instant) -> _Here:
+        axis_ns = self._look(now)
+        return now, axis_ns, self.odometry.motion(axis_ns)
+
+    def _look(self, now: Instant) -> int:
+        """Now on the axis, after dealing with clocks that jumped."""
+        axis_ns = self._timeline.read(now)
+        if self._since_ns is None or self._timeline.rewound:
+            self._since_ns = now.mono_ns
+        if self._timeline.rewound:
+            self.odometry.flush()
+            for watch in self._watches.values():
+                watch.forget()
+        if shift_ns := self._timeline.shift_ns:
+            for watch in self._watches.values():
+                watch.stamp_ns += shift_ns if watch.stamp_ns else 0
+        return axis_ns
+
+    def _refusal(self, watch: _Watch, stamp_ns: int, frame_id: str, age_ns: int) -> Verdict | None:
+        """Why a message is refused before its freshness is looked at."""
+        if stamp_ns == 0:
+            return Verdict.ZERO_STAMP
+        if watch.frame_id and frame_id != watch.frame_id:
+            return Verdict.MALFORMED
+        if stamp_ns == watch.stamp_ns:
+            return Verdict.REPEATED
+        if watch.stamp_ns and stamp_ns < watch.stamp_ns:
+            return Verdict.OUT_OF_ORDER
+        if age_ns < -self._skew_ns:
+            return Verdict.FUTURE
+        return None
+
+    def _measure(
+        self, robot: RobotProfile, limit_ns: int, place_ns: int, here: _Here
+    ) -> Judgement:
+        """Judge what was captured at ``place_ns``, and say for how long it will do."""
+        now, axis_ns, (v, w, toward, fault) = here
+        age_ns = axis_ns - place_ns
+        off_m = self.odometry.off_m(robot, place_ns, axis_ns)
+        if stale := _stale(robot, age_ns, limit_ns, off_m):
+            return Judgement(stale, age_ns, limit_ns, off_m, _NEVER, v)
+        age_s, range_m = age_ns * S_PER_NS, robot.range_toward(toward)
+        holds_s = left_s(robot, v, w, range_m=range_m, off_m=off_m, age_s=age_s)
+        left_ns = int(min(holds_s, (limit_ns - age_ns) * S_PER_NS) * NS_PER_S)
+        expires_ns = RosNs(now.ros_ns + max(0, left_ns))
+        verdict = Verdict.NO_ODOM if fault else Verdict.OK
+        return Judgement(verdict, age_ns, limit_ns, off_m, expires_ns, v)
+
+    def _look_at_held(self, watch: _Watch, limit_ns: int, axis_ns: int) -> None:
+        """Let what is held lapse before what comes instead of it is judged."""
+        if watch.place_ns is None or watch.lapsed:
+            return
+        off_m = self.odometry.off_m(watch.robot, watch.place_ns, axis_ns)
+        if stale := _stale(watch.robot, axis_ns - watch.place_ns, limit_ns, off_m):
+            watch.lapse(stale)
+
+    def _resumable(self, watch: _Watch, here: _Here, share: float) -> bool:
+        """Whether what is held would be fresh at the speed to be resumed, with time to spare."""
+        if watch.standing.state is not State.STALE or watch.place_ns is None:
+            return True
+        resume = watch.robot.v_cap_mps if self.resume_mps is None else self.resume_mps
+        _, axis_ns, motion = here
+        limit = _limit(watch.robot, motion._replace(v_mps=max(motion.v_mps, resume)))
+        return limit.feasible and axis_ns - watch.place_ns <= share * limit.limit_ns
+
+    def _review(self, watch: _Watch, here: _Here, *, stalled: bool) -> SourceStatus:
+        now, _, motion = here
+        limit = _limit(watch.robot, motion)
+        held = self._held(watch, limit.limit_ns, here)
+        if not self._resumable(watch, here, 1.0):
+            watch.standing.lapse()
+        state = watch.standing.state
+        if stalled:
+            state = State.CLOCK_STALLED
+        elif not limit.feasible and state is not State.NODATA:
+            state = State.SPEED_INFEASIBLE
+        status = SourceStatus(
+            watch.source.name,
+            watch.source.required,
+            state,
+            self._level(watch, state, now, motion),
+            watch.last,
+            held,
+            watch.stamp_ns,
+            watch.counts,
+            watch.two_senders,
+            watch.drift.ppm,
+        )
+        watch.news = False
+        return status
+
+    def _held(self, watch: _Watch, limit_ns: int, here: _Here) -> Judgement | None:
+        """What is held, judged again; it lapses if it is found to be stale."""
+        if watch.place_ns is None:
+            return None
+        held = self._measure(watch.robot, limit_ns, watch.place_ns, here)
+        if not held.forwarded:
+            watch.lapse(held.verdict)
+        if watch.lapsed:
+            return held._replace(verdict=watch.lapsed, expires_at_ns=_NEVER)
+        return held if watch.news else held._replace(verdict=Verdict.NONEWDATA)
+
+    def _level(self, watch: _Watch, state: State, now: Instant, motion: Motion) -> Level:
+        if state is State.NODATA:
+            waited_ns = now.mono_ns - (self._since_ns or 0)
+            return Level.ERROR if waited_ns > self._rules.grace_s * NS_PER_S else Level.WARN
+        if state is State.INIT:
+            return Level.WARN
+        if state is not State.VALID:
+            return Level.ERROR
+        drifts = watch.drift.ppm is not None
+        doubtful = watch.two_senders or drifts or motion.fault or watch.standing.errors
+        return Level.WARN if doubtful or watch.last is not Verdict.OK else Level.OK
+
+
+def _limit(robot: RobotProfile, motion: Motion) -> Deadline:
+    return deadline(robot, motion.v_mps, motion.w_radps, range_m=robot.range_toward(motion.toward))
+
+
+def _limit_ns(robot: RobotProfile, motion: Motion) -> int:
+    range_m = robot.range_toward(motion.toward)
+    return deadline_ns(robot, motion.v_mps, motion.w_radps, range_m=range_m)
+
+
+def _stale(robot: RobotProfile, age_ns: int, limit_ns: int, off_m: float) -> Verdict | None:
+    """Why data may not be used; None if it may.
+
+    Acceptance is written positively, since every comparison with NaN refuses. A deadline of 0
+    accepts nothing, not even data of age 0: the robot could not stop in time.
+    """
+    if not (limit_ns > 0 and age_ns <= limit_ns):
+        return Verdict.STALE_AGE
+    if not off_m <= robot.d_max_m * (1.0 + SLACK):
+        return Verdict.STALE_MOVED
+    return None
+
+
+_SEVERITY = {state: rank for rank, state in enumerate(State)}
+
+
+def _together(sources: tuple[SourceStatus, ...], motion: Motion) -> Status:
+    """The worst of the required sources; optional ones can warn, no more."""
+    required = [source for source in sources if source.required]
+    state = max((source.state for source in required), key=_SEVERITY.__getitem__)
+    level = max(s.level if s.required else min(s.level, Level.WARN) for s in sources)
+    ages = [source.held.age_ns for source in required if source.held]
+    age_ns = max(ages) if len(ages) == len(required) else None
+    return Status(state, level, sources, motion, age_ns)

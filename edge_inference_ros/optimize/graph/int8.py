@@ -1,0 +1,196 @@
+"""Eight-bit networks in the two dialects their runtimes want.
+
+``ort``: unsigned activations with a zero point, signed weights; what the x86 kernels of ONNX
+Runtime are made for. ``trt``: everything signed and symmetric, scales only on what enters a layer,
+biases in float; what TensorRT fuses. A network in one dialect is slow in the other's home.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.optimize.graph import network
+from edge_inference_ros.optimize.graph.network import HEAVY, Graph
+
+DIALECTS = ('ort', 'trt')
+FORMS = ('qdq', 'qoperator')
+SUM = 'Add'
+PASSING = (
+    'AveragePool',
+    'Clip',
+    'Concat',
+    'Flatten',
+    'GlobalAveragePool',
+    'LeakyRelu',
+    'MaxPool',
+    'Relu',
+    'Reshape',
+    'Resize',
+    'Slice',
+    'Split',
+    'Squeeze',
+    'Transpose',
+    'Unsqueeze',
+)
+"""Operators that only move or clamp values: between quantised layers they stay in eight bits."""
+
+_ACTIVATIONS = ('Clip', 'LeakyRelu', 'Relu')
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def quantised(
+    model: Any,
+    ranges: Ranges,
+    *,
+    dialect: str,
+    form: str = 'qdq',
+    keep: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> Any:
+    """An eight-bit copy of ``model``, weights per channel.
+
+    What precedes the first layer and what follows the last ones stays float.
+
+    Args:
+        model: the float network, as `network.load` reads it.
+        ranges: of its tensors.
+        dialect: ``ort`` or ``trt``.
+        form: ``qdq`` (float operators between Q and DQ nodes) or ``qoperator``; ``trt`` has only
+            the first.
+        keep: names of nodes that stay float too.
+        only: names of the only layers to quantise; empty means all.
+
+    Raises:
+        ConfigError: nothing is left to quantise, or a form the dialect does not have.
+    """
+    if dialect == 'trt' and form != 'qdq':
+        raise ConfigError('TensorRT reads Q/DQ nodes only; leave the form at qdq')
+    graph = Graph(model)
+    layers = [name for name in graph.layers if name not in keep and (not only or name in only)]
+    if not layers:
+        raise ConfigError('no layer is left to quantise')
+    others = [name for name in graph.layers if name not in layers]
+    excluded = [*graph.edges(), *others, *keep, *_constant_sums(graph)]
+    made = _quantiser(model, ranges, dialect, form, excluded, layers_only=bool(only))
+    network.ordered(made)
+    if dialect == 'trt':
+        _free_sums(made)
+    network.unused(made)
+    return made
+
+
+def _quantiser(
+    model: Any, ranges: Ranges, dialect: str, form: str, excluded: list[str], *, layers_only: bool
+) -> Any:
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.quant_utils import QuantizationMode
+
+    own = type(model).FromString(model.SerializeToString())  # the quantisers write into theirs
+    kinds: list[Any] = [QuantType.QInt8, QuantType.QUInt8]
+    operators = list(HEAVY) if layers_only else [*HEAVY, SUM]
+    options: dict[str, Any] = {'WeightSymmetric': True}
+    if dialect == 'trt':
+        kinds = [QuantType.QInt8, QuantType.QInt8]
+        options |= {
+            'ActivationSymmetric': True,
+            'QuantizeBias': False,
+            'OpTypesToExcludeOutputQuantization': operators,
+        }
+    elif not layers_only:
+        operators += PASSING
+    rest = [_ranges(ranges), [], excluded, operators, options]
+    with _hushed():
+        if form == 'qdq':
+            quantiser = QDQQuantizer(own, True, False, *kinds, *rest)  # noqa: FBT003
+        else:
+            mode = QuantizationMode.QLinearOps
+            quantiser = ONNXQuantizer(own, True, False, mode, True, *kinds, *rest)  # noqa: FBT003
+        quantiser.quantize_model()
+    return quantiser.model.model
+
+
+def _ranges(ranges: Ranges) -> Any:
+    from onnxruntime.quantization import CalibrationMethod
+    from onnxruntime.quantization.calibrate import TensorsData
+
+    pairs = {
+        name: (np.array(low, np.float32), np.array(high, np.float32))
+        for name, (low, high) in ranges.items()
+    }
+    return TensorsData(CalibrationMethod.MinMax, pairs)
+
+
+def _constant_sums(graph: Graph) -> list[str]:
+    """Additions of a constant, which no runtime fuses in eight bits."""
+    return [
+        node.name
+        for node in graph.nodes
+        if node.op_type == SUM and any(name in graph.constants for name in node.input)
+    ]
+
+
+def _free_sums(model: Any) -> None:
+    """Let a sum read what a layer makes unquantised, so that TensorRT adds inside the layer.
+
+    Only the other summand, which comes from memory, keeps its Q and DQ, as NVIDIA's guide to
+    explicit quantisation recommends for the residual input of element-wise additions.
+    """
+    graph = Graph(model)
+    made = {name: node for node in graph.nodes for name in node.output}
+    for node in graph.nodes:
+        if node.op_type == SUM:
+            origins = [_undequantised(made, name) for name in node.input]
+            fresh = [_comes_from_layer(made, name) for name in origins]
+            if any(fresh):
+                node.input[fresh.index(True)] = origins[fresh.index(True)]
+    _drop_dead(model)
+
+
+def _undequantised(made: Mapping[str, Any], name: str) -> str:
+    """The float tensor behind a Q and a DQ node, or ``name`` itself."""
+    back = made.get(name)
+    if back is None or back.op_type != 'DequantizeLinear':
+        return name
+    there = made.get(back.input[0])
+    return str(there.input[0]) if there is not None else name
+
+
+def _comes_from_layer(made: Mapping[str, Any], name: str) -> bool:
+    """Whether a heavy node makes ``name``, at most through its activation."""
+    node = made.get(name)
+    while node is not None and node.op_type in _ACTIVATIONS:
+        node = made.get(node.input[0])
+    return node is not None and node.op_type in HEAVY
+
+
+def _drop_dead(model: Any) -> None:
+    """Drop the nodes nobody reads any more."""
+    wanted = {output.name for output in model.graph.output}
+    alive = []
+    for node in reversed(model.graph.node):
+        if wanted & set(node.output):
+            alive.append(node)
+            wanted |= set(node.input)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(alive))
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Silence hints about preparations that were made; the quantisers log to the root."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

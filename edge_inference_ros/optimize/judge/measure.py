@@ -1,0 +1,190 @@
+"""How fast and how good networks are, side by side: everything is measured in turn, in one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inference_ros.core import registry
+from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.protocols import Engine
+from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
+from edge_inference_ros.errors import ModelError
+from edge_inference_ros.optimize.judge import labelled, score
+
+WARM_UP = 5
+NO_NOISE_DB = 200.0
+_NOWHERE = Origin('', RosNs(0), MonoNs(0))
+
+Inputs = NDArray[np.generic]
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """Medians over runs that took turns.
+
+    Attributes:
+        ms: median of one run.
+        quiet_ms: tenth percentile, which other work on the machine disturbs least.
+        speedup: median over the turns of the first network's time by this one's.
+    """
+
+    ms: float
+    quiet_ms: float
+    speedup: float
+
+
+def latencies(
+    engines: Mapping[str, Engine],
+    *,
+    runs: int,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> dict[str, Latency]:
+    """Run every engine once a turn; the first is what the others are compared with."""
+    took: dict[str, list[int]] = {name: [] for name in engines}
+    for turn in range(-WARM_UP, runs):
+        for name, engine in engines.items():
+            start = clock()
+            engine.run()
+            if turn >= 0:
+                took[name].append(clock() - start)
+    times = {name: np.array(all_) / 1e6 for name, all_ in took.items()}
+    first = next(iter(times.values()))
+    return {
+        name: Latency(
+            float(np.median(ms)), float(np.percentile(ms, 10)), float(np.median(first / ms))
+        )
+        for name, ms in times.items()
+    }
+
+
+@contextmanager
+def opened(files: Mapping[str, Path], manifest: Manifest | None, *, backend: str = 'ort') -> Any:
+    """Engines of several files, closed on leaving."""
+    with ExitStack() as keep:
+        engines: dict[str, Engine] = {}
+        for name, path in files.items():
+            engines[name] = _engine(path, manifest, backend)
+            keep.callback(engines[name].close)
+        yield engines
+
+
+def _engine(path: Path, manifest: Manifest | None, backend: str) -> Engine:
+    if manifest is None:
+        return _Alone(path)
+    engine: Engine = registry.load('backends', backend).open(manifest, path)
+    return engine
+
+
+class _Alone:
+    """A network without a manifest on ONNX Runtime, one thread; open axes are one long.
+
+    Its outputs are new arrays after every run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = 1
+        settings.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), settings, ['CPUExecutionProvider']
+            )
+        except Exception as error:
+            # the runtime's own errors share no base
+            raise ModelError(f'{path}: ONNX Runtime cannot load it: {error}') from error
+        self.inputs = {
+            node.name: np.zeros([n if isinstance(n, int) else 1 for n in node.shape], _kind(node))
+            for node in self._session.get_inputs()
+        }
+        self._names = [node.name for node in self._session.get_outputs()]
+        self.outputs: dict[str, NDArray[Any]] = {}
+
+    def run(self) -> None:
+        """Infer."""
+        answers = self._session.run(self._names, self.inputs)
+        self.outputs = dict(zip(self._names, answers, strict=True))
+
+    def close(self) -> None:
+        """Let the session go."""
+        del self._session
+
+
+def _kind(node: Any) -> str:
+    name = str(node.type).removeprefix('tensor(').removesuffix(')')
+    return {'float': 'float32', 'double': 'float64'}.get(name, name)
+
+
+def outputs(engine: Engine, tensor: str, inputs: Inputs) -> list[NDArray[np.float64]]:
+    """Every output over all ``inputs``, stacked."""
+    made: list[list[NDArray[Any]]] = []
+    for one in inputs:
+        np.copyto(engine.inputs[tensor], one[None])
+        engine.run()
+        made.append([np.array(value, np.float64) for value in engine.outputs.values()])
+    return [np.stack(column) for column in zip(*made, strict=True)]
+
+
+def sqnr_db(wanted: Sequence[NDArray[Any]], given: Sequence[NDArray[Any]]) -> float:
+    """Signal to quantisation noise, of the rows on axis 2 each by its own spread, then averaged.
+
+    A detector's output holds pixels beside probabilities: taken together, only the pixels would
+    count.
+    """
+    shares = [_noise(a, b) for a, b in zip(wanted, given, strict=True)]
+    noise = float(np.mean(np.concatenate(shares)))
+    return min(NO_NOISE_DB, -10 * float(np.log10(max(noise, 1e-20))))
+
+
+def _noise(wanted: NDArray[Any], given: NDArray[Any]) -> NDArray[Any]:
+    rows = wanted.shape[2] if wanted.ndim > 2 else 1
+    a, b = (np.moveaxis(x.reshape(len(x), -1, rows, x.size // len(x) // rows), 2, 0)
+            if x.ndim > 2 else x[None] for x in (wanted, given))  # fmt: skip
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    return np.asarray(((a - b) ** 2).mean(1) / np.maximum(a.var(1), 1e-12))
+
+
+def accuracy(
+    engines: Mapping[str, Engine], manifest: Manifest, folder: Path, *, count: int
+) -> dict[str, dict[str, Any]]:
+    """COCO average precision of each engine on the first ``count`` pictures of a labelled split.
+
+    Raises:
+        ConfigError: the folder is no labelled split.
+        BackendUnavailable: pycocotools is missing; `make train-env` installs it.
+    """
+    split = labelled.Split(folder)
+    if tuple(split.classes) != tuple(manifest.classes):
+        split = labelled.Split(folder, only=manifest.classes)
+    count = min(count or len(split), len(split))
+    made = {}
+    for name, engine in engines.items():
+        found = _found(engine, manifest, (split.images[i] for i in range(count)))
+        judged = score.accuracy(found, split, score_threshold=manifest.head.score_threshold)
+        made[name] = dict(judged.facts())
+    return made
+
+
+def _found(
+    engine: Engine, manifest: Manifest, pictures: Iterable[NDArray[np.uint8]]
+) -> list[score.Found]:
+    """What an engine finds in pictures, down to the faintest; the model's own head reads it."""
+    spec = score.faint(manifest.head)
+    said = dataclasses.replace(manifest, head=spec)
+    head = registry.load('heads', spec.name).Head(said, engine.outputs)
+    found = []
+    for pixels in pictures:
+        image = Image(_NOWHERE, np.ascontiguousarray(pixels), 'bgr')
+        fit = head.prepare(image, engine.inputs)
+        engine.run()
+        found.append(score.found_in(head.decode(engine.outputs, image, fit)))
+    return found

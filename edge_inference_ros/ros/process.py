@@ -1,0 +1,275 @@
+"""The one way every executable starts, runs and ends.
+
+What must be set before the first big message is set here: where glibc takes big buffers from,
+which transport the middleware builds, how soon one Python thread lets another run. What each of
+them is worth is in docs/latency.md, and ``python -m bench`` measures it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from edge_inference_ros.core import transport
+from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.ros import segments
+
+EXECUTOR = 'EDGE_INFERENCE_EXECUTOR'
+"""Environment: ``single`` or ``events``, see ``executor``."""
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a Python thread may keep the interpreter from the executor (Python's default: 5 ms)."""
+
+SECURITY_WORDS = {
+    'ROS_SECURITY_ENABLE': ('true', 'false'),
+    'ROS_SECURITY_STRATEGY': ('Enforce', 'Permissive'),
+}
+"""Environment: what rcl understands. Of any other word it makes ``false`` and ``Permissive``."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_TRIM_BYTES = 512 << 20
+_MMAP_BYTES = (256 << 20, 32 << 20)  # older glibc refuses more than half a heap, 32 MiB
+
+
+def prepare() -> None:
+    """Set what must be set before rclpy is initialised. Calling it again changes nothing.
+
+    Raises:
+        ConfigError: a variable of ours, or one of SROS2's, is set to what nobody understands.
+    """
+    check_security()
+    keep_big_buffers()
+    os.environ.update(transport.settings())
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    segments.sweep()
+
+
+def check_security() -> None:
+    """Refuse a misspelt security setting, which would silently open the graph.
+
+    Raises:
+        ConfigError: a variable of ``SECURITY_WORDS`` is set to another word.
+    """
+    for variable, words in SECURITY_WORDS.items():
+        said = os.environ.get(variable)
+        if said and said not in words:
+            raise ConfigError(
+                f'{variable}={said}: expected {words[0]} or {words[1]};'
+                ' ROS would take it for the latter'
+            )
+
+
+def keep_big_buffers() -> bool:
+    """Let malloc keep and reuse the megabytes of one message for the next.
+
+    By default glibc maps every big buffer afresh and gives it back at once, so that each message
+    pays one page fault per 4 KiB: three quarters of the price of receiving a 1080p image. In
+    return, memory once used stays with the process.
+
+    Returns:
+        False where there is no such knob (not glibc): nothing has changed then.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    mapped = any(mallopt(_M_MMAP_THRESHOLD, size_bytes) for size_bytes in _MMAP_BYTES)
+    return bool(mapped and mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES))
+
+
+def settle() -> None:
+    """Call once everything is loaded and warm: what lives now is never looked at by gc again.
+
+    The collector stays on: rclpy makes a cycle here and there, and young collections cost
+    microseconds once the old objects are out of its sight.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def real_time(*, priority: int = 0, cpus: Sequence[int] = ()) -> list[str]:
+    """Ask the kernel for a fixed priority and processors of our own, for this thread.
+
+    Args:
+        priority: of SCHED_FIFO, 1 to 99; 0 leaves the scheduler alone.
+        cpus: the processors to stay on; empty leaves that alone.
+
+    Returns:
+        What was refused, in words an operator can act on; empty when all was granted.
+    """
+    refused = []
+    if priority:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        except (OSError, ValueError) as error:
+            refused.append(
+                f'SCHED_FIFO priority {priority} was refused ({error}): grant it with'
+                f' `ulimit -r {priority}`, LimitRTPRIO={priority} in the systemd unit'
+                ' or CAP_SYS_NICE'
+            )
+    if cpus:
+        try:
+            os.sched_setaffinity(0, cpus)
+        except (OSError, ValueError) as error:
+            here = ','.join(map(str, sorted(os.sched_getaffinity(0))))
+            refused.append(
+                f'processors {list(cpus)} were refused ({error}): this process may use {here}'
+            )
+    return refused
+
+
+def run(
+    make_node: Callable[[], Any], *, args: Sequence[str] | None = None, events: bool = False
+) -> int:
+    """Spin what ``make_node`` makes until SIGINT or SIGTERM; then take it down.
+
+    A lifecycle node with the parameter ``autostart`` set configures and activates by itself. When
+    that fails the process goes on, unconfigured, so that whoever corrects the cause can configure
+    it in place; the log says why and how.
+
+    Args:
+        make_node: called once rclpy is initialised.
+        args: the command line; the process's own unless said.
+        events: spin the events executor, see ``executor``.
+
+    Returns:
+        The exit status: 0 when asked to end, 1 when the node could not be made, or when ROS
+        would not start: an enclave without keys, a malformed command line.
+
+    Raises:
+        Exception: whatever a callback let escape, after the node was destroyed.
+    """
+    import rclpy
+    from rclpy.executors import ExternalShutdownException
+    from rclpy.logging import get_logger
+
+    interrupt = _Interrupt()
+    try:
+        prepare()
+        signal.signal(signal.SIGINT, interrupt)  # first: rclpy calls what it finds, after its own
+        _join(args)
+        return _live(make_node, interrupt, events=events)
+    except ConfigError as error:
+        get_logger('edge_inference_ros').fatal(f'cannot start: {error}')
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    except Exception:
+        if rclpy.ok():
+            raise
+        return 0  # SIGTERM pulled the context from under a call in progress
+    finally:
+        _ignore_interrupts()
+        rclpy.try_shutdown()
+
+
+def _join(args: Sequence[str] | None) -> None:
+    import rclpy
+
+    try:
+        rclpy.init(args=None if args is None else list(args))
+    except RuntimeError as error:  # every error of rcl; its text holds source lines of rcl too
+        raise ConfigError(f'ROS would not start: {error}') from error
+
+
+class _Interrupt:
+    """What SIGINT does besides ending rclpy's spinning.
+
+    Python's own handler raises KeyboardInterrupt in whatever runs. That is right while a node
+    starts; but out of a callback the events executor logs it with a traceback, as an error.
+
+    Attributes:
+        gentle: let the callback in progress finish. Once: who asks again will not wait for it.
+    """
+
+    def __init__(self) -> None:
+        self.gentle = False
+
+    def __call__(self, *_: object) -> None:
+        if not self.gentle:
+            raise KeyboardInterrupt
+        self.gentle = False
+
+
+def _live(make_node: Callable[[], Any], interrupt: _Interrupt, *, events: bool) -> int:
+    import rclpy
+
+    node = make_node()
+    spinner, turn_s = executor(events=events)
+    with _undone(node), spinner:
+        spinner.add_node(node)
+        autostart(node)
+        interrupt.gentle = True
+        while rclpy.ok():
+            spinner.spin_once(turn_s)
+    return 0
+
+
+@contextlib.contextmanager
+def _undone(node: Any) -> Iterator[None]:
+    """Destroy ``node`` whatever happens, and do not let a second Ctrl-C cut that short."""
+    try:
+        yield
+    finally:
+        _ignore_interrupts()
+        node.destroy_node()
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def executor(*, events: bool = False) -> tuple[Any, float | None]:
+    """An executor, and the time limit of each of its turns.
+
+    The single-threaded one, or, with ``events`` and where rclpy has it (not on Humble), the events
+    executor, which keeps no wait set to rebuild in Python and halves the processor time of a small
+    message (``python -m bench.relay``). It is called experimental for good reasons: it dispatches
+    nothing unless each turn has a time limit, knows no guard conditions, and ends the process with
+    a segmentation fault when a task of ``create_task`` raises. So it is for nodes that relay many
+    small messages and need neither. A limit would cost the single-threaded one a timer each turn.
+    Never the multi-threaded one: it loses messages.
+
+    ``EDGE_INFERENCE_EXECUTOR`` set to ``single`` or ``events`` overrules ``events``.
+    """
+    from rclpy.executors import SingleThreadedExecutor
+
+    if os.environ.get(EXECUTOR, 'events' if events else 'single') == 'events':
+        with contextlib.suppress(ImportError):
+            from rclpy.experimental.events_executor import EventsExecutor
+
+            return EventsExecutor(), 1.0
+    return SingleThreadedExecutor(), None
+
+
+def autostart(node: Any) -> bool:
+    """Configure and activate ``node`` if it is a lifecycle node whose ``autostart`` is true.
+
+    Returns:
+        Whether it is active now because of this call.
+    """
+    if not hasattr(node, 'trigger_configure') or not _wants_autostart(node):
+        return False
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    for verb in ('configure', 'activate'):
+        answer = getattr(node, f'trigger_{verb}')()
+        if answer != TransitionCallbackReturn.SUCCESS:
+            node.get_logger().error(
+                f'could not {verb} at start; correct the cause, then'
+                f' `ros2 lifecycle set {node.get_fully_qualified_name()} {verb}`'
+            )
+            return False
+    return True
+
+
+def _wants_autostart(node: Any) -> bool:
+    if not node.has_parameter('autostart'):
+        node.declare_parameter('autostart', value=False)
+    return bool(node.get_parameter('autostart').value)

@@ -1,0 +1,30 @@
+"""A profile that contradicts itself is refused with both of the values that do."""
+
+import pytest
+
+from edge_inference_ros.errors import ParameterError
+from edge_inference_ros.guard.robot import RobotProfile
+
+
+@pytest.mark.parametrize(
+    ('said', 'words'),
+    [
+        ({'margin_m': 5.0}, 'margin_m = 5.0 must be < range_m = 4.0'),
+        (
+            {'range_reverse_m': 0.2},
+            'margin_m = 0.3 must be < range_reverse_m = 0.2 (or 0: nothing looks back)',
+        ),
+        (
+            {'range_side_m': 0.2},
+            'margin_m = 0.3 must be < range_side_m = 0.2 (or 0: nothing looks there)',
+        ),
+        ({'deadline_floor_s': 0.6}, 'deadline_floor_s = 0.6 must be <= deadline_cap_s = 0.5'),
+        ({'v_floor_mps': 2.0}, 'v_floor_mps = 2.0 must be <= v_cap_mps = 1.5'),
+        ({'slope_rad': 0.5}, 'b_mps2 = 1.0 cannot stop the robot'),
+    ],
+)
+def test_a_contradiction_is_named_with_both_values(said, words):
+    with pytest.raises(ParameterError) as raised:
+        RobotProfile(**said)
+
+    assert words in str(raised.value)
