@@ -28,6 +28,7 @@ MAY_IMPORT = {
     'sim': INNER | {'sim'},
     'optimize': INNER | {'guard', 'catalog', 'optimize'},
     'train': INNER | {'catalog', 'train'},  # and some of optimize: see REACHED
+    'bringup': INNER | {'bringup'},
     'cli': INNER | {'catalog', 'optimize', 'train', 'replay', 'sim'},
 }
 REACHED = {
@@ -60,6 +61,7 @@ MESSAGES = {
 ROS = {'rclpy', 'ament_index_python', 'cv_bridge', 'sensor_msgs_py', 'tf2_ros'} | MESSAGES
 OUTSIDE = {
     'errors': set(),
+    'bringup': set(),
     'core': {'numpy'},
     'guard': {'numpy'},
     'catalog': {'numpy', 'yaml'},
@@ -109,6 +111,7 @@ ONLY_HERE = {
     'backends/trt.py': {'tensorrt'},
     'backends/_cuda.py': {'pycuda', 'cuda'},
     'sim/bag.py': {'rosbags'},
+    'bringup/describe.py': {'launch', 'launch_ros'},
     'replay/containers.py': {'backports', 'compression', 'lz4'},
 }
 

@@ -351,10 +351,11 @@ def read_robot(name: str) -> RobotProfile:
     figures = said.get('ros__parameters') if isinstance(said, dict) else None
     if not isinstance(figures, dict):
         raise ParameterError(f"{path}: expected a mapping '/**' with a mapping ros__parameters")
-    if absent := missing(RobotProfile, figures):
-        raise ParameterError(f'{path}: no figure for {", ".join(absent)}, which must be given')
     known = {field for field, *_ in specs(RobotProfile)}
     try:
-        return build(RobotProfile, {key: figures[key] for key in figures if key in known})
+        robot = build(RobotProfile, {key: figures[key] for key in figures if key in known})
     except ParameterError as error:
         raise ParameterError(f'{path}: {error}') from None
+    if left_out := missing(RobotProfile, figures):
+        raise ParameterError(f'{path}: no figure for {", ".join(left_out)}, which must be given')
+    return robot

@@ -61,8 +61,8 @@ class Parameters(Generic[SchemaT]):
         """The accepted values.
 
         Raises:
-            ParameterError: the node was started with values it cannot honour, or without those that
-                must be given; names all of them.
+            ParameterError: the node was started with values it cannot honour, or without those
+                that must be given; names all of them.
         """
         faults = [*self._faults.values()]
         if self._missing:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.robots import AMR, ROBOTS, ROOT, robot, vectors
+import yaml
+from support.robots import AMR, GIVEN, ROBOTS, ROOT, robot, vectors
 
 from edge_inference_ros.core.params import build, table
 from edge_inference_ros.errors import ParameterError
@@ -409,7 +410,6 @@ def test_every_fault_is_named_at_once():
     [('indoor_amr', 'amr'), ('outdoor_delivery', 'outdoor'), ('humanoid', 'humanoid')],
 )
 def test_the_shipped_files_describe_the_robots_of_the_specification(file, name):
-    yaml = pytest.importorskip('yaml')
     text = (ROOT / 'config' / 'robots' / f'{file}.yaml').read_text()
     said = yaml.safe_load(text)['/**']['ros__parameters']
 
@@ -426,7 +426,8 @@ def test_a_robot_is_read_by_its_name(file, name):
 
 def test_a_robot_is_read_from_a_parameter_file_that_says_more(tmp_path):
     path = tmp_path / 'mine.yaml'
-    path.write_text('/**:\n  ros__parameters:\n    v_cap_mps: 1.0\n    grace_s: 5.0\n')
+    figures = {**GIVEN, 'v_cap_mps': 1.0, 'grace_s': 5.0}
+    path.write_text(yaml.safe_dump({'/**': {'ros__parameters': figures}}))
 
     assert read_robot(str(path)) == robot('amr', v_cap_mps=1.0)
 
@@ -438,6 +439,7 @@ def test_a_robot_is_read_from_a_parameter_file_that_says_more(tmp_path):
         ('/**: {v_cap_mps: 1.0}', "expected a mapping '/\\*\\*'"),
         ('/**: {ros__parameters: {v_cap_mps: -1.0}}', 'v_cap_mps = -1.0'),
         ('/**: {ros__parameters: {margin_m: 9.0}}', 'margin_m = 9.0 must be < range_m'),
+        ('/**: {ros__parameters: {v_cap_mps: 1.0}}', 'no figure for w_cap_radps, a_acc_mps2, b_m'),
     ],
 )
 def test_a_file_that_describes_no_sound_robot_is_named(tmp_path, text, words):

@@ -36,7 +36,9 @@ class Started:
 
     @property
     def program(self):
-        return '/'.join(next(word for word in self.command if '/lib/' in f'/{word}').split('/')[-2:])
+        return '/'.join(
+            next(word for word in self.command if '/lib/' in f'/{word}').split('/')[-2:]
+        )
 
     def _after(self, flag):
         return [b for a, b in zip(self.command, self.command[1:], strict=False) if a == flag]
@@ -101,7 +103,11 @@ def _matches(pattern, name):
         )
     if not parts or first not in ('*', parts[0]):
         return False
-    return not rest if len(parts) == 1 else bool(rest) and _matches('/'.join(rest), '/'.join(parts[1:]))
+    return (
+        not rest
+        if len(parts) == 1
+        else bool(rest) and _matches('/'.join(rest), '/'.join(parts[1:]))
+    )
 
 
 class Reader:
