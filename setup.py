@@ -34,7 +34,7 @@ setup(
     extras_require={
         'cpu': ['onnxruntime'],
         'openvino': ['openvino'],
-        'replay': ['rosbags', 'matplotlib'],
+        'replay': ['rosbags', 'mcap', 'matplotlib'],
         'optimize': [
             'onnx',
             'onnxruntime',

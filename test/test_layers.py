@@ -95,7 +95,7 @@ OUTSIDE = {
         'tqdm',
         'yaml',
     },
-    'replay': {'numpy', 'cv2', 'rosbags', 'matplotlib'} | ROS,
+    'replay': {'numpy', 'cv2', 'mcap', 'rosbags', 'matplotlib'} | ROS,
     'sim': {'numpy', 'cv2'},
     'cli': set(),
 }

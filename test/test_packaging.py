@@ -19,6 +19,7 @@ ROSDEP = {
     'yaml': 'python3-yaml',
 }
 BY_PIP = {
+    'mcap': 'replay',
     'onnx': 'optimize',
     'onnxscript': 'optimize',
     'openvino': 'openvino',

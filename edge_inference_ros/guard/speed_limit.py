@@ -86,14 +86,15 @@ class SpeedLimiter:
         """An upper bound of the 99th percentile of the age; None before the first message.
 
         The greatest of the last ``SAMPLES`` ages. Until there are so many it is stretched, by 2
-        at first and by less with every message, since few samples say little about a tail; but
-        not beyond D_cap, which would mean standing still on good data.
+        at first and by less with every message, since few samples say little about a tail. It
+        is D_cap at most: no speed makes fresh what is older, so such a message, which is refused
+        at any speed, asks for the lowest speed that latency can ask for, and no more.
         """
         if not self._peaks:
             return None
         worst_s = self._peaks[0][1] / NS_PER_S
         missing = max(0, SAMPLES - self._count) / SAMPLES
-        return max(worst_s, min(worst_s * (1.0 + missing), self.robot.deadline_cap_s))
+        return min(worst_s * (1.0 + missing), self.robot.deadline_cap_s)
 
     def limit(self, age_ns: int | None, w_radps: float, now_ns: MonoNs) -> float | None:
         """The limit to publish now; None: stop the robot by another path.
@@ -124,6 +125,9 @@ class SpeedLimiter:
         return on_grid(speed_for(self.robot, tau_s, w_radps), self.robot)
 
     def _held(self, now_ns: MonoNs) -> bool:
+        """Whether more speed would have done for long enough; a stop has the debounce of the lock."""
+        if self.published is None:
+            return True
         held_ns = now_ns - (self._since_ns or 0)
         return held_ns >= self._rules.raise_hold_s * NS_PER_S
 

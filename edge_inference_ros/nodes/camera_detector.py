@@ -79,7 +79,7 @@ class CameraDetector(Detector):
             self,
             Odometry,
             'odom',
-            self._moved,
+            self.while_open(self._moved, keep),
             qos=qos.sensor(),
             raw=True,
             on_mismatch=self._mismatched,

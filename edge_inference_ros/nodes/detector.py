@@ -99,12 +99,12 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._reader: Reader | None = None
         self._reported = Tally()
         self._make_publishers(keep)
-        self._failure = self.create_guard_condition(self._stop)
-        keep.callback(self.destroy_guard_condition, self._failure)
+        self._stop_soon = self.while_open(self._stop, keep)
         self._lane = keep.enter_context(Lane(self._open_jobs, on_failure=self._broke))
         self._job = self._lane.jobs[0]
         steady = Clock(clock_type=STEADY)
-        timer = self.create_timer(params.diagnostics_period_s, self._report, clock=steady)
+        report = self.while_open(self._report, keep)
+        timer = self.create_timer(params.diagnostics_period_s, report, clock=steady)
         keep.callback(self.destroy_timer, timer)
         process.settle()
 
@@ -118,7 +118,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
                 self,
                 kind,
                 topic,
-                self._receive,
+                self.while_open(self._receive, keep),
                 profile=_RELIABILITY[params.reliability],
                 expected_hz=params.expected_rate_hz,
                 on_mismatch=self._mismatched,
@@ -127,7 +127,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
         if limit_s := params.hang_s:
             guard = HangGuard(self._lane, limit_s=limit_s)
             keep.callback(guard.close)
-            timer = self.create_timer(PERIOD_S, guard.look, clock=Clock(clock_type=STEADY))
+            look = self.while_open(guard.look, keep)
+            timer = self.create_timer(PERIOD_S, look, clock=Clock(clock_type=STEADY))
             keep.callback(self.destroy_timer, timer)
 
     def adapt(self, params: CameraDetectorParams) -> None:
@@ -257,7 +258,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def _broke(self, _job: Job, error: BaseException) -> None:
         """On the lane's thread: hand the failure to the executor's."""
         self.broken = error
-        self._failure.trigger()
+        self.call_soon(self._stop_soon)
 
     def _stop(self) -> None:
         self._report()

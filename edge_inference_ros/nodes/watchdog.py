@@ -109,7 +109,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
             (params.tick_s, self._tick),
             (params.diagnostics_period_s, self._report),
         ):
-            timer = self.create_timer(period_s, self.until_the_end(look), clock=steady)
+            timer = self.create_timer(period_s, self.while_open(look, keep), clock=steady)
             keep.callback(self.destroy_timer, timer)
         process.settle()
 
@@ -134,7 +134,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
             self,
             kind,
             topic,
-            self.until_the_end(receive),
+            self.while_open(receive, keep),
             qos=profile,
             raw=True,
             on_mismatch=self._mismatched,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
@@ -10,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from edge_inference_ros.errors import BackendUnavailable, ConfigError, ModelError
+from edge_inference_ros.ros import qos
 from edge_inference_ros.ros.params import Parameters
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -60,15 +62,24 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
         self.get_logger().error(f'cannot go on: {_text(error)}')
         self.trigger_deactivate()
 
-    def until_the_end(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """``callback``, to which it is no error that a signal shuts the context down meanwhile.
+    def while_open(self, callback: Callable[..., None], keep: ExitStack) -> Callable[..., None]:
+        """``callback``, which nobody can call any more once ``keep`` has closed.
 
-        What a callback raises, such as a publisher without a context, is logged by the executor
-        with a traceback before anybody else can catch it.
+        An executor may have taken a message, or noted that a timer is due, before the subscription
+        or the timer was destroyed, and calls back all the same. By then what the callback uses is
+        gone: a publisher raises ``InvalidHandle``, which would end the process.
+
+        Nor is it an error that a signal shuts the context down meanwhile. What a callback raises,
+        such as a publisher without a context, is logged by the executor with a traceback before
+        anybody else can catch it.
         """
+        closed = threading.Event()
+        keep.callback(closed.set)
 
         @wraps(callback)  # rclpy looks at the signature
         def call(*args: Any) -> None:
+            if closed.is_set():
+                return
             try:
                 callback(*args)
             except Exception:
@@ -77,11 +88,37 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
 
         return call
 
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` on the executor's thread; may be called on any thread.
+
+        A task and no guard condition, which the events executor does not know. An error that
+        escaped a task would end that executor with a segmentation fault, so it is logged instead.
+        """
+
+        def call() -> None:
+            try:
+                callback()
+            except Exception as error:  # noqa: BLE001 - see above
+                self.get_logger().error(f'{callback.__name__} failed: {_text(error)}')
+
+        if self.executor is not None:
+            self.executor.create_task(call)
+
     def close(self) -> None:
         """Release everything, whatever state the node is in. Idempotent."""
         self._active.close()
         self._configured.close()
         self.is_configured = False
+
+    def destroy_subscription(self, subscription: Any) -> bool:
+        """Destroy it, and let nothing that was noted before be taken from it."""
+        qos.retire(subscription)
+        return bool(super().destroy_subscription(subscription))
+
+    def destroy_publisher(self, publisher: Any) -> bool:
+        """Destroy it, and let nothing that was noted before be taken from it."""
+        qos.retire(publisher)
+        return bool(super().destroy_publisher(publisher))
 
     def destroy_node(self) -> None:
         """Release everything first: SIGINT runs no ``on_shutdown``."""

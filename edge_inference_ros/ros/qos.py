@@ -290,5 +290,15 @@ def type_name(kind: Any) -> str:
     return f'{package}/{folder}/{kind.__name__}'
 
 
+def retire(entity: Any) -> None:
+    """Let no event of a subscription or publisher be taken any more; call it before destroying.
+
+    The events executor may have noted that one is due, and would take it from a handle that is
+    gone: ``InvalidHandle``, which ends the process.
+    """
+    for handler in getattr(entity, 'event_handlers', ()):
+        handler.take_data = lambda: None
+
+
 def _full_name(info: Any) -> str:
     return f'{info.node_namespace.rstrip("/")}/{info.node_name}'

@@ -140,6 +140,9 @@ ROWS = (
     Row('K3', 'either stopped', 'SIGSTOP', 'as if killed; goes on after SIGCONT', 'as K1, K2', '2'),
     Row('K4', 'detector terminated', 'SIGTERM in a run', 'exit 0, no traceback', '3 s', '2'),
     Row('K5', 'lifecycle gone through', '100 times', 'memory does not grow', '+ 5 %', '2'),
+    Row('K6', 'deactivated in mid-stream', '200 transitions at 50 Hz (2,000 for the report) with '
+        'messages in flight; both nodes, every executor', 'goes on; ends with status 0', '0 exits',
+        '2'),
     Row('S1', 'processors busy', 'two spinning processes each', 'nothing late is forwarded',
         '0 stale', '2'),
     Row('S2', 'memory short', 'RLIMIT_AS on the running detector; a control group of 4 MiB, whose '
@@ -177,7 +180,7 @@ ROWS = (
     Row('B1', 'hostile bag', 'cut, damaged, bombs, .. and links in names', 'refused by name', '0 read',
         '1', (*_at('test/replay/test_bags.py', 'metadata_may_not_name_files_elsewhere',
         'a_link_out_of_the_folder_is_not_followed',
-        'a_truncated_bag_is_refused_and_names_its_file',
+        'a_truncated_bag_is_refused_or_says_what_is_lost_and_gives_no_figures',
         'a_bag_whose_definition_differs_from_the_type_is_refused',
         'a_damaged_file_is_a_bag_error_or_still_a_bag'),
         *_at('test/replay/test_containers.py', 'a_bomb_is_stopped_long_before_its_end'))),
