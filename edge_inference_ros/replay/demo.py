@@ -128,7 +128,7 @@ def _check(params: Params) -> None:
         raise ConfigError('needs ROS 2: source one, or run `make env` and use its Python')
     registry.load('trackers', params.tracker)
     locate('models', params.model)
-    _robot(params)
+    read_robot(params.robot)
 
 
 def _robot(params: Params) -> Path:
