@@ -35,6 +35,7 @@ class Spec:
     choices: tuple[str, ...] = ()
     live: bool = False
     required: bool = False
+    path: bool = False
 
 
 def param(  # noqa: D417
@@ -46,6 +47,7 @@ def param(  # noqa: D417
     choices: tuple[str, ...] = (),
     live: bool = False,
     required: bool = False,
+    path: bool = False,
 ) -> T:
     """Declare a field that is also a parameter.
 
@@ -54,8 +56,9 @@ def param(  # noqa: D417
         choices: allowed strings.
         live: may change while the node runs; otherwise it is read when the node configures.
         required: a node does not run on the default, which is an example; somebody must say it.
+        path: names files, whose contents count as part of the value.
     """
-    spec = Spec(doc, low, high, choices, live, required)
+    spec = Spec(doc, low, high, choices, live, required, path)
     return dataclasses.field(default=default, metadata={_KEY: spec})
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from support.models import scripted_model
+from support.robots import GIVEN, ROOT
 
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.replay import demo
