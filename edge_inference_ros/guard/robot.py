@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from edge_inference_ros.core.params import build, check, missing, param, specs
-from edge_inference_ros.core.share import locate, share
-from edge_inference_ros.errors import ParameterError
+from edge_inference_ros.core.params import check, param
+from edge_inference_ros.core.share import share
 
 GRAVITY_MPS2 = 9.80665
 
@@ -372,30 +371,3 @@ class RobotProfile:
         if abs(vy_mps) > abs(vx_mps):
             return SIDE
         return FORWARD if vx_mps > 0.0 else REVERSE
-
-
-def read_robot(name: str) -> RobotProfile:
-    """The profile in a parameter file of the watchdog; what is not about the robot is left out.
-
-    Args:
-        name: of a file in ``config/robots``, or the path of one (it has a slash).
-
-    Raises:
-        ParameterError: unreadable, no parameter file, or a figure is unsound or missing; names the
-            file.
-    """
-    from edge_inference_ros.core.manifest import read_yaml
-
-    path = locate('config/robots', name if name.endswith('.yaml') else f'{name}.yaml')
-    said = read_yaml(path, ParameterError).get('/**')
-    figures = said.get('ros__parameters') if isinstance(said, dict) else None
-    if not isinstance(figures, dict):
-        raise ParameterError(f"{path}: expected a mapping '/**' with a mapping ros__parameters")
-    known = {field for field, *_ in specs(RobotProfile)}
-    try:
-        robot = build(RobotProfile, {key: figures[key] for key in figures if key in known})
-    except ParameterError as error:
-        raise ParameterError(f'{path}: {error}') from None
-    if left_out := missing(RobotProfile, figures):
-        raise ParameterError(f'{path}: no figure for {", ".join(left_out)}, which must be given')
-    return robot

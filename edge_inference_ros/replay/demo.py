@@ -18,7 +18,7 @@ from edge_inference_ros.core.params import param
 from edge_inference_ros.core.share import locate
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.guard.deadline import deadline
-from edge_inference_ros.guard.robot import read_robot
+from edge_inference_ros.guard.profiles import read_robot
 from edge_inference_ros.replay import photos, report
 from edge_inference_ros.replay.bags import open_bag
 from edge_inference_ros.replay.graph import Child, Graph, environment

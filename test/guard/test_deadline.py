@@ -27,7 +27,8 @@ from edge_inference_ros.guard.deadline import (
     stopping_left_s,
     stopping_s,
 )
-from edge_inference_ros.guard.robot import FORWARD, REVERSE, SIDE, RobotProfile, read_robot
+from edge_inference_ros.guard.profiles import read_robot
+from edge_inference_ros.guard.robot import FORWARD, REVERSE, SIDE, RobotProfile
 from edge_inference_ros.guard.speed_limit import LimitRules
 from edge_inference_ros.guard.standing import Rules
 
@@ -439,7 +440,10 @@ def test_a_robot_is_read_from_a_parameter_file_that_says_more(tmp_path):
         ('/**: {v_cap_mps: 1.0}', "expected a mapping '/\\*\\*'"),
         ('/**: {ros__parameters: {v_cap_mps: -1.0}}', 'v_cap_mps = -1.0'),
         ('/**: {ros__parameters: {margin_m: 9.0}}', 'margin_m = 9.0 must be < range_m'),
-        ('/**: {ros__parameters: {v_cap_mps: 1.0}}', 'no figure for w_cap_radps, a_acc_mps2, b_m'),
+        (
+            '/**: {ros__parameters: {v_cap_mps: 1.0}}',
+            'no figure for w_cap_radps, a_acc_mps2, alpha',
+        ),
     ],
 )
 def test_a_file_that_describes_no_sound_robot_is_named(tmp_path, text, words):

@@ -428,7 +428,9 @@ def test_there_is_no_default_robot_and_the_refusal_says_how_to_give_one(ros, cap
 
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     said = capfd.readouterr().err
-    assert 'no robot profile: v_cap_mps, w_cap_radps, a_acc_mps2, d_max_m,' in said
+    assert (
+        'no robot profile: v_cap_mps, w_cap_radps, a_acc_mps2, alpha_acc_radps2, d_max_m,' in said
+    )
     assert 'give robot:=NAME to a launch file (humanoid, indoor_amr, outdoor_delivery' in said
     assert '--params-file' in said
     rest = [Parameter(name, value=value) for name, value in GIVEN.items() if name != 'b_mps2']
