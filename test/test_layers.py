@@ -31,6 +31,7 @@ MAY_IMPORT = {
     'monitor': INNER | {'guard', 'ros', 'monitor'},
     'optimize': INNER | {'guard', 'catalog', 'optimize'},
     'train': INNER | {'catalog', 'train'},  # and some of optimize: see REACHED
+    'bringup': INNER | {'bringup'},
     'cli': INNER | {'catalog', 'optimize', 'train', 'replay', 'sim', 'monitor'},
 }
 REACHED = {
@@ -64,6 +65,7 @@ ROS = {'rclpy', 'ament_index_python', 'cv_bridge', 'sensor_msgs_py', 'tf2_ros'} 
 OUTSIDE = {
     'errors': set(),
     'machine': set(),
+    'bringup': set(),
     'core': {'numpy'},
     'guard': {'numpy'},
     'catalog': {'numpy', 'yaml'},
@@ -116,6 +118,7 @@ ONLY_HERE = {
     'backends/trt.py': {'tensorrt'},
     'backends/_cuda.py': {'pycuda', 'cuda'},
     'sim/bag.py': {'rosbags'},
+    'bringup/describe.py': {'launch', 'launch_ros'},
     'replay/containers.py': {'backports', 'compression', 'lz4'},
 }
 

@@ -98,16 +98,6 @@ def largest_int8(data: bytes) -> int:
     return max((_largest_int8(tensor) for tensor in tensors), default=0)
 
 
-def _tensors(message: memoryview, kind: str) -> Iterator[memoryview]:
-    if kind == _TENSOR:
-        yield message
-        return
-    inside = _INSIDE[kind]
-    for field, value in _fields(message):
-        if field in inside and isinstance(value, memoryview):
-            yield from _tensors(value, inside[field])
-
-
 def _largest_int8(tensor: memoryview) -> int:
     """Numbers lie raw, or as one varint each, a negative one in ten bytes."""
     kind, raw, listed = 0, memoryview(b''), list[int]()
