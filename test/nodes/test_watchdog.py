@@ -220,7 +220,7 @@ def test_the_profile_changes_while_running(rig):
         ({'heartbeat_s': 0.06, 'tick_s': 0.04}, 'their sum must be < 0.1'),
         ({'types': ['no_such/msg/Type']}, 'no_such'),
         ({'types': ['nonsense']}, 'nonsense'),
-        ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each topic'),
+        ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each of topics'),
         ({'stamp_offsets_s': [-2.0]}, 'expected -1 … 1'),
         ({'types': ['std_msgs/msg/Bool']}, 'begins with no std_msgs/Header'),
         ({'optional': ['b']}, "'b'"),
