@@ -54,8 +54,9 @@ faults-report: env  ## the same, written to docs/faults.md
 soak: env  ## run camera, detector and watchdog for 15 minutes and see whether anything grows; ARGS=
 	$(PY) -m tools.soak $(ARGS)
 
-mutants: env  ## break our own code and check that tests notice
-	$(PY) -m tools.faults.mutants $(ARGS)
+mutants: env  ## break our own code and check that tests notice; ARGS= names modules of it
+	$(PY) -m tools.faults.mutants
+	$(PY) -m tools.mutate $(ARGS)
 
 train-env: env  ## add what trains and compresses models (large)
 	@$(PYTHON) -m tools.devenv --venv $(VENV) --with train

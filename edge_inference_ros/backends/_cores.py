@@ -23,6 +23,9 @@ class Threads(NamedTuple):
     count: int
     why: str
 
+    def __str__(self) -> str:
+        return f'{self.count} thread{"s" * (self.count > 1)}: {self.why}'
+
 
 def threads(asked: int = 0) -> Threads:
     """Every core we may use but one, at least one and at most ``MOST_THREADS``; or as asked."""
@@ -41,7 +44,7 @@ def threads(asked: int = 0) -> Threads:
 def quota(root: Path = _ROOT, own: Path = Path('/proc/self/cgroup')) -> float | None:
     """Cores that the control groups around this process grant it; None without a limit.
 
-    See cgroup-v2.rst, ``cpu.max``, and for version 1 sched-bwc.rst. The least of all levels counts.
+    See the kernel's cgroup-v2.rst (``cpu.max``) and sched-bwc.rst. The least of all levels counts.
     """
     shares = [share for folder in _folders(root, own) if (share := _share(folder)) is not None]
     return min(shares, default=None)
