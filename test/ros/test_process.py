@@ -246,7 +246,7 @@ def test_every_word_that_is_known_is_let_through(monkeypatch):
 def test_every_word_that_is_not_known_is_a_sentence(ros):
     child = ros.child('-c', NODE, env=dict.fromkeys(process.WORDS, 'evnets'))
 
-    assert child.code() == 1
+    assert child.code() == BAD_CONFIGURATION
     assert 'cannot start:' in child.said
     for variable, words in process.WORDS.items():
         assert f'{variable}=evnets: expected {" or ".join(words)}' in child.said
