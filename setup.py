@@ -35,6 +35,7 @@ setup(
         'cpu': ['onnxruntime'],
         'openvino': ['openvino'],
         'replay': ['rosbags', 'mcap', 'matplotlib'],
+        'monitor': ['rich', 'textual'],
         'optimize': [
             'onnx',
             'onnxruntime',

@@ -24,12 +24,14 @@ BY_PIP = {
     'onnxscript': 'optimize',
     'openvino': 'openvino',
     'pycocotools': 'optimize',
+    'rich': 'monitor',
     'rosbags': 'replay',
+    'textual': 'monitor',
     'torch': 'optimize',
     'torch_pruning': 'optimize',
 }
 """What rosdep has no key for, and the extra of setup.py that brings it."""
-OF_THE_DEVICE = {'cuda', 'pycuda', 'tensorrt'}
+OF_THE_DEVICE = {'cuda', 'pycuda', 'pynvml', 'tensorrt'}
 """Comes with JetPack or CUDA, not from us."""
 OF_PYTHON = {'backports', 'compression', 'lz4'}
 """Compression of recordings; rosbags brings it."""

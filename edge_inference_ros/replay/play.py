@@ -16,9 +16,10 @@ from edge_inference_ros.core.params import param
 from edge_inference_ros.core.types import RosNs
 from edge_inference_ros.errors import BadStamp, BagError, ConfigError
 from edge_inference_ros.replay import clock, definitions, stamps
-from edge_inference_ros.replay._ros import message_class, offered_qos, open_node
+from edge_inference_ros.replay._ros import offered_qos
 from edge_inference_ros.replay.bags import Bag, Record, left_out, open_bag
 from edge_inference_ros.replay.schedule import Schedule
+from edge_inference_ros.ros.tool import message_class, open_node
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from rosbags.rosbag2.errors import WriterError
 from edge_inference_ros.core.params import param
 from edge_inference_ros.errors import BagError, ConfigError
 from edge_inference_ros.replay import definitions
-from edge_inference_ros.replay._ros import matching_qos, message_class, open_node
+from edge_inference_ros.replay._ros import matching_qos
+from edge_inference_ros.ros.tool import message_class, open_node
 
 _LOOK_S = 0.2
 _DEPTH = 100
