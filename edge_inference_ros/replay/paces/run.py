@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_inference_ros.core.params import param
 from edge_inference_ros.errors import BadStamp, BagError
-from edge_inference_ros.guard.robot import read_robot
+from edge_inference_ros.guard.profiles import read_robot
 from edge_inference_ros.replay import definitions, stamps
 from edge_inference_ros.replay.bags import Bag, Record, only_whole, open_bag
 from edge_inference_ros.replay.paces import logic
