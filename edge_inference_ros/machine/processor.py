@@ -41,11 +41,6 @@ def name(cpuinfo: Path = CPUINFO) -> str:
     return ', '.join(filter(None, (called, f'{cores} cores', instruction_set(flags(cpuinfo)))))
 
 
-def words(threads: int) -> str:
-    """What works on one frame: '2 threads of AMD EPYC, 4 cores, AVX2 without VNNI'."""
-    return f'{threads} thread{"s" * (threads != 1)} of {name()}'
-
-
 def instruction_set(known: Iterable[str]) -> str:
     """The one that eight-bit networks run on, in words; empty when unknown."""
     return next((words for flag, words in _SETS if flag in set(known)), '')

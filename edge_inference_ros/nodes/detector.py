@@ -145,7 +145,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         file = self.manifest.file(
             self.parameters.current.backend, self.parameters.current.precision
         )
-        runs_on = getattr(self._pipeline.engine, 'about', '')
+        runs_on = '; '.join(getattr(self._pipeline.engine, 'notes', ()))
         return (
             f'model {self.manifest.name}, {file.precision} on {self._engine["backend"]}'
             + f' ({runs_on})' * bool(runs_on)
