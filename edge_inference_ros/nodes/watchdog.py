@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
@@ -36,7 +36,7 @@ from edge_inference_ros.guard.verdict import SourceStatus, Status, Verdict
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 from edge_inference_ros.ros import process, qos
 from edge_inference_ros.ros.base import EdgeNode
-from edge_inference_ros.ros.messages import ERROR, MS
+from edge_inference_ros.ros.messages import ERROR, MS, OK
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import diagnostics
 
@@ -81,14 +81,12 @@ class Watchdog(EdgeNode[WatchdogParams]):
         def publisher(kind: Any, topic: str, profile: Any) -> Any:
             made = self.create_publisher(kind, topic, profile)
             keep.callback(self.destroy_publisher, made)
+            self._watch_readers(topic, profile, keep)
             return made
 
+        self._ends: list[qos.Watch] = []
         self._freshness = publisher(DiagnosticArray, 'freshness', qos.heartbeat())
         self._lock = publisher(Bool, 'lock', qos.output())
-        outputs = ('lock', 'speed_limit', *(f'fresh/{topic}' for topic in params.topics))
-        self._ends = [
-            qos.Watch(self, topic, qos.output(), self._say, reading=False) for topic in outputs
-        ]
         self._speed_limit = publisher(SpeedLimit, 'speed_limit', qos.output())
         self._diagnostics = publisher(DiagnosticArray, '/diagnostics', qos.output())
 
@@ -100,6 +98,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         for topic, kind in self._kinds:
             fresh = self.create_publisher(kind, f'fresh/{topic}', qos.output())
             keep.callback(self.destroy_publisher, fresh)
+            self._watch_readers(f'fresh/{topic}', qos.output(), keep)
             self._listen(kind, topic, partial(self._arrived, topic, fresh.publish), keep)
         self._listen(Odometry, 'odom', self._moved, keep, depth=ODOMETRY_DEPTH)
         if params.command != 'none':
@@ -141,6 +140,12 @@ class Watchdog(EdgeNode[WatchdogParams]):
         )
         keep.callback(self.destroy_subscription, subscription)
         end = qos.Watch(self, topic, profile, lambda _: None, reading=True)
+        self._ends.append(end)
+        keep.callback(self._ends.remove, end)
+
+    def _watch_readers(self, topic: str, offer: Any, keep: ExitStack) -> None:
+        """Name readers of an output that ask for more than it offers, until ``keep`` closes."""
+        end = qos.Watch(self, topic, offer, self._say, reading=False)
         self._ends.append(end)
         keep.callback(self._ends.remove, end)
 
@@ -222,11 +227,25 @@ class Watchdog(EdgeNode[WatchdogParams]):
         msg.header.stamp = Time(nanoseconds=now.ros_ns).to_msg()
         self._speed_limit.publish(msg)
 
+    def _inputs(self) -> Iterator[tuple[str, Any, str]]:
+        """Topic and type of each input the robot needs, and what is lost without it."""
+        params = self.parameters.current
+        for topic, kind in self._kinds:
+            if topic not in params.optional:
+                yield topic, kind, 'the robot may not move without it'
+        yield 'odom', Odometry, 'the robot is taken to move as fast as it can'
+        if params.command != 'none':
+            lost = 'motion is known from odometry alone, which follows the command'
+            yield 'cmd_vel', _COMMANDS[params.command], lost
+
     def _report(self) -> None:
         now = self._now()
         status = self._guard.tick(now)
         name = self.get_fully_qualified_name()
         rows = [_summary(status), *map(_row, status.sources)]
+        for topic, kind, lost in self._inputs():
+            words = qos.unheard(self, topic, kind, lost)
+            rows.append((ERROR if words else OK, f'{topic}: input', words, '', {}))
         deaf = [mismatch for end in self._ends for mismatch in end.look()]
         rows += [(ERROR, f'{found.topic}: QoS', str(found), '', {}) for found in deaf]
         named = [(row[0], f'{name}: {row[1]}', *row[2:]) for row in rows]
