@@ -67,9 +67,9 @@ class Params:
     score_difference: float = param(
         0.1, 'most that the scores of one object may differ, 95 of 100 times', low=0.0, high=1.0
     )
-    sqnr_db: float = param(
+    output_db: float = param(
         0.0,
-        'least ratio of signal to difference of the outputs; 0: not judged',
+        'least ratio of signal to difference of every output tensor, dB; 0 does not judge it',
         low=0.0,
         high=200.0,
     )
@@ -212,7 +212,7 @@ def _agree(made: Judgement, one: Detector, other: Detector, params: Params) -> N
         found,
         agreement=params.agreement,
         score_difference=params.score_difference,
-        sqnr_db=params.sqnr_db,
+        output_db=params.output_db,
     )
 
 
