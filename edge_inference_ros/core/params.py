@@ -2,7 +2,8 @@
 
 The same declaration feeds ROS descriptors, the check of YAML files, command-line flags and the
 tables in the documentation. A schema may add ``faults(self) -> list[str]`` for rules that
-concern several fields at once.
+concern several fields at once, and a static ``absent(names) -> str`` that tells who left out what
+must be given how to give it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -33,6 +34,7 @@ class Spec:
     high: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    required: bool = False
     path: bool = False
 
 
@@ -44,6 +46,7 @@ def param(  # noqa: D417
     high: float | None = None,
     choices: tuple[str, ...] = (),
     live: bool = False,
+    required: bool = False,
     path: bool = False,
 ) -> T:
     """Declare a field that is also a parameter.
@@ -52,9 +55,10 @@ def param(  # noqa: D417
         low, high: inclusive range for numbers.
         choices: allowed strings.
         live: may change while the node runs; otherwise it is read when the node configures.
+        required: a node does not run on the default, which is an example; somebody must say it.
         path: names files, whose contents count as part of the value.
     """
-    spec = Spec(doc, low, high, choices, live, path)
+    spec = Spec(doc, low, high, choices, live, required, path)
     return dataclasses.field(default=default, metadata={_KEY: spec})
 
 
@@ -64,6 +68,18 @@ def specs(schema: type[Any]) -> Iterator[tuple[str, Any, Any, Spec]]:
     for field in dataclasses.fields(schema):
         if _KEY in field.metadata:
             yield field.name, field.default, hints[field.name], field.metadata[_KEY]
+
+
+def missing(schema: type[Any], given: Iterable[str]) -> list[str]:
+    """The parameters that must be given and are not among ``given``, in order of declaration."""
+    named = set(given)
+    return [name for name, *_, spec in specs(schema) if spec.required and name not in named]
+
+
+def absent(schema: type[Any], names: Sequence[str]) -> str:
+    """A sentence for who did not give ``names``: the schema's own, or a plain one."""
+    say = getattr(schema, 'absent', None)
+    return str(say(names)) if say else f'{", ".join(names)}: must be given'
 
 
 def check(params: Any) -> None:
@@ -107,9 +123,10 @@ def table(schema: type[Any]) -> str:
     """The parameters as a Markdown table."""
     rows = ['| parameter | default | range | live | meaning |', '|---|---|---|---|---|']
     for name, default, _, spec in specs(schema):
-        said = list(default) if isinstance(default, tuple) else default
+        shown = list(default) if isinstance(default, tuple) else default
+        said = 'must be given' if spec.required else f'`{shown!r}`'
         live = 'yes' if spec.live else ''
-        rows.append(f'| `{name}` | `{said!r}` | {_range(spec)} | {live} | {spec.doc} |')
+        rows.append(f'| `{name}` | {said} | {_range(spec)} | {live} | {spec.doc} |')
     return '\n'.join(rows)
 
 

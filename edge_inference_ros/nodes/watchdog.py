@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
@@ -36,7 +36,7 @@ from edge_inference_ros.guard.verdict import SourceStatus, Status, Verdict
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 from edge_inference_ros.ros import process, qos
 from edge_inference_ros.ros.base import EdgeNode
-from edge_inference_ros.ros.messages import ERROR, MS
+from edge_inference_ros.ros.messages import ERROR, MS, OK
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import diagnostics
 
@@ -222,11 +222,25 @@ class Watchdog(EdgeNode[WatchdogParams]):
         msg.header.stamp = Time(nanoseconds=now.ros_ns).to_msg()
         self._speed_limit.publish(msg)
 
+    def _inputs(self) -> Iterator[tuple[str, Any, str]]:
+        """Topic and type of each input the robot needs, and what is lost without it."""
+        params = self.parameters.current
+        for topic, kind in self._kinds:
+            if topic not in params.optional:
+                yield topic, kind, 'the robot may not move without it'
+        yield 'odom', Odometry, 'the robot is taken to move as fast as it can'
+        if params.command != 'none':
+            lost = 'motion is known from odometry alone, which follows the command'
+            yield 'cmd_vel', _COMMANDS[params.command], lost
+
     def _report(self) -> None:
         now = self._now()
         status = self._guard.tick(now)
         name = self.get_fully_qualified_name()
         rows = [_summary(status), *map(_row, status.sources)]
+        for topic, kind, lost in self._inputs():
+            words = qos.unheard(self, topic, kind, lost)
+            rows.append((ERROR if words else OK, f'{topic}: input', words, '', {}))
         deaf = [mismatch for end in self._ends for mismatch in end.look()]
         rows += [(ERROR, f'{found.topic}: QoS', str(found), '', {}) for found in deaf]
         named = [(row[0], f'{name}: {row[1]}', *row[2:]) for row in rows]

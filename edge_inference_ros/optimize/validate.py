@@ -30,7 +30,7 @@ from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.guard.robot import read_robot
+from edge_inference_ros.guard.profiles import read_robot
 from edge_inference_ros.optimize.judge import agreement as pairwise
 from edge_inference_ros.optimize.judge import frames, people, plot, score
 from edge_inference_ros.optimize.judge.detector import Detector

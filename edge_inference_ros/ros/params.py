@@ -15,7 +15,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from edge_inference_ros.core.params import Spec, build, check, specs
+from edge_inference_ros.core.params import Spec, absent, build, check, missing, specs
 from edge_inference_ros.errors import ParameterError
 
 SchemaT = TypeVar('SchemaT')
@@ -45,7 +45,9 @@ class Parameters(Generic[SchemaT]):
         self._on_change = on_change
         self._specs = {name: spec for name, _, _, spec in specs(schema)}
         overrides = {name: p.value for name, p in node._parameter_overrides.items()}  # noqa: SLF001
+        self._schema = schema
         self._faults = _startup_faults(schema, overrides)
+        self._missing = missing(schema, overrides)
         for name, default, _, spec in specs(schema):
             value = list(default) if isinstance(default, tuple) else default
             node.declare_parameter(
@@ -59,10 +61,14 @@ class Parameters(Generic[SchemaT]):
         """The accepted values.
 
         Raises:
-            ParameterError: the node was started with values it cannot honour; names all of them.
+            ParameterError: the node was started with values it cannot honour, or without those
+                that must be given; names all of them.
         """
-        if self._faults:
-            raise ParameterError('; '.join(self._faults.values()))
+        faults = [*self._faults.values()]
+        if self._missing:
+            faults.append(absent(self._schema, self._missing))
+        if faults:
+            raise ParameterError('; '.join(faults))
         return self.current
 
     def _judge(self, changes: Sequence[Parameter]) -> SetParametersResult:
@@ -72,6 +78,7 @@ class Parameters(Generic[SchemaT]):
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._faults = {k: v for k, v in self._faults.items() if k and k not in ours}
+        self._missing = [name for name in self._missing if name not in ours]
         self.current = candidate
         self._on_change(candidate)
         return SetParametersResult(successful=True)

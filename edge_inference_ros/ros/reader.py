@@ -52,7 +52,7 @@ class Reader:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._node, self._topic = node, topic
-        self._kinds = {_type_name(kind): kind for kind in kinds}
+        self._kinds = {qos.type_name(kind): kind for kind in kinds}
         self._callback, self._raw, self._fixed = callback, raw, profile
         self._on_mismatch = on_mismatch
         self._mismatches: set[qos.Mismatch] = set()
@@ -134,7 +134,7 @@ class Reader:
 
     def _ends(self) -> Ends:
         infos = self._node.get_publishers_info_by_topic(self._topic)
-        ours = _type_name(self.kind)
+        ours = qos.type_name(self.kind)
         writers = (qos.full_name(info) for info in infos if info.topic_type == ours)
         others = {info.topic_type for info in infos} - {ours}
         elsewhere = () if infos else self._elsewhere()
@@ -146,9 +146,3 @@ class Reader:
         there = self._node.get_topic_names_and_types()
         named = (name for name, kinds in there if name != here and ours & set(kinds))
         return tuple(name for name in named if self._node.count_publishers(name))
-
-
-def _type_name(kind: Any) -> str:
-    """As discovery spells it: 'sensor_msgs/msg/Image'."""
-    package, folder, *_ = kind.__module__.split('.')
-    return f'{package}/{folder}/{kind.__name__}'

@@ -1,6 +1,7 @@
 """On a real graph: what is fresh goes through by its bytes, and silence is reported."""
 
 import pytest
+from support.robots import GIVEN
 
 pytestmark = pytest.mark.ros
 
@@ -18,7 +19,7 @@ class Rig:
 
         from edge_inference_ros.nodes.watchdog import Watchdog
 
-        overrides = [Parameter(name, value=value) for name, value in params.items()]
+        overrides = [Parameter(name, value=value) for name, value in {**GIVEN, **params}.items()]
         self.ros = ros
         self.node = ros.add(Watchdog(context=ros.context, parameter_overrides=overrides))
         self.fresh = ros.collect(Detection2DArray, 'fresh/detections', raw=True)
@@ -414,3 +415,55 @@ def test_a_sensor_clock_that_drifts_is_named_in_the_diagnostics(ros, ppm):
     rig.ros.until(said, what='the drift')
     assert f'by {ppm} ppm' in said()[0]
     assert f'by {ppm} ppm' in rig.source()['clock']
+
+
+def test_there_is_no_default_robot_and_the_refusal_says_how_to_give_one(ros, capfd):
+    from rclpy.lifecycle import TransitionCallbackReturn
+    from rclpy.parameter import Parameter
+
+    from edge_inference_ros.nodes.watchdog import Watchdog
+
+    some = [Parameter('b_mps2', value=0.75), Parameter('tick_s', value=0.01)]
+    node = ros.add(Watchdog(context=ros.context, parameter_overrides=some))
+
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    said = capfd.readouterr().err
+    assert (
+        'no robot profile: v_cap_mps, w_cap_radps, a_acc_mps2, alpha_acc_radps2, d_max_m,' in said
+    )
+    assert 'give robot:=NAME to a launch file (humanoid, indoor_amr, outdoor_delivery' in said
+    assert '--params-file' in said
+    rest = [Parameter(name, value=value) for name, value in GIVEN.items() if name != 'b_mps2']
+    assert all(answer.successful for answer in node.set_parameters(rest))
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ('topic', 'optional', 'said'),
+    [
+        ('odom', [], 'nobody publishes /odom: the robot is taken to move as fast as it can'),
+        ('cmd_vel', [], 'nobody publishes /cmd_vel: motion is known from odometry alone'),
+        ('lidar', [], 'nobody publishes /lidar: the robot may not move without it'),
+        ('lidar', ['lidar'], None),
+    ],
+)
+def test_a_required_input_that_nobody_publishes_is_a_row_of_the_diagnostics(
+    ros, topic, optional, said
+):
+    topics = (
+        {'topics': ['detections', 'lidar'], 'optional': optional}
+        if optional
+        else {'topics': ['detections', 'lidar']}
+    )
+    rig = Rig(ros, command='Twist', diagnostics_period_s=0.1, **topics)
+    ros.helper.destroy_publisher(rig.odometer)
+    rig.node.trigger_configure()
+    rig.node.trigger_activate()
+
+    def row(name):
+        rows = (row for report in rig.diagnostics[-1:] for row in report.status)
+        return next((row for row in rows if row.name.endswith(f'{name}: input')), None)
+
+    ros.until(lambda: row('detections') and not row('detections').message, what='the detector')
+    assert (row(topic).message if row(topic) else None) == said or said in row(topic).message
+    assert row(topic) is None or row(topic).level == b'\x02'

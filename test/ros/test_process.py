@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_inference_ros.core import transport
+from edge_inference_ros.errors import BAD_CONFIGURATION
 from edge_inference_ros.ros import process
 
 
@@ -73,7 +74,7 @@ def test_what_the_kernel_grants_needs_no_words(monkeypatch):
 
 
 @pytest.mark.ros
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize('stage', ['spinning', 'configuring', 'active'])
 @pytest.mark.parametrize('executor', ['events', 'single'])
 def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage, executor):
@@ -90,7 +91,7 @@ def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage, 
 
 
 @pytest.mark.ros
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize('executor', ['events', 'single'])
 def test_a_signal_lets_the_callback_in_progress_finish_without_an_error(ros, number, executor):
     env = {process.EXECUTOR: executor}
@@ -218,7 +219,7 @@ def test_an_error_in_a_callback_ends_it_with_a_traceback_after_the_release(ros):
 def test_a_node_that_cannot_be_made_is_a_sentence_and_not_a_traceback(ros):
     child = ros.child('-c', NODE, env={'STAGE': 'refused'})
 
-    assert child.code() == 1
+    assert child.code() == BAD_CONFIGURATION
     assert 'cannot start: rate_hz = -1' in child.said
     assert 'Traceback' not in child.said
 
@@ -227,7 +228,7 @@ def test_a_node_that_cannot_be_made_is_a_sentence_and_not_a_traceback(ros):
 def test_a_command_line_ros_does_not_take_is_a_sentence_too(ros):
     child = ros.child('-c', NODE, '--ros-args', '--bogus')
 
-    assert child.code() == 1
+    assert child.code() == BAD_CONFIGURATION
     assert 'cannot start: ROS would not start' in child.said
     assert '--bogus' in child.said
 
@@ -243,7 +244,7 @@ def test_every_word_of_security_that_ros_knows_is_let_through(monkeypatch):
 def test_an_unknown_transport_is_a_sentence_too(ros):
     child = ros.child('-c', NODE, env={transport.TRANSPORT: 'smh'})
 
-    assert child.code() == 1
+    assert child.code() == BAD_CONFIGURATION
     assert 'cannot start: EDGE_INFERENCE_TRANSPORT=smh' in child.said
 
 
