@@ -2,16 +2,18 @@
 
 The same declaration feeds ROS descriptors, the check of YAML files, command-line flags and the
 tables in the documentation. A schema may add ``faults(self) -> list[str]`` for rules that
-concern several fields at once, and a static ``absent(names) -> str`` that tells who left out what
-must be given how to give it.
+concern several fields at once, each of which names those fields, and a static
+``absent(names) -> str`` that tells who left out what must be given how to give it.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -83,16 +85,35 @@ def absent(schema: type[Any], names: Sequence[str]) -> str:
 
 
 def check(params: Any) -> None:
-    """Raise ``ParameterError`` naming every field of ``params`` outside its range."""
-    faults = [
-        f'{name} = {value!r}: {fault}'
+    """Raise ``ParameterError`` naming all that is wrong with ``params``: fields, then rules."""
+    if faults := _faults(params):
+        raise ParameterError('; '.join(faults))
+
+
+def _faults(params: Any) -> list[str]:
+    wrong = {
+        name: f'{name} = {value!r}: {fault}'
         for name, _, kind, spec in specs(type(params))
         if (fault := _fault(value := getattr(params, name), kind, spec))
-    ]
-    if not faults and (rules := getattr(params, 'faults', None)):
-        faults = rules()
-    if faults:
-        raise ParameterError('; '.join(faults))
+    }
+    return [*wrong.values(), *broken_rules(params, besides=wrong)]
+
+
+def broken_rules(params: Any, *, besides: Collection[str] = ()) -> list[str]:
+    """The rules between fields that ``params`` breaks, other than those about ``besides``.
+
+    Every rule names the fields it is about. The fields in ``besides`` have faults of their own:
+    their defaults stand in for them, so that the rules about the others can be tried at all.
+    """
+    if not (rules := getattr(type(params), 'faults', None)):
+        return []
+    tried = copy.copy(params)
+    for name, default, *_ in specs(type(params)):
+        if name in besides:
+            object.__setattr__(tried, name, default)
+    about = re.compile(rf'\b({"|".join(map(re.escape, besides))})\b') if besides else None
+    broken: list[str] = rules(tried)
+    return [rule for rule in broken if about is None or not about.search(rule)]
 
 
 def build(schema: type[T], said: Mapping[str, Any]) -> T:
@@ -102,11 +123,20 @@ def build(schema: type[T], said: Mapping[str, Any]) -> T:
         ParameterError: unknown names and bad values, all of them at once.
     """
     kinds = {name: kind for name, _, kind, _ in specs(schema)}
-    if unknown := [name for name in said if name not in kinds]:
-        raise ParameterError('; '.join(_unknown(str(name), list(kinds)) for name in unknown))
-    params = schema(**{name: _as_kind(value, kinds[name]) for name, value in said.items()})
-    check(params)
-    return params
+    unknown = [_unknown(str(name), list(kinds)) for name in said if name not in kinds]
+    known = {name: value for name, value in said.items() if name in kinds}
+    fields = {name: _as_kind(value, kinds[name]) for name, value in known.items()}
+    if faults := [*unknown, *_faults(unchecked(schema, fields))]:
+        raise ParameterError('; '.join(faults))
+    return schema(**fields)
+
+
+def unchecked(schema: type[T], said: Mapping[str, Any]) -> T:
+    """A ``schema`` of these values and its defaults, whatever they are: something to check."""
+    made = copy.copy(schema())
+    for name, value in said.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 def load_yaml(schema: type[T], path: Path) -> T:
@@ -175,5 +205,5 @@ def _range_fault(value: float, spec: Spec) -> str:
 def _list_fault(value: Any, kind: type[Any], spec: Spec) -> str:
     if not isinstance(value, tuple):
         return f'expected a list of {kind.__name__}'
-    faults = (fault for item in value if (fault := _fault(item, kind, spec)))
-    return next((f'an entry is wrong: {fault}' for fault in faults), '')
+    faults = dict.fromkeys(fault for item in value if (fault := _fault(item, kind, spec)))
+    return f'an entry is wrong: {", ".join(faults)}' if faults else ''

@@ -194,6 +194,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
             checkpoint=self._lane.checkpoint,
         )
         self._pipeline.head.spec = _head(self.manifest, params)
+        for note in getattr(self._pipeline.engine, 'notes', ()):
+            self.get_logger().info(note)
         self._engine = {
             'model': self.manifest.name,
             'digest': self.manifest.file(params.backend, params.precision).sha256[:12],

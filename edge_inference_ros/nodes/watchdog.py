@@ -81,14 +81,12 @@ class Watchdog(EdgeNode[WatchdogParams]):
         def publisher(kind: Any, topic: str, profile: Any) -> Any:
             made = self.create_publisher(kind, topic, profile)
             keep.callback(self.destroy_publisher, made)
+            self._watch_readers(topic, profile, keep)
             return made
 
+        self._ends: list[qos.Watch] = []
         self._freshness = publisher(DiagnosticArray, 'freshness', qos.heartbeat())
         self._lock = publisher(Bool, 'lock', qos.output())
-        outputs = ('lock', 'speed_limit', *(f'fresh/{topic}' for topic in params.topics))
-        self._ends = [
-            qos.Watch(self, topic, qos.output(), self._say, reading=False) for topic in outputs
-        ]
         self._speed_limit = publisher(SpeedLimit, 'speed_limit', qos.output())
         self._diagnostics = publisher(DiagnosticArray, '/diagnostics', qos.output())
 
@@ -100,6 +98,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         for topic, kind in self._kinds:
             fresh = self.create_publisher(kind, f'fresh/{topic}', qos.output())
             keep.callback(self.destroy_publisher, fresh)
+            self._watch_readers(f'fresh/{topic}', qos.output(), keep)
             self._listen(kind, topic, partial(self._arrived, topic, fresh.publish), keep)
         self._listen(Odometry, 'odom', self._moved, keep, depth=ODOMETRY_DEPTH)
         if params.command != 'none':
@@ -141,6 +140,12 @@ class Watchdog(EdgeNode[WatchdogParams]):
         )
         keep.callback(self.destroy_subscription, subscription)
         end = qos.Watch(self, topic, profile, lambda _: None, reading=True)
+        self._ends.append(end)
+        keep.callback(self._ends.remove, end)
+
+    def _watch_readers(self, topic: str, offer: Any, keep: ExitStack) -> None:
+        """Name readers of an output that ask for more than it offers, until ``keep`` closes."""
+        end = qos.Watch(self, topic, offer, self._say, reading=False)
         self._ends.append(end)
         keep.callback(self._ends.remove, end)
 

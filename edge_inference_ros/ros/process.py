@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edge_inference_ros.core import transport
@@ -34,37 +34,46 @@ SECURITY_WORDS = {
 }
 """Environment: what rcl understands. Of any other word it makes ``false`` and ``Permissive``."""
 
+WORDS = {**SECURITY_WORDS, EXECUTOR: ('single', 'events')}
+"""Environment: every variable that may hold one of a few words only."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _TRIM_BYTES = 512 << 20
 _MMAP_BYTES = (256 << 20, 32 << 20)  # older glibc refuses more than half a heap, 32 MiB
 
 
-def prepare() -> None:
+def prepare() -> str:
     """Set what must be set before rclpy is initialised. Calling it again changes nothing.
+
+    Returns:
+        What the operator should know of the shared memory; empty when all is well.
 
     Raises:
         ConfigError: a variable of ours, or one of SROS2's, is set to what nobody understands.
     """
-    check_security()
+    check_words(WORDS)
     keep_big_buffers()
-    os.environ.update(transport.settings())
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     segments.sweep()
+    choice = transport.choose()
+    os.environ.update(choice.settings)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    return choice.warning
 
 
-def check_security() -> None:
-    """Refuse a misspelt security setting, which would silently open the graph.
+def check_words(words: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse a misspelt setting: of one about security, ROS would silently open the graph.
 
     Raises:
-        ConfigError: a variable of ``SECURITY_WORDS`` is set to another word.
+        ConfigError: a variable is set to another word than its own; all of them are named.
     """
-    for variable, words in SECURITY_WORDS.items():
-        said = os.environ.get(variable)
-        if said and said not in words:
-            raise ConfigError(
-                f'{variable}={said}: expected {words[0]} or {words[1]};'
-                ' ROS would take it for the latter'
-            )
+    said = {variable: os.environ.get(variable) for variable in words}
+    faults = [
+        f'{variable}={word}: expected {" or ".join(words[variable])}'
+        for variable, word in said.items()
+        if word and word not in words[variable]
+    ]
+    if faults:
+        raise ConfigError('; '.join(faults))
 
 
 def keep_big_buffers() -> bool:
@@ -154,10 +163,12 @@ def run(
 
     interrupt = _Interrupt()
     try:
-        prepare()
+        warning = prepare()
         signal.signal(signal.SIGINT, interrupt)  # first: rclpy calls what it finds, after its own
         end_on_hang_up()
         _join(args)
+        if warning:
+            get_logger('edge_inference_ros').warning(warning)
         return _live(make_node, interrupt, events=events)
     except ConfigError as error:
         get_logger('edge_inference_ros').fatal(f'cannot start: {error}')

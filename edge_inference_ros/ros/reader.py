@@ -60,7 +60,8 @@ class Reader:
         self._sequence = 0
         name = node.resolve_topic_name(topic)
         said = tuple((remedies or {}).items())
-        self._judge = Judge(name, str(transport.profile()), expected_hz, said)
+        shortage = transport.ENLARGE if transport.is_makeshift() else ''
+        self._judge = Judge(name, str(transport.profile()), expected_hz, said, shortage)
         self._account = Account(clock())
         self.kind = self._published() or kinds[0]
         self._subscribe()

@@ -221,7 +221,7 @@ def test_the_profile_changes_while_running(rig):
         ({'heartbeat_s': 0.06, 'tick_s': 0.04}, 'their sum must be < 0.1'),
         ({'types': ['no_such/msg/Type']}, 'no_such'),
         ({'types': ['nonsense']}, 'nonsense'),
-        ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each topic'),
+        ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each of topics'),
         ({'stamp_offsets_s': [-2.0]}, 'expected -1 … 1'),
         ({'types': ['std_msgs/msg/Bool']}, 'begins with no std_msgs/Header'),
         ({'optional': ['b']}, "'b'"),
@@ -340,6 +340,30 @@ def test_a_reader_with_other_demands_is_an_error_that_names_the_policy(rig):
         lambda: rig.diagnostics and any(words in said for said in qos_errors(rig)),
         what='the diagnostic',
     )
+
+
+def test_every_output_names_a_reader_it_cannot_reach(rig):
+    from rclpy.duration import Duration
+
+    from edge_inference_ros.ros import qos
+
+    rig.start()
+    impossible = qos.output()
+    impossible.deadline = Duration(nanoseconds=1)
+    rclpys = ('/rosout', '/parameter_events', '/watchdog/transition_event')
+    outputs = {p.topic_name: p.msg_type for p in rig.node.publishers if p.topic_name not in rclpys}
+    assert set(outputs) == {
+        '/diagnostics', '/fresh/detections', '/freshness', '/lock', '/speed_limit'
+    }  # fmt: skip
+    for topic, kind in outputs.items():
+        rig.ros.collect(kind, topic, impossible)
+
+    for topic in outputs:
+        words = f'{topic}: nothing reaches /test_helper, incompatible deadline'
+        rig.ros.until(
+            lambda words=words: rig.diagnostics and any(words in said for said in qos_errors(rig)),
+            what=words,
+        )
 
 
 def test_a_watchdog_that_is_deactivated_leaves_the_robot_locked(rig):
