@@ -176,7 +176,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
             forward(data)
         # What was refused for its stamp has no age: one zero stamp would count as fifty years.
         if judgement.aged and topic not in self.parameters.current.optional:
-            self._limiter.observe(judgement.age_ns)
+            self._limiter.observe(judgement.age_ns, topic)
 
     def _moved(self, data: bytes) -> None:
         now = self._now()

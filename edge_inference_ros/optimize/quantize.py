@@ -19,6 +19,7 @@ from edge_inference_ros.optimize.graph.ranges import Calibration
 from edge_inference_ros.optimize.judge import measure
 
 _COMPARED = 16
+QUALITIES = ('sqnr_db', 'scores_db', 'boxes_db', 'box_px', 'channel_db')
 BACKENDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ('int8', 'ort'): ('ort',),
     ('int8', 'trt'): ('trt', 'openvino'),
@@ -168,10 +169,8 @@ def _compare(
     after['ort_speedup'] = times['after'].speedup
     if calibration:
         tensor, some = calibration.tensor, calibration.inputs[:_COMPARED]
-        wanted, given = (
-            measure.outputs(engines[name], tensor, some) for name in ('before', 'after')
-        )
-        after['sqnr_db'] = measure.sqnr_db(wanted, given)
+        reference = measure.Reference(engines['before'], source.manifest, tensor, some)
+        after |= reference.quality(engines['after'])
     if params.labelled and source.manifest:
         scores = measure.accuracy(
             engines, source.manifest, Path(params.labelled), count=params.pictures
@@ -192,7 +191,7 @@ def _report(
         'size_ratio': after['bytes'] / before['bytes'],
         'sha256': after['sha256'],
     }
-    facts |= {k: after[k] for k in ('ort_speedup', 'sqnr_db') if k in after}
+    facts |= {k: after[k] for k in ('ort_speedup', *QUALITIES) if k in after}
     if 'accuracy' in after:
         facts['ap50_loss'] = before['accuracy']['ap50'] - after['accuracy']['ap50']
     rows = tuple(_row(name, known) for name, known in (('before', before), ('after', after)))

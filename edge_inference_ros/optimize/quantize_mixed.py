@@ -37,7 +37,13 @@ class Params:
     )
     pictures: int = param(200, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
     allowed_loss: float = param(0.01, 'of AP at IoU 0.5, with labels', low=0.0, high=1.0)
-    least_sqnr_db: float = param(25.0, 'of the outputs, without labels', low=0.0, high=200.0)
+    least_sqnr_db: float = param(
+        20.0,
+        'without labels: least signal to noise of scores and of boxes, dB; 20 is an error of a'
+        ' tenth',
+        low=0.0,
+        high=200.0,
+    )
     inputs: int = param(8, 'calibration inputs that layers are tried on', low=1, high=1000)
     most: int = param(16, 'layers to leave in float at most', low=1, high=10_000)
     runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
@@ -120,7 +126,8 @@ def sensitivities(
     layers = network.Graph(model).layers
     some = calibration.inputs[: params.inputs]
     with measure.opened({'float': source.path}, source.manifest) as engines:
-        wanted = measure.outputs(engines['float'], calibration.tensor, some)
+        tensor = calibration.tensor
+        reference = measure.Reference(engines['float'], source.manifest, tensor, some)
     found = []
     with tempfile.TemporaryDirectory(prefix='edge_inference_') as folder:
         path = Path(folder) / 'one.onnx'
@@ -128,8 +135,7 @@ def sensitivities(
             one = int8.quantised(model, calibration.ranges, dialect='ort', only=[layer])
             network.save(one, path)
             with measure.opened({'one': path}, source.manifest) as engines:
-                given = measure.outputs(engines['one'], calibration.tensor, some)
-            found.append((layer, measure.sqnr_db(wanted, given)))
+                found.append((layer, reference.decibels(engines['one'])))
             if count % _EVERY == 0:
                 log.info('quantize_mixed: %d of %d layers', count, len(layers))
     return sorted(found, key=lambda pair: pair[1])
@@ -181,8 +187,10 @@ def _points(
             quality = {name: float(score['ap50']) for name, score in scores.items()}
         else:
             some = calibration.inputs[: max(16, params.inputs)]
-            seen = {n: measure.outputs(e, calibration.tensor, some) for n, e in engines.items()}
-            quality = {name: measure.sqnr_db(seen['float'], s) for name, s in seen.items()}
+            reference = measure.Reference(
+                engines['float'], source.manifest, calibration.tensor, some
+            )
+            quality = {name: reference.decibels(engine) for name, engine in engines.items()}
     order = [*(str(kept) for kept in files if kept >= 0), 'float']
     return [
         Point(

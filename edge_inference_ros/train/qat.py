@@ -191,7 +191,7 @@ def _agreement_db(trained: Rounded, path: Path, calibration: Calibration) -> flo
         wanted = Deployed(trained.eval())(torch.from_numpy(shown)).numpy()
     with measure.opened({'made': path}, None) as engines:
         given = measure.outputs(engines['made'], calibration.tensor, shown)
-    return measure.sqnr_db([wanted[:, None]], given)
+    return measure.channel_db([wanted[:, None]], given)
 
 
 def _measured(
