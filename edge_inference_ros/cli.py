@@ -18,6 +18,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,6 +67,7 @@ STEPS: dict[str, dict[str, Step]] = {
             'catalog.shelf', 'check_model', 'CheckParams', 'Opens a model and checks it.'
         ),
         'add': Step('catalog.add', 'add_model', 'AddParams', 'Adds an ONNX file as a model.'),
+        'get': Step('catalog.get', 'get_model', 'GetParams', 'Fetches a published detector.'),
     },
 }
 _TRAIN = 'train_'
@@ -105,11 +107,12 @@ def parser_of(title: str, step: Step) -> argparse.ArgumentParser:
         f'{PROGRAM} {title}'.strip(), description=_doc(step), allow_abbrev=False
     )
     for name in _paths(function):
+        optional = 'None' in str(inspect.signature(function).parameters[name].annotation)
         if name == 'out':
-            optional = 'None' in str(inspect.signature(function).parameters['out'].annotation)
             parser.add_argument('--out', type=Path, required=not optional, help='what to write')
         else:
-            parser.add_argument(name, type=Path, help=f'path of the {name}')
+            told = 'name of the model' if name == 'name' else f'path of the {name}'
+            parser.add_argument(name, type=Path, nargs='?' if optional else None, help=told)
     for name, default, kind, spec in specs(schema):
         parser.add_argument(_flag(name), **_options(default, kind, spec))
     if 'json' not in {field.name for field in dataclasses.fields(schema)}:
@@ -151,8 +154,19 @@ def _run(title: str, step: Step, arguments: list[str]) -> int:
     extra = {name: said[name] for name in _paths(function)}
     if 'made_by' in inspect.signature(function).parameters:
         extra['made_by'] = f'{PROGRAM} {title} {shlex.join(arguments)}'.strip()
-    result = function(params=params, **extra)
+    with _clean(step, extra.get('out')):
+        result = function(params=params, **extra)
     return _show(result, as_json=as_json)
+
+
+def _clean(step: Step, out: Path | None) -> AbstractContextManager[None]:
+    """What a failed step began is removed again; what was trained so far stays, it took hours."""
+    kind, _, name = step.module.partition('.')
+    if kind != 'optimize' or '.train.' in registry.path(kind, name):
+        return nullcontext()
+    from edge_inference_ros.optimize._folder import untouched_on_failure
+
+    return untouched_on_failure(out)
 
 
 def _show(result: Any, *, as_json: bool) -> int:

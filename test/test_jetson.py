@@ -32,7 +32,9 @@ def resolved(python, wanted):
     command += ['--target=unused', '--report=-', '--disable-pip-version-check', '--retries=0']
     command += [*platforms, '--platform=manylinux2014_aarch64', *wanted]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if re.search(r'connection|resolution|timed out|No matching distribution', done.stderr, re.I):
+    if re.search(
+        r'connection|resolution|timed out|No matching distribution', done.stderr, re.IGNORECASE
+    ):
         pytest.skip('no package index to ask')
     assert done.returncode == 0, done.stderr
     installed = json.loads(done.stdout)['install']

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from edge_inference_ros.errors import ModelError
 
 LARGEST_BYTES = (2 << 30) - 1
@@ -41,8 +43,12 @@ _READ, _OPERATOR = 1, 4  # of a node
 _NAME, _TYPE, _TENSOR_TYPE, _ELEMENT, _UINT8 = 1, 2, 1, 1, 2  # of an input
 _DOMAIN, _VERSION = 1, 2
 _DIMS = 1
+_DATA_TYPE = 2
+_INT32_DATA = 5
+_RAW_DATA = 9
 _EXTERNAL_DATA = 13
 _DATA_LOCATION = 14
+_INT8 = 3
 _MOST_DIMS = 64
 _LEAST_BYTES = 0.25  # that a number takes: four of 2 bits share a byte
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -137,6 +143,33 @@ def _first(message: memoryview, *path: int) -> memoryview:
 
 def _text(message: memoryview, field: int) -> str:
     return bytes(_first(message, field)).decode(errors='replace')
+
+
+def largest_int8(data: bytes) -> int:
+    """The largest magnitude among the signed eight-bit constants; 0 where there are none.
+
+    Args:
+        data: of a file that ``read`` has let pass.
+    """
+    tensors = _tensors(memoryview(data), 'model')
+    return max((_largest_int8(tensor) for tensor in tensors), default=0)
+
+
+def _largest_int8(tensor: memoryview) -> int:
+    """Numbers lie raw, or as one varint each, a negative one in ten bytes."""
+    kind, raw, listed = 0, memoryview(b''), list[int]()
+    for field, value in _fields(tensor):
+        if field == _DATA_TYPE and isinstance(value, int):
+            kind = value
+        elif field == _RAW_DATA and isinstance(value, memoryview):
+            raw = value
+        elif field == _INT32_DATA:
+            listed += [value] if isinstance(value, int) else _packed(value)
+    if kind != _INT8:
+        return 0
+    said = np.array([n & 0xFF for n in listed], np.uint8).view(np.int8)
+    numbers = np.concatenate([np.frombuffer(raw, np.int8), said]).astype(np.int16)
+    return int(np.abs(numbers).max(initial=0))
 
 
 def _names_other_files(message: memoryview, kind: str, depth: int) -> bool:
