@@ -161,5 +161,6 @@ def test_no_direction_is_known_without_odometry():
 def test_what_is_to_come_is_told_from_now_on():
     odometry = odometer(0.0)
 
-    assert odometry.turns(S + 50 * MS) == [(pytest.approx(0.15), REVERSE)]
-    assert Odometry(AMR).turns(0) == []
+    assert odometry.turns(S + 50 * MS, within_s=0.16) == [(pytest.approx(0.15), REVERSE)]
+    assert odometry.turns(S + 50 * MS, within_s=0.14) == []
+    assert Odometry(AMR).turns(0, within_s=1.0) == []
