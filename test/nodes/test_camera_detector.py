@@ -419,6 +419,23 @@ def test_label_info_reaches_whoever_comes_late(ros, model):
     assert heard[0].threshold == pytest.approx(0.5)
 
 
+def test_classes_of_one_name_are_told_apart_and_it_is_said(ros, model, capfd):
+    from vision_msgs.msg import LabelInfo
+
+    from edge_inference_ros.ros import qos
+
+    path = model / 'manifest.yaml'
+    path.write_text(path.read_text().replace('person', 'car'))
+
+    rig = Rig(ros, model).start()
+    heard = ros.collect(LabelInfo, 'label_info', qos.latched())
+    ros.until(lambda: heard, what='the labels')
+
+    assert [c.class_name for c in heard[0].class_map] == ['car', 'car_2']
+    assert rig.exchange(10**9)[0].detections[0].results[0].hypothesis.class_id == 'car_2'
+    assert "class 1 is called 'car' like another: it goes by 'car_2'" in capfd.readouterr().err
+
+
 def test_label_info_follows_the_threshold(ros, model):
     from rclpy.parameter import Parameter
     from vision_msgs.msg import LabelInfo
