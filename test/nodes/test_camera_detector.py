@@ -542,6 +542,34 @@ def test_a_driver_that_sends_less_than_it_promised_is_not_called_loss(ros, model
     assert 'nothing was lost on the way: the driver sends no faster' in said
 
 
+EVERY_33_MS, EVERY_66_MS = [33 * i for i in range(40)], [1320 + 66 * i for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    ('stamps_ms', 'words'),
+    [
+        ([sum((33, 50)[n % 2] for n in range(i)) for i in range(60)], '/image at '),
+        (EVERY_33_MS + EVERY_66_MS, 'the rate of /image changed from 30.3 to 15.2 Hz'),
+        (EVERY_33_MS + EVERY_33_MS, 'stamps of /image went back by 1.3 s'),
+    ],
+    ids=['24 fps at 60 Hz', 'a longer exposure', 'a bag that starts over'],
+)
+def test_what_a_camera_does_is_said_and_nothing_is_missing(ros, model, stamps_ms, words):
+    rig = Rig(ros, model, diagnostics_period_s=60.0).start()
+    start_ns = rig.now_ns() - 8 * 10**9
+
+    for stamp_ms in stamps_ms:
+        rig.exchange(start_ns + stamp_ms * 10**6)
+    ros.until(lambda: rig.tally.done == len(stamps_ms), what='the last count')
+    rig.node._report()
+    ros.until(lambda: rig.diagnostics, what='the report')
+
+    latency, account = rig.diagnostics[-1].status[:2]
+    assert account.message.startswith(words)
+    assert {v.key: v.value for v in account.values}['missing_percent'] == '0.0'
+    assert {v.key: v.value for v in latency.values}['miss_ratio'] == '0.000'
+
+
 def test_the_report_says_which_share_of_the_frames_gave_nothing(ros, model):
     rig = Rig(ros, model, diagnostics_period_s=60.0).start()
     rig.exchange(10**9)
