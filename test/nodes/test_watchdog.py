@@ -297,7 +297,7 @@ def test_bytes_that_are_no_command_count_as_the_caps(ros, kind):
     rig = Rig(ros, command=kind).start()
     driver = ros.publisher(getattr(geometry_msgs.msg, kind), 'cmd_vel', readers=1)
     driver.publish(b'\0\1\0\0 no command')
-    ros.until(lambda: rig.node._guard.odometry._command_ns, what='the command')
+    ros.until(lambda: rig.node._guard.odometry._commands, what='the command')
 
     rig.drive(0.2)
     motion = rig.node._guard.tick(rig.node._now()).motion
