@@ -39,7 +39,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,6 +47,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 import yaml
 
+from edge_inference_ros.core.types import told_apart
 from edge_inference_ros.errors import (
     ConfigError,
     DigestMismatch,
@@ -263,25 +263,8 @@ def _manifest(folder: Path, said: dict[str, Any]) -> Manifest:
     said['files'] = tuple(_file(folder, row, i) for i, row in enumerate(_rows(said, 'files')))
     manifest = _record(Manifest, {**said, 'folder': folder}, '')
     _check(manifest)
-    classes, notes = numbered(manifest.classes)
+    classes, notes = told_apart(manifest.classes)
     return dataclasses.replace(manifest, classes=classes, notes=notes)
-
-
-def numbered(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Each name once: a detection names its class, and two classes of one name would be one.
-
-    Networks have such lists: of merged datasets, or cut from longer names.
-    """
-    taken, found, notes = set(names), list[str](), list[str]()
-    for index, name in enumerate(names):
-        if name not in found:
-            found.append(name)
-            continue
-        free = next(f'{name}_{n}' for n in itertools.count(2) if f'{name}_{n}' not in taken)
-        taken.add(free)
-        found.append(free)
-        notes.append(f'class {index} is called {name!r} like another: it goes by {free!r}')
-    return tuple(found), tuple(notes)
 
 
 def _rows(said: Mapping[str, Any], key: str) -> list[Any]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inference_ros.core import manifest as manifests
+from edge_inference_ros.core.types import told_apart
 from edge_inference_ros.errors import DigestMismatch, EngineMissing, ManifestError
 
 GOOD = {
@@ -72,7 +73,7 @@ def test_names_that_come_twice_are_numbered_and_it_is_said(tmp_path):
 
 @given(names=st.lists(st.sampled_from(['a', 'a_2', 'a_3', 'a_2_2', 'b']), min_size=1))
 def test_however_often_names_come_each_is_one_in_the_end(names):
-    found, notes = manifests.numbered(tuple(names))
+    found, notes = told_apart(tuple(names))
 
     assert len(set(found)) == len(found) == len(names)
     assert len(notes) == len(names) - len(set(names))
