@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -44,9 +43,9 @@ def page(text: str) -> str:
     """``text`` with what is generated in its places."""
     parts = {'edge_inference_ros.bringup.arguments': table(), SERVICE: service()}
     for source, content in parts.items():
-        mark = f'<!-- from {source} -->\n'
-        pattern = re.compile(re.escape(mark) + r'.*?(?=<!-- to here -->)', re.DOTALL)
-        text = pattern.sub(lambda _, mark=mark, content=content: f'{mark}{content}\n', text)
+        before, mark, rest = text.partition(f'<!-- from {source} -->\n')
+        _, end, after = rest.partition('<!-- to here -->')
+        text = f'{before}{mark}{content}\n{end}{after}'
     return text
 
 

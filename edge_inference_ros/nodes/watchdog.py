@@ -34,7 +34,7 @@ from edge_inference_ros.guard.standing import State
 from edge_inference_ros.guard.timeline import Instant
 from edge_inference_ros.guard.verdict import SourceStatus, Status, Verdict
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
-from edge_inference_ros.ros import process, qos
+from edge_inference_ros.ros import process, qos, words
 from edge_inference_ros.ros.base import EdgeNode
 from edge_inference_ros.ros.messages import ERROR, MS, OK
 from edge_inference_ros.ros.odometry import read_odometry
@@ -93,6 +93,8 @@ class Watchdog(EdgeNode[WatchdogParams]):
     def activate(self, keep: ExitStack) -> None:
         """Subscribe to everything as bytes, and start to tick."""
         params = self.parameters.current
+        self._profiles: dict[str, Any] = {}
+        self._progress = words.Progress(self.get_logger().info)
         # Who has heard that the robot may move must not go on believing it.
         keep.callback(self._lock.publish, _LOCKED[True])
         for topic, kind in self._kinds:
@@ -112,6 +114,19 @@ class Watchdog(EdgeNode[WatchdogParams]):
             keep.callback(self.destroy_timer, timer)
         process.settle()
 
+    def about(self) -> str:
+        """What is guarded, and by which limits."""
+        params = self.parameters.current
+        return f'guards {", ".join(params.topics)} up to {params.v_cap_mps:g} m/s'
+
+    def connections(self) -> str:
+        """What is read and written."""
+        written = words.writes(
+            self, *(f'fresh/{topic}' for topic in self.parameters.current.topics)
+        )
+        read = (words.reads(self, topic, profile) for topic, profile in self._profiles.items())
+        return f'reads {", ".join(read)}; writes {written}'
+
     def adapt(self, params: WatchdogParams) -> None:
         """Judge by the new profile from the next tick on."""
         if self.is_configured:
@@ -129,6 +144,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
     ) -> None:
         profile = qos.follow(self, topic)
         profile.depth = depth
+        self._profiles[topic] = profile
         subscription = qos.subscribe(
             self,
             kind,
@@ -174,6 +190,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         judgement = self._guard.judge(topic, stamp_ns, frame_id, now)
         if judgement.forwarded:
             forward(data)
+            self._progress.output(judgement.age_ns * MS)
         # What was refused for its stamp has no age: one zero stamp would count as fifty years.
         if judgement.aged and topic not in self.parameters.current.optional:
             self._limiter.observe(judgement.age_ns, topic)
@@ -250,6 +267,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         rows += [(ERROR, f'{found.topic}: QoS', str(found), '', {}) for found in deaf]
         named = [(row[0], f'{name}: {row[1]}', *row[2:]) for row in rows]
         self._diagnostics.publish(diagnostics(now.ros_ns, '', named))
+        self._progress.look()
 
 
 def message_type(name: str) -> Any:

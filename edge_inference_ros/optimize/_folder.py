@@ -23,6 +23,7 @@ from edge_inference_ros.core.manifest import (
     verify,
 )
 from edge_inference_ros.errors import ConfigError, EngineMissing, ManifestError
+from edge_inference_ros.machine import processor
 from edge_inference_ros.optimize import _foreign
 
 _TOOLS = ('numpy', 'onnx', 'onnxruntime')
@@ -149,12 +150,7 @@ def tools() -> dict[str, str]:
 
 def machine() -> str:
     """The processor that latencies were measured on."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return f'{names[0]}, {len(names)} cores' if names else platform.machine()
+    return processor.name()
 
 
 @contextmanager

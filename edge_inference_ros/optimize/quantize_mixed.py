@@ -14,7 +14,7 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _folder
+from edge_inference_ros.optimize import _folder, quantize
 from edge_inference_ros.optimize._folder import Made, Source
 from edge_inference_ros.optimize.graph import int8, network, ranges
 from edge_inference_ros.optimize.graph.ranges import Calibration
@@ -110,7 +110,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
         after={**_known(chosen), 'sha256': digest(path)},
         why=why,
     )
-    backends = ('ort',) if params.dialect == 'ort' else ('trt', 'openvino')
+    backends = quantize.BACKENDS['int8', params.dialect]
     _folder.register(source, path, Made(file_name, 'mixed', backends, facts))
     rows = tuple({**_row(point), 'chosen': '*' * (point == chosen)} for point in points)
     worst = tuple(f'{name}: {db:.1f} dB alone in int8' for name, db in ranked[:5])
@@ -150,14 +150,12 @@ def _mixtures(
 ) -> dict[int, Path]:
     """Files by how many of the worst layers are float: none, one, twice as many each time."""
     model = network.load(source.path)
-    form = 'qoperator' if params.dialect == 'ort' else 'qdq'
     files = {}
     for kept in _counts(min(params.most, len(ranked) - 1)):
         made = int8.quantised(
             model,
             calibration.ranges,
             dialect=params.dialect,
-            form=form,
             keep=[name for name, _ in ranked[:kept]],
         )
         files[kept] = folder / f'{kept}.onnx'
