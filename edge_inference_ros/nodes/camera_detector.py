@@ -107,7 +107,7 @@ class CameraDetector(Detector):
 
     def _moved(self, data: bytes) -> None:
         try:
-            _, (vx, vy, *_) = read_odometry(data)
+            vx, vy, *_ = read_odometry(data).twist
         except BadStamp:  # bytes that are no odometry say nothing of motion
             return
         self._moving = math.hypot(vx, vy) > MOVING_MPS

@@ -1,20 +1,48 @@
-"""How fast the robot moves, from the bytes of an odometry message."""
+"""How the robot moves, from the bytes of an odometry message."""
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 from edge_inference_ros.core.cdr import Reader
 from edge_inference_ros.core.types import RosNs
 from edge_inference_ros.errors import BadStamp
 
 
-def read_odometry(data: bytes) -> tuple[RosNs, tuple[float, ...]]:
-    """Stamp and twist (vx vy vz wx wy wz, base frame) of a serialised nav_msgs/Odometry.
+class OdometrySample(NamedTuple):
+    """What a nav_msgs/Odometry says of a robot in the plane.
+
+    Attributes:
+        stamp_ns: when it was measured.
+        frame_id: the frame of the pose.
+        child_frame_id: the frame of the twist, by the message's definition.
+        pose: x and y in m, yaw in rad.
+        twist: vx vy vz in m/s, wx wy wz in rad/s.
+    """
+
+    stamp_ns: RosNs
+    frame_id: str
+    child_frame_id: str
+    pose: tuple[float, float, float]
+    twist: tuple[float, ...]
+
+    @property
+    def twist_in_world(self) -> bool:
+        """Whether the twist is, by its own words, in the frame of the pose and not the robot's."""
+        return bool(self.child_frame_id) and self.child_frame_id == self.frame_id
+
+
+def read_odometry(data: bytes) -> OdometrySample:
+    """What a serialised nav_msgs/Odometry says.
 
     Raises:
         BadStamp: these bytes are no such message.
     """
     reader = Reader(data, BadStamp)
-    stamp_ns, _ = reader.header()
-    reader.text('child_frame_id')
-    reader.doubles(7 + 36, 'pose')
-    return stamp_ns, reader.doubles(6, 'twist')
+    stamp_ns, frame_id = reader.header()
+    child_frame_id = reader.text('child_frame_id')
+    px, py, _, qx, qy, qz, qw, *_ = reader.doubles(7 + 36, 'pose')
+    yaw_rad = math.atan2(2.0 * (qw * qz + qx * qy), 1.0 - 2.0 * (qy * qy + qz * qz))
+    twist = reader.doubles(6, 'twist')
+    return OdometrySample(stamp_ns, frame_id, child_frame_id, (px, py, yaw_rad), twist)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import (
@@ -29,6 +29,13 @@ class Parameters(Generic[SchemaT]):
     remembered, so that a node can always be constructed, inspected and corrected: ``read`` raises
     with every fault until each has been set right.
 
+    Args:
+        node: to declare them on.
+        schema: dataclass of the fields.
+        locked: whether only live parameters may change now.
+        on_change: called with the accepted values.
+        also_fixed: parameters of rclpy's own that may not change while ``locked``.
+
     Attributes:
         current: the accepted values; replaced as a whole, never changed.
     """
@@ -40,8 +47,10 @@ class Parameters(Generic[SchemaT]):
         *,
         locked: Callable[[], bool],
         on_change: Callable[[SchemaT], None] = lambda _: None,
+        also_fixed: Sequence[str] = (),
     ) -> None:
         self._locked = locked
+        self._also_fixed = also_fixed
         self._on_change = on_change
         self._specs = {name: spec for name, _, _, spec in specs(schema)}
         overrides = {name: p.value for name, p in node._parameter_overrides.items()}  # noqa: SLF001
@@ -68,6 +77,7 @@ class Parameters(Generic[SchemaT]):
     def _judge(self, changes: Sequence[Parameter]) -> SetParametersResult:
         ours = {p.name: p.value for p in changes if p.name in self._specs}
         try:
+            self._refuse_fixed(p.name for p in changes)
             candidate = self._with(ours)
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
@@ -76,11 +86,17 @@ class Parameters(Generic[SchemaT]):
         self._on_change(candidate)
         return SetParametersResult(successful=True)
 
-    def _with(self, changes: Mapping[str, Any]) -> SchemaT:
-        if fixed := [name for name in changes if self._locked() and not self._specs[name].live]:
+    def _refuse_fixed(self, names: Iterable[str]) -> None:
+        fixed = [name for name in names if self._locked() and self._is_fixed(name)]
+        if fixed:
             raise ParameterError(
                 f'{", ".join(fixed)} cannot change while configured; clean the node up first'
             )
+
+    def _is_fixed(self, name: str) -> bool:
+        return name in self._also_fixed or (name in self._specs and not self._specs[name].live)
+
+    def _with(self, changes: Mapping[str, Any]) -> SchemaT:
         said = {name: _plain(value) for name, value in changes.items()}
         candidate = dataclasses.replace(self.current, **said)  # type: ignore[type-var]
         check(candidate)

@@ -34,6 +34,8 @@ BEST_EFFORT = ReliabilityPolicy.BEST_EFFORT
 LEASE_S = 0.1
 _FOREVER_NS = 2**63 - 1
 
+UNKNOWN_NODE = 'a node whose name is not known yet'
+
 REMEDIES = {
     'reliability': 'the writer is best effort and the reader insists on reliable;'
     ' make the reader best effort or the writer reliable',
@@ -185,7 +187,7 @@ class Watch:
         for info in self._others(self._topic):
             other = info.qos_profile
             pair = (other, self._ours) if self._reading else (self._ours, other)
-            standing += [self._found(policy, _full_name(info)) for policy in clashes(*pair)]
+            standing += [self._found(policy, full_name(info)) for policy in clashes(*pair)]
         return standing
 
     def on_event(self, event: Any) -> None:
@@ -276,5 +278,8 @@ def retire(entity: Any) -> None:
         handler.take_data = lambda: None
 
 
-def _full_name(info: Any) -> str:
+def full_name(info: Any) -> str:
+    """The node of an endpoint that discovery knows, with its namespace."""
+    if 'UNKNOWN' in info.node_name:  # its endpoint was heard of before the node itself
+        return UNKNOWN_NODE
     return f'{info.node_namespace.rstrip("/")}/{info.node_name}'

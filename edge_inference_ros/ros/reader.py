@@ -11,6 +11,7 @@ from rclpy.qos import QoSProfile
 from edge_inference_ros.core import transport
 from edge_inference_ros.core.types import Level
 from edge_inference_ros.ros import qos
+from edge_inference_ros.ros.connections import type_name
 from edge_inference_ros.ros.inputs import Ends, Facts, Input, Verdict
 
 
@@ -104,11 +105,5 @@ class Reader:
     def _ends(self) -> Ends:
         infos = self._node.get_publishers_info_by_topic(self._topic)
         kinds = [info.topic_type for info in infos]
-        ours = _type_name(self._kind)
+        ours = type_name(self._kind)
         return Ends(kinds.count(ours), tuple(sorted(set(kinds) - {ours})))
-
-
-def _type_name(kind: Any) -> str:
-    """As discovery spells it: 'sensor_msgs/msg/Image'."""
-    package, folder, *_ = kind.__module__.split('.')
-    return f'{package}/{folder}/{kind.__name__}'
