@@ -34,7 +34,8 @@ setup(
     extras_require={
         'cpu': ['onnxruntime'],
         'openvino': ['openvino'],
-        'replay': ['rosbags', 'matplotlib'],
+        'replay': ['rosbags', 'mcap', 'matplotlib'],
+        'monitor': ['rich', 'textual'],
         'optimize': [
             'onnx',
             'onnxruntime',

@@ -25,6 +25,8 @@ from edge_inference_ros.sensors import cloud, compressed, image
 
 WIDTH, HEIGHT = 1920, 1080
 POINTS = 130_000
+POINT_STEPS = (12, 16, 18, 20, 22, 24, 26, 28, 32, 34, 48)
+"""Bytes of a point. Drivers send 16, 20, 22 (Velodyne), 26 (Hesai, Livox, RoboSense), 32, 48."""
 ROUNDS = 60
 ORIGIN = Origin('sensor', RosNs(1), MonoNs(1))
 
@@ -133,18 +135,20 @@ def _compressed_rows() -> Iterator[Row]:
         )
 
 
-def _sweep() -> SimpleNamespace:
-    names = {'x': 0, 'y': 4, 'z': 8, 'intensity': 16}
-    values = np.random.default_rng(0).normal(0, 20, (POINTS, 8)).astype(np.float32)
+def _sweep(point_step: int = 32) -> SimpleNamespace:
+    names = {'x': 0, 'y': 4, 'z': 8}
+    values = np.random.default_rng(0).normal(0, 20, (POINTS, 3)).astype('<f4')
     values[::50] = np.nan
+    points = np.zeros((POINTS, point_step), np.uint8)
+    points[:, :12] = values.view(np.uint8)
     return SimpleNamespace(
         height=1,
         width=POINTS,
         fields=[SimpleNamespace(name=n, offset=o, datatype=7, count=1) for n, o in names.items()],
         is_bigendian=False,
-        point_step=32,
-        row_step=32 * POINTS,
-        data=values.tobytes(),
+        point_step=point_step,
+        row_step=point_step * POINTS,
+        data=points.tobytes(),
         is_dense=False,
     )
 
@@ -172,12 +176,9 @@ def _cloud_rows() -> Iterator[Row]:
     msg = _sweep()
     axes = ['x', 'y', 'z']
 
-    def usual_xyz() -> object:
-        return np.array(structured_to_unstructured(_read_points(msg, axes, skip_nans=False)))
-
     def finite_xyz() -> object:
         seen = cloud.xyz(cloud.view(msg, ORIGIN))
-        return seen.compress(cloud.finite(seen), axis=0)
+        return cloud.chosen(seen, cloud.finite(seen))
 
     yield Row(
         'view',
@@ -185,17 +186,27 @@ def _cloud_rows() -> Iterator[Row]:
         lambda: _read_points(msg, axes, skip_nans=False),
         lambda: cloud.view(msg, ORIGIN),
     )
-    yield Row(
-        'xyz, (N, 3) of its own',
-        'read_points_numpy, copied',
-        usual_xyz,
-        lambda: cloud.xyz(cloud.view(msg, ORIGIN)),
-    )
+    yield from map(_xyz_row, POINT_STEPS)
     yield Row(
         'xyz without NaNs',
         'read_points_numpy(skip_nans=True)',
         lambda: structured_to_unstructured(_read_points(msg, axes, skip_nans=True)),
         finite_xyz,
+    )
+
+
+def _xyz_row(point_step: int) -> Row:
+    msg = _sweep(point_step)
+
+    def usual() -> object:
+        points = _read_points(msg, ['x', 'y', 'z'], skip_nans=False)
+        return np.array(structured_to_unstructured(points))
+
+    return Row(
+        f'xyz of its own, step {point_step}',
+        'read_points_numpy, copied',
+        usual,
+        lambda: cloud.xyz(cloud.view(msg, ORIGIN)),
     )
 
 

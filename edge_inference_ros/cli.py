@@ -44,6 +44,8 @@ class Step:
 _SHELF = 'catalog.shelf'
 STEPS: dict[str, dict[str, Step]] = {
     'demo': {'': Step('replay.demo')},
+    'top': {'': Step('monitor.top')},
+    'doctor': {'': Step('monitor.doctor')},
     'replay': {
         'play': Step('replay.play'),
         'record': Step('replay.record'),

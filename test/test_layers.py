@@ -26,9 +26,11 @@ MAY_IMPORT = {
     'nodes': INNER | {'guard', 'ros', 'nodes'},
     'replay': INNER | {'guard', 'ros', 'replay'},
     'sim': INNER | {'sim'},
+    'gauges': INNER | {'gauges'},
+    'monitor': INNER | {'guard', 'ros', 'monitor'},
     'optimize': INNER | {'guard', 'catalog', 'optimize'},
     'train': INNER | {'catalog', 'train'},  # and some of optimize: see REACHED
-    'cli': INNER | {'catalog', 'optimize', 'train', 'replay', 'sim'},
+    'cli': INNER | {'catalog', 'optimize', 'train', 'replay', 'sim', 'monitor'},
 }
 REACHED = {
     # What else a room may import of another: these modules, or all of those folders.
@@ -93,11 +95,14 @@ OUTSIDE = {
         'tqdm',
         'yaml',
     },
-    'replay': {'numpy', 'cv2', 'rosbags', 'matplotlib'} | ROS,
+    'replay': {'numpy', 'cv2', 'mcap', 'rosbags', 'matplotlib'} | ROS,
     'sim': {'numpy', 'cv2'},
+    'gauges': set(),
+    'monitor': {'rich', 'textual'} | ROS,
     'cli': set(),
 }
 ONLY_HERE = {
+    'gauges/nvml.py': {'pynvml'},
     'optimize/export.py': {'torch'},  # it turns what was trained into an ONNX file
     'optimize/_hush.py': {'torch'},
     'core/manifest.py': {'yaml'},

@@ -19,16 +19,19 @@ ROSDEP = {
     'yaml': 'python3-yaml',
 }
 BY_PIP = {
+    'mcap': 'replay',
     'onnx': 'optimize',
     'onnxscript': 'optimize',
     'openvino': 'openvino',
     'pycocotools': 'optimize',
+    'rich': 'monitor',
     'rosbags': 'replay',
+    'textual': 'monitor',
     'torch': 'optimize',
     'torch_pruning': 'optimize',
 }
 """What rosdep has no key for, and the extra of setup.py that brings it."""
-OF_THE_DEVICE = {'cuda', 'pycuda', 'tensorrt'}
+OF_THE_DEVICE = {'cuda', 'pycuda', 'pynvml', 'tensorrt'}
 """Comes with JetPack or CUDA, not from us."""
 OF_PYTHON = {'backports', 'compression', 'lz4'}
 """Compression of recordings; rosbags brings it."""

@@ -33,6 +33,7 @@ class Spec:
     high: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    path: bool = False
 
 
 def param(  # noqa: D417
@@ -43,6 +44,7 @@ def param(  # noqa: D417
     high: float | None = None,
     choices: tuple[str, ...] = (),
     live: bool = False,
+    path: bool = False,
 ) -> T:
     """Declare a field that is also a parameter.
 
@@ -50,8 +52,9 @@ def param(  # noqa: D417
         low, high: inclusive range for numbers.
         choices: allowed strings.
         live: may change while the node runs; otherwise it is read when the node configures.
+        path: names files, whose contents count as part of the value.
     """
-    spec = Spec(doc, low, high, choices, live)
+    spec = Spec(doc, low, high, choices, live, path)
     return dataclasses.field(default=default, metadata={_KEY: spec})
 
 

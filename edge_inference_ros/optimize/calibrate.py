@@ -27,7 +27,9 @@ _EVERY = 50
 class Params:
     """Which pictures, how many, and what counts as the range."""
 
-    source: str = param('world', 'folder of pictures, recording, labelled split, or world')
+    source: str = param(
+        'world', 'folder of pictures, recording, labelled split, or world', path=True
+    )
     topic: str = param('', 'image topic of a recording; empty takes the only one')
     frames: int = param(200, 'pictures to show', low=1, high=100_000)
     keep: int = param(64, 'prepared pictures to keep for later comparisons', low=1, high=10_000)

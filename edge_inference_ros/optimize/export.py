@@ -34,7 +34,7 @@ _GROWN = 32
 class Params:
     """How the graph is written."""
 
-    weights: str = param('', 'state dict for a network from a .py file')
+    weights: str = param('', 'state dict for a network from a .py file', path=True)
     shape: tuple[str, ...] = param((), 'of the input, for a .py file, such as 1 3 640 640')
     dtype: str = param('float32', 'of the input, for a .py file', choices=('float32', 'uint8'))
     dynamic: tuple[str, ...] = param((), 'axes of the input that may change, such as 0 2 3')
@@ -44,7 +44,9 @@ class Params:
     tolerance: float = param(1e-3, 'largest difference, relative to the largest output', low=0.0)
     seed: int = param(0, 'of the input the two are compared on', low=0)
     like: str = param(
-        '', 'model folder whose manifest describes the network too; writes such a folder'
+        '',
+        'model folder whose manifest describes the network too; writes such a folder',
+        path=True,
     )
 
 

@@ -39,10 +39,12 @@ class Params:
         'int8 for ort as operators or as Q/DQ nodes; empty: what measured faster',
         choices=('', 'qdq', 'qoperator'),
     )
-    calibration: str = param('', 'folder that calibrate wrote; int8 and fp8 need it')
+    calibration: str = param('', 'folder that calibrate wrote; int8 and fp8 need it', path=True)
     keep: tuple[str, ...] = param((), 'nodes that stay float; * and ? stand for anything')
     block: int = param(32, 'int4: weights that share a scale', low=16, high=256)
-    labelled: str = param('', 'labelled split to score before and after; empty: not scored')
+    labelled: str = param(
+        '', 'labelled split to score before and after; empty: not scored', path=True
+    )
     pictures: int = param(300, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
     runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
     file_name: str = param('', 'name in the model folder; empty: after the numbers')

@@ -30,9 +30,11 @@ _EVERY = 10
 class Params:
     """What may be lost, and what it is measured with."""
 
-    calibration: str = param('', 'folder that calibrate wrote')
+    calibration: str = param('', 'folder that calibrate wrote', path=True)
     dialect: str = param('ort', 'runtime it is for', choices=('ort', 'trt'))
-    labelled: str = param('', 'labelled split; empty: judged by the signal to noise of outputs')
+    labelled: str = param(
+        '', 'labelled split; empty: judged by the signal to noise of outputs', path=True
+    )
     pictures: int = param(200, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
     allowed_loss: float = param(0.01, 'of AP at IoU 0.5, with labels', low=0.0, high=1.0)
     least_sqnr_db: float = param(25.0, 'of the outputs, without labels', low=0.0, high=200.0)

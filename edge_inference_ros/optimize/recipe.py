@@ -31,13 +31,16 @@ from edge_inference_ros.core import params as params_
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
+from edge_inference_ros.core.share import locate
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _folder
+from edge_inference_ros.optimize import _folder, _sources
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 1
 STATE = 'recipe.json'
+_WORDS = {'', 'patterns', 'world'}
+"""Said where a path may stand, and no path."""
 _KEYS = {'name', 'step', 'model', 'params', 'out'}
 
 
@@ -169,16 +172,33 @@ def digest_of(path: Path) -> str:
 
 
 def _key(step: Step) -> str:
-    """Digest of all that decides what a step makes: parameters, inputs and tools."""
-    said = [v for value in step.params.values() for v in _several(value)]
-    paths = [step.model, *(Path(v) for v in said if isinstance(v, str) and v)]
+    """Digest of all that decides what a step makes: parameters, inputs, sources and tools."""
     facts = {
         'step': step.step,
         'params': dict(step.params),
-        'inputs': [digest_of(path) for path in paths],
-        'tools': _folder.tools(),
+        'inputs': [digest_of(path) for path in [step.model, *_files(step)]],
+        'sources': _sources.digest(step.step),
+        'tools': {**_folder.tools(), **_sources.libraries()},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _files(step: Step) -> list[Path]:
+    """What the parameters of ``step`` name on the disk: those that are declared as paths."""
+    schema = registry.load('optimize', step.step).Params
+    names = {name for name, *_, spec in params_.specs(schema) if spec.path}
+    said = [v for name in sorted(names & set(step.params)) for v in _several(step.params[name])]
+    return [_located(text) for text in said if isinstance(text, str) and text not in _WORDS]
+
+
+def _located(text: str) -> Path:
+    """The file ``text`` names; robots are named without their folder."""
+    if Path(text).exists():
+        return Path(text)
+    try:
+        return locate('config/robots', f'{text}.yaml')
+    except ConfigError:
+        return Path(text)
 
 
 def _several(value: Any) -> list[Any]:
@@ -189,10 +209,28 @@ def _do(step: Step, *, made_by: str) -> Any:
     module = registry.load('optimize', step.step)
     chosen = params_.build(module.Params, step.params)
     folder = step.out if not step.out.suffix else step.out.parent
-    shutil.rmtree(folder, ignore_errors=True)
+    # What was made before stays until what takes its place is whole.
+    part = folder.with_name(f'.{folder.name}.part')
+    shutil.rmtree(part, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     extra = {'made_by': made_by} if 'made_by' in signature(module.run).parameters else {}
-    return module.run(step.model, step.out, chosen, **extra)
+    try:
+        report = module.run(step.model, part / step.out.relative_to(folder), chosen, **extra)
+        _exchange(folder, part)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return report
+
+
+def _exchange(folder: Path, part: Path) -> None:
+    """Put ``part``, if there is one, in the place of ``folder``."""
+    old = folder.with_name(f'.{folder.name}.old')
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    if part.exists():
+        part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _shown(report: Any) -> dict[str, Value]:

@@ -51,12 +51,13 @@ class Params:
     precision: str = param('', 'of the reference; empty: the first file')
     other_backend: str = param('trt', 'what is judged runs on this')
     other_precision: str = param('', 'of what is judged; empty: the first file')
-    other: str = param('', 'model folder of what is judged; empty: the same')
+    other: str = param('', 'model folder of what is judged; empty: the same', path=True)
 
     images: str = param(
         '',
         'to agree on: folder of pictures, recording, labelled split, world, or patterns, which'
         ' show few objects; empty: patterns, unless something is labelled',
+        path=True,
     )
     topic: str = param('', 'image topic of a recording; empty takes the only one')
     count: int = param(50, 'pictures to agree on, at most', low=1, high=100_000)
@@ -77,14 +78,19 @@ class Params:
         (),
         'labelled pictures: folders of splits, .json files in the format of COCO, or world, which'
         ' renders scenes with somebody near',
+        path=True,
     )
-    labelled_images: str = param('', 'folder of the pictures of a .json; empty: beside it')
+    labelled_images: str = param(
+        '', 'folder of the pictures of a .json; empty: beside it', path=True
+    )
     labelled_count: int = param(0, 'labelled pictures at most; 0: all, of world 600', low=0)
     least_ap: float = param(0.0, 'least AP@0.5; 0: not judged', low=0.0, high=1.0)
     ap_loss: float = param(0.01, 'most AP@0.5 that the reference may lead by', low=0.0, high=1.0)
 
     robots: tuple[str, ...] = param(
-        (), 'who must see people in time: names in config/robots, or paths of parameter files'
+        (),
+        'who must see people in time: names in config/robots, or paths of parameter files',
+        path=True,
     )
     person: str = param('person', 'the class that people are')
     recall_loss: float = param(

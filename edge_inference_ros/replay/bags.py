@@ -1,32 +1,38 @@
 """A recording, opened with distrust and read in the order of its clock.
 
 Formats: rosbag2 folders and single files, mcap and sqlite3, plain or compressed with zstd or lz4.
+
+A bag holds topics that nobody asked for: other encodings, types of other distributions. What is
+read is checked when it is read, and the rest is left alone. A recorder that was killed leaves a
+file without an end: what is there is read, and ``lost`` says what is not.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
-from rosbags.rosbag2 import Reader
+from rosbags.rosbag2.metadata import parse_qos
+from rosbags.typesys.store import Typestore
 
-from edge_inference_ros.core.manifest import read_yaml
 from edge_inference_ros.errors import BagError
 from edge_inference_ros.replay import definitions
-from edge_inference_ros.replay.containers import (
-    Limits,
-    check_mcap,
-    check_sqlite,
-    inflate,
-    inflate_file,
-)
+from edge_inference_ros.replay.containers import ZSTD, Limits, inflate, inflate_file
+from edge_inference_ros.replay.storage import folder
+from edge_inference_ros.replay.storage.channel import Channel, Storage
+from edge_inference_ros.replay.storage.mcap import Mcap
+from edge_inference_ros.replay.storage.sqlite import Sqlite, mended
 
-SUFFIXES = ('.mcap', '.db3')
+log = logging.getLogger(__name__)
+
+Types: TypeAlias = Callable[[str], Typestore]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a bag holds of one topic."""
+    """What a bag holds of one topic.
+
+    Attributes:
+        qos: what its publishers offered, as rosbags reads it; ``None`` if it cannot be read.
+    """
 
     name: str
     msgtype: str
@@ -50,20 +60,53 @@ class Topic:
 
 
 class Bag:
-    """An open recording."""
+    """An open recording.
 
-    def __init__(self, path: Path, readers: list[Reader], limits: Limits, *, zipped: bool) -> None:
+    Attributes:
+        topics: all there are, whether they can be read or not.
+        lost: what is missing of the recording, in sentences; empty if it is whole.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        storages: list[Storage],
+        limits: Limits,
+        layout: folder.Layout,
+        types: Types,
+    ) -> None:
         self.path = path
-        self._readers = readers
+        self._types = types
+        self._storages = storages
         self._limits = limits
-        self._zipped = zipped
-        self.topics = self._topics()
+        self._hashes = layout.type_hashes
+        self._channels = _by_topic(storages)
+        self.topics = {name: _topic(name, rows) for name, rows in self._channels.items()}
+        lost = [layout.lost, *(storage.lost for storage in storages)]
+        gone = layout.count - sum(topic.count for topic in self.topics.values())
+        if any(lost) and gone > 0:
+            counted = f'{layout.count} messages that metadata.yaml counts'
+            lost.append(f'{gone} of the {counted} are lost.')
+        self.lost = ' '.join(filter(None, lost))
+
+    @property
+    def start_ns(self) -> int:
+        """When the first message was received; 0 for a bag without any."""
+        return min((s.span_ns[0] for s in self._storages if s.span_ns), default=0)
 
     @property
     def end_ns(self) -> int:
         """When the last message was received; 0 for a bag without any."""
-        ends = [reader.end_time - 1 for reader in self._readers if reader.message_count]
-        return max(ends, default=0)
+        return max((s.span_ns[1] for s in self._storages if s.span_ns), default=0)
+
+    def fault(self, name: str) -> str:
+        """Why the messages of topic ``name`` cannot be read; empty if they can."""
+        rows = self._channels[name]
+        if others := sorted({row.encoding for row in rows} - {'cdr'}):
+            return f'its messages are {" and ".join(others)}, not CDR'
+        if len(types := sorted({row.msgtype for row in rows})) > 1:
+            return f'it is both {" and ".join(types)}'
+        return next(filter(None, map(self._type_fault, rows)), '')
 
     def need(self, name: str, msgtypes: Collection[str]) -> Topic:
         """The topic ``name``, which must hold messages of one of ``msgtypes``.
@@ -79,52 +122,95 @@ class Bag:
             raise BagError(
                 f'{self.path}: {name} is {topic.msgtype}, expected {" or ".join(msgtypes)}'
             )
+        if fault := self.fault(name):
+            raise BagError(f'{self.path}: {name}: {fault}')
         if not topic.count:
             raise BagError(f'{self.path}: {name} has no messages')
         return topic
 
     def records(self, names: Collection[str] = ()) -> Iterator[Record]:
-        """Every message of the topics ``names`` (all if empty), in the order of reception.
+        """Every message of the topics ``names``, in the order of reception.
+
+        Without ``names``, of all topics that can be read.
 
         Raises:
-            BagError: the file is damaged, at the message where that shows.
+            BagError: a topic of ``names`` cannot be read; or the file is damaged, at the message
+                where that shows.
         """
-        wanted = set(names or self.topics)
+        for name in names:
+            if name in self.topics and (fault := self.fault(name)):
+                raise BagError(f'{self.path}: {name}: {fault}')
+        wanted = set(names) or {name for name in self.topics if not self.fault(name)}
         with _blaming(self.path):
-            streams = [self._stream(reader, wanted) for reader in self._readers]
+            streams = [self._stream(storage, wanted) for storage in self._storages]
             yield from heapq.merge(*streams, key=lambda record: record.time_ns)
 
-    def _stream(self, reader: Reader, wanted: set[str]) -> Iterator[Record]:
-        chosen = [c for c in reader.connections if c.topic in wanted]
+    def _stream(self, storage: Storage, wanted: set[str]) -> Iterator[Record]:
+        chosen = {row.key: row for row in storage.channels if row.topic in wanted}
         if not chosen:
             return
         most = self._limits.message_bytes
-        for connection, time_ns, data in reader.messages(chosen):
-            plain = inflate(bytes(data), 'zstd', most) if self._zipped else data
+        for key, time_ns, data in storage.messages(chosen):
+            plain = inflate(data, 'zstd', most) if data.startswith(ZSTD) else data
+            channel = chosen[key]
             if len(plain) > most:
-                raise BagError(
-                    f'{connection.topic}: a message of {len(plain)} bytes; at most {most}'
-                )
-            yield Record(connection.topic, connection.msgtype, time_ns, bytes(plain))
+                raise BagError(f'{channel.topic}: a message of {len(plain)} bytes; at most {most}')
+            yield Record(channel.topic, channel.msgtype, time_ns, plain)
 
-    def _topics(self) -> dict[str, Topic]:
-        found: dict[str, Topic] = {}
-        for connection in (c for reader in self._readers for c in reader.connections):
-            name, msgtype = connection.topic, connection.msgtype
-            known = found.get(name, Topic(name, msgtype, 0))
-            if known.msgtype != msgtype:
-                raise BagError(f'{self.path}: {name} is both {known.msgtype} and {msgtype}')
-            definitions.check_same(msgtype, _definition(connection))
-            qos = getattr(connection.ext, 'offered_qos_profiles', None)
-            found[name] = Topic(
-                name, msgtype, known.count + connection.msgcount, qos[0] if qos else known.qos
-            )
-        return found
+    def _type_fault(self, row: Channel) -> str:
+        said = row.type_hash or self._hashes.get((row.topic, row.msgtype), '')
+        text = row.definition if row.language == 'ros2msg' else ''
+        return _type_fault(row.msgtype, text, said, self._types)
+
+
+@lru_cache(maxsize=256)
+def _type_fault(msgtype: str, text: str, type_hash: str, types: Types) -> str:
+    """Why messages of this type are not what we take them for; empty if they may be."""
+    try:
+        store = types(msgtype)
+        if not definitions.has_hash(msgtype, type_hash, store):
+            definitions.check_same(msgtype, text, store)
+    except BagError as error:
+        return str(error)
+    return ''
+
+
+def _by_topic(storages: list[Storage]) -> dict[str, list[Channel]]:
+    found: dict[str, list[Channel]] = {}
+    for channel in (c for storage in storages for c in storage.channels):
+        found.setdefault(channel.topic, []).append(channel)
+    return found
+
+
+def _topic(name: str, rows: list[Channel]) -> Topic:
+    count = sum(row.count for row in rows)
+    qos = next(filter(None, (_qos(row.qos) for row in rows)), None)
+    return Topic(name, rows[0].msgtype, count, qos)
+
+
+@lru_cache(maxsize=256)
+def _qos(text: str) -> Any:
+    """The first profile; ``None`` if there is none, or none that can be read."""
+    try:
+        return next(iter(parse_qos(text)), None)
+    except Exception as error:  # noqa: BLE001 - untrusted YAML raises what it stumbles over
+        log.debug('a QoS profile in the recording cannot be read: %s', error)
+        return None
 
 
 @contextmanager
-def open_bag(path: Path, limits: Limits | None = None) -> Iterator[Bag]:
+def open_bag(
+    path: Path, limits: Limits | None = None, types: Types = definitions.decodable
+) -> Iterator[Bag]:
     """Open the folder or file at ``path``; it is closed on exit.
+
+    What is missing of it is said once, as a warning, and in ``Bag.lost``.
+
+    Args:
+        path: a folder with ``metadata.yaml``, or one storage file.
+        limits: the most to expand.
+        types: what the types in the recording are held against when they are read: those we
+            decode, or ``definitions.learn``, those of the distribution that runs.
 
     Raises:
         BagError: it is not there, not a bag, damaged, hostile, or larger than ``limits``.
@@ -132,79 +218,42 @@ def open_bag(path: Path, limits: Limits | None = None) -> Iterator[Bag]:
     limits = limits or Limits()
     with ExitStack() as keep:
         with _blaming(path):
-            files, mode = _files(path)
-            if mode == 'file':
-                folder = Path(keep.enter_context(TemporaryDirectory(prefix='edge_inference_')))
-                files = [inflate_file(file, folder, limits) for file in files]
-            readers = [_open(file, limits, keep) for file in files]
-            bag = Bag(path, readers, limits, zipped=mode == 'message')
+            layout = folder.find(path)
+            storages = [_open(file, limits, keep) for file in layout.files]
+            bag = Bag(path, storages, limits, layout, types)
+        if bag.lost:
+            log.warning('%s: %s', path, bag.lost)
         yield bag
 
 
-def _open(file: Path, limits: Limits, keep: ExitStack) -> Reader:
+def _open(file: Path, limits: Limits, keep: ExitStack) -> Storage:
     if file.stat().st_size > limits.total_bytes:
         raise BagError(
             f'{file.name} has {file.stat().st_size} bytes; at most {limits.total_bytes}'
         )
-    if file.suffix == '.mcap':
-        check_mcap(file, limits)
+    with file.open('rb') as stream:
+        packed = stream.read(len(ZSTD)) == ZSTD
+    scratch = Path(keep.enter_context(TemporaryDirectory(prefix='edge_inference_')))
+    if packed:
+        file = inflate_file(file, scratch, limits)
+    storage: Storage
+    if file.name.removesuffix(folder.PACKED).endswith('.mcap'):
+        storage = Mcap(file, limits)
     else:
-        check_sqlite(file)
-    return keep.enter_context(Reader(file))
+        storage = Sqlite(mended(file, scratch, limits))
+    keep.callback(storage.close)
+    return storage
 
 
-def _files(path: Path) -> tuple[list[Path], str]:
-    """The storage files of the bag at ``path``, and how they are compressed."""
-    if not path.exists():
-        raise BagError('no such file or folder')
-    if path.is_file():
-        if path.suffix not in SUFFIXES:
-            raise BagError(f'not a bag; expected a folder, {" or ".join(SUFFIXES)}')
-        return [path], ''
-    said = _metadata(path)
-    mode = str(said.get('compression_mode') or '').lower().replace('none', '')
-    names = said.get('relative_file_paths')
-    if not isinstance(names, list) or not names:
-        raise BagError('metadata.yaml lists no files')
-    return [_inside(path, name) for name in names], mode
+def only_whole(bag: Bag) -> Bag:
+    """``bag``, of which nothing may be missing: figures and verdicts need all of it.
 
-
-def _metadata(folder: Path) -> Mapping[str, Any]:
-    file = folder / 'metadata.yaml'
-    if not file.is_file():
-        raise BagError('the folder has no metadata.yaml: not a bag, or its recorder was killed')
-    said = read_yaml(file, BagError).get('rosbag2_bagfile_information')
-    if not isinstance(said, Mapping):
-        raise BagError('metadata.yaml has no rosbag2_bagfile_information')
-    if (mode := str(said.get('compression_mode') or '').lower()) not in (
-        '',
-        'none',
-        'file',
-        'message',
-    ):
-        raise BagError(f'compression mode {mode!r}; we read file and message')
-    if (kind := said.get('compression_format') or 'zstd') != 'zstd':
-        raise BagError(f'compression {kind!r}; we read zstd')
-    return said
-
-
-def _inside(folder: Path, name: Any) -> Path:
-    """The file ``name`` of the bag; early versions wrote the folder's name in front of it."""
-    relative = Path(str(name))
-    if relative.parts[:1] == (folder.name,):
-        relative = relative.relative_to(folder.name)
-    file = (folder / relative).resolve()
-    if len(relative.parts) != 1 or not file.is_relative_to(folder.resolve()):
-        raise BagError(f'metadata.yaml names {str(name)!r}, which is not a file of this folder')
-    if not file.is_file():
-        raise BagError(f'{name} is missing')
-    return file
-
-
-def _definition(connection: Any) -> str:
-    """The message definition recorded in the bag, if it is in the format we parse."""
-    recorded = connection.msgdef
-    return str(recorded.data) if recorded.format.name == 'MSG' else ''
+    Raises:
+        BagError: something is.
+    """
+    if bag.lost:
+        raise BagError(f'INVALID INPUT: {bag.path}: {bag.lost}')
+    return bag
 
 
 @contextmanager
@@ -222,3 +271,10 @@ def _blaming(path: Path) -> Iterator[None]:
             f'{path}: cannot be read ({type(error).__name__}: {error}); it may be truncated or'
             ' damaged: `ros2 bag reindex` or `mcap recover` may save it'
         ) from error
+
+
+def left_out(bag: Bag, faults: Mapping[str, str]) -> None:
+    """Say once, by name and reason, which topics of ``bag`` are not used."""
+    if faults:
+        rows = '; '.join(f'{name} ({why})' for name, why in sorted(faults.items()))
+        log.warning('%s: left out: %s', bag.path, rows)

@@ -1,8 +1,7 @@
-"""How large a bag really is: measured with a limit before anything expands it.
+"""Expands what is compressed, piece by piece and up to a limit.
 
-The library that reads bags expands a compressed chunk in one go and compares sizes afterwards, so
-a megabyte that says "a kilobyte" and holds thirty gigabytes would fill the memory. Here the file
-is walked first, and what is compressed is expanded piece by piece and thrown away.
+Libraries expand a compressed block in one go and compare sizes afterwards, so a megabyte that
+says "a kilobyte" and holds thirty gigabytes would fill the memory.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from typing import Any, BinaryIO
 from edge_inference_ros.errors import BagError
 
 _SQLITE = b'SQLite format 3\x00'
-_MAGIC = b'\x89MCAP0\r\n'
-_CHUNK, _FOOTER = 0x06, 0x02
+ZSTD = b'\x28\xb5\x2f\xfd'
+"""How every zstd frame begins; no serialised message does."""
+
 _PIECE_BYTES = 1 << 20
 
 
@@ -34,33 +34,6 @@ class Limits:
 
     message_bytes: int = 256 << 20
     total_bytes: int = 64 << 30
-
-
-def check_mcap(path: Path, limits: Limits) -> None:
-    """Raise ``BagError`` unless every record of ``path`` ends in the file and fits the limits."""
-    size = path.stat().st_size
-    total = 0
-    with path.open('rb') as stream:
-        if stream.read(len(_MAGIC)) != _MAGIC:
-            raise BagError(f'{path.name} is not an mcap file')
-        while True:
-            start = stream.tell()
-            head = stream.read(9)
-            if len(head) < 9:
-                raise BagError(f'{path.name} ends at byte {size} without a footer: truncated')
-            code, length = struct.unpack('<BQ', head)
-            if start + 9 + length > size:
-                raise BagError(
-                    f'{path.name}: the record at byte {start} claims {length} bytes of a file'
-                    f' that has {size}: truncated or damaged'
-                )
-            if code == _FOOTER:
-                return
-            if code == _CHUNK:
-                total += _chunk_bytes(stream, length, limits.message_bytes, path.name)
-            if total > limits.total_bytes:
-                raise BagError(f'{path.name} expands to more than {limits.total_bytes} bytes')
-            stream.seek(start + 9 + length)
 
 
 def check_sqlite(path: Path) -> None:
@@ -79,21 +52,6 @@ def check_sqlite(path: Path) -> None:
         raise BagError(f'{path.name} has {size} of its {claimed} bytes: truncated')
 
 
-def _chunk_bytes(stream: BinaryIO, length: int, most: int, name: str) -> int:
-    """The expanded size of the chunk that starts here, counted, not believed."""
-    start = stream.tell()
-    said, _, word = struct.unpack('<QII', stream.read(32)[16:])
-    if said > most or word > 16 or length < 40 + word:
-        raise BagError(f'{name}: the chunk at byte {start} claims {said} bytes; at most {most}')
-    kind = stream.read(word).decode('ascii', 'replace')
-    (packed,) = struct.unpack('<Q', stream.read(8))
-    if packed > length - 40 - word:
-        raise BagError(f'{name}: the chunk at byte {start} claims {packed} bytes of {length}')
-    if not kind:
-        return int(packed)
-    return _expand(stream, packed, kind, said, lambda _piece: None)
-
-
 def inflate(data: bytes, kind: str, most: int) -> bytes:
     """Expand ``data`` unless it becomes more than ``most`` bytes.
 
@@ -107,7 +65,7 @@ def inflate(data: bytes, kind: str, most: int) -> bytes:
 
 def inflate_file(path: Path, folder: Path, limits: Limits) -> Path:
     """Expand the zstd file ``path`` into ``folder``; return the new file."""
-    target = folder / path.stem
+    target = folder / path.name.removesuffix('.zstd')
     with path.open('rb') as packed, target.open('wb') as plain:
         _expand(packed, path.stat().st_size, 'zstd', limits.total_bytes, plain.write)
     return target

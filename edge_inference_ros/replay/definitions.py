@@ -6,6 +6,9 @@ generated Python code, and a recording is somebody else's text.
 
 from __future__ import annotations
 
+import json
+import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,37 +63,112 @@ def typestore() -> Typestore:
     return store
 
 
-def learn(msgtype: str, share: Path) -> None:
-    """Make ``msgtype`` known from the ``.msg`` files installed below ``share``.
+def decodable(msgtype: str) -> Typestore:  # noqa: ARG001 - the signature of ``learn``
+    """What messages are held against that are to be decoded here."""
+    return typestore()
+
+
+@cache
+def installed() -> Typestore:
+    """What the ROS distribution that runs here says its types are; filled as they are asked for.
+
+    Between distributions a type may gain a field: ``sensor_msgs/msg/Range`` has one more in
+    Jazzy than in Humble. What is recorded or played here has the fields of what runs here.
+    """
+    return get_typestore(Stores.EMPTY)
+
+
+def learn(msgtype: str, share: Path | None = None) -> Typestore:
+    """Make ``msgtype``, as it is installed, known to ``installed()``; return that.
+
+    Where nothing is installed, what we can decode stands in.
+
+    Args:
+        msgtype: such as ``sensor_msgs/msg/Image``.
+        share: look for ``.msg`` files of packages here first.
 
     Raises:
-        BagError: no such file there.
+        BagError: neither installed nor known.
     """
-    store = typestore()
-    if msgtype in store.fielddefs:
-        return
-    package, _, name = msgtype.partition('/msg/')
-    path = share / package / 'msg' / f'{name}.msg'
-    try:
-        found = get_types_from_msg(path.read_text(encoding='utf-8'), msgtype)
-    except OSError as error:
-        raise BagError(f'{msgtype}: no definition at {path}; is the package installed?') from error
-    for _, fields in found.values():
-        for needed in _named(fields):
+    store = installed()
+    if msgtype not in store.fielddefs:
+        found = _read(msgtype, share)
+        for needed in (n for _, fields in found.values() for n in _named(fields)):
             if needed not in found:
                 learn(needed, share)
-    store.register(found)
+        store.register(found)
+    return store
+
+
+def described(msgtype: str) -> tuple[str, str]:
+    """How a recording made here describes ``msgtype``: its definition, and its RIHS01.
+
+    Raises:
+        BagError: it is not installed.
+    """
+    store = learn(msgtype)
+    package, _, name = msgtype.partition('/msg/')
+    text, _ = store.generate_msgdef(msgtype, ros_version=2)
+    with suppress(
+        OSError, ValueError, LookupError, TypeError, StopIteration
+    ):  # Humble writes no hashes down
+        path = _share(package) / package / 'msg' / f'{name}.json'
+        rows = json.loads(path.read_text(encoding='utf-8'))['type_hashes']
+        return text, next(row['hash_string'] for row in rows if row['type_name'] == msgtype)
+    return text, store.hash_rihs01(msgtype)
+
+
+def _read(msgtype: str, share: Path | None) -> Any:
+    """What the package's ``.msg`` file says of a type."""
+    package, _, name = msgtype.partition('/msg/')
+    places = [place for place in (share, _share(package)) if place]
+    for path in (place / package / 'msg' / f'{name}.msg' for place in places):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return get_types_from_msg(path.read_text(encoding='utf-8'), msgtype)
+    if msgtype not in typestore().fielddefs:
+        looked = ' or '.join(str(place / package / 'msg' / f'{name}.msg') for place in places)
+        raise BagError(f'{msgtype}: no definition at {looked}; is the package installed?')
+    return {msgtype: typestore().fielddefs[msgtype]}
+
+
+def _share(package: str) -> Path:
+    """Where the installed message package ``package`` keeps its definitions."""
+    with suppress(ImportError, LookupError, OSError):
+        from ament_index_python.packages import get_package_share_directory
+
+        return Path(get_package_share_directory(package)).parent
+    return Path(sys.prefix) / 'share'
 
 
 def is_stamped(msgtype: str) -> bool:
     """Whether the message begins with a header, so that its stamp is at a fixed place."""
-    known = typestore().fielddefs.get(msgtype)
+    known = installed().fielddefs.get(msgtype) or typestore().fielddefs.get(msgtype)
     return bool(known) and _first_type(known) == HEADER
 
 
-def check_same(msgtype: str, text: str) -> None:
-    """Raise ``BagError`` if a bag's own definition of a type we know is not the one we know."""
-    ours = typestore().fielddefs.get(msgtype)
+def has_hash(msgtype: str, type_hash: str, store: Typestore | None = None) -> bool:
+    """Whether ``type_hash`` (RIHS01) says that a type is the one ``store`` holds."""
+    store = store or typestore()
+    if not type_hash or msgtype not in store.fielddefs:
+        return False
+    with suppress(Exception):  # types that have no hash: rosbags knows no wide strings
+        return str(store.hash_rihs01(msgtype)) == type_hash
+    return False
+
+
+def check_same(msgtype: str, text: str, store: Typestore | None = None) -> None:
+    """Hold a bag's own definition of a type against the one ``store`` holds.
+
+    Args:
+        msgtype: a type; one that ``store`` does not hold passes.
+        text: its definition in the bag; an empty one passes.
+        store: by default, the types we can decode.
+
+    Raises:
+        BagError: the fields differ, or ``text`` is no definition.
+    """
+    store = store or typestore()
+    ours = store.fielddefs.get(msgtype)
     if ours is None or not text:
         return
     try:
@@ -98,7 +176,7 @@ def check_same(msgtype: str, text: str) -> None:
     except Exception as error:  # the parser of untrusted text raises what it stumbles over
         raise BagError(f'{msgtype}: the definition in the bag is not one: {error}') from error
     for name, (_, fields) in theirs.items():
-        known = typestore().fielddefs.get(name)
+        known = store.fielddefs.get(name)
         if known is not None and _plain(fields) != _plain(known[1]):
             raise BagError(
                 f'{name}: the bag was recorded with other fields ({_words(fields)}) than the'

@@ -93,7 +93,8 @@ def observe(bag: Bag, expected_ns: Iterable[int] = (), topics: Topics | None = N
         names['fresh']: notes.forwarded,
         '/diagnostics': notes.roll_up,
     }
-    for record in bag.records(set(readers) & set(bag.topics)):
+    there = {name for name in readers if name in bag.topics and not bag.fault(name)}
+    for record in bag.records(there):
         _read(bag.path, record, readers[record.topic])
     return notes.facts(expected_ns)
 

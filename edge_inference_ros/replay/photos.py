@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,12 +106,18 @@ def read(file: Path) -> NDArray[np.uint8]:
     except OSError as error:
         raise SampleError(str(error.strerror)) from error
     origin = Origin('camera', RosNs(0), monotonic_ns())
-    picture = bgr(registry.load('sensors', 'compressed').view(message, origin))
+    picture = bgr(_sensor().view(message, origin))
     factor = min(1.0, LARGEST_PX[0] / picture.shape[1], LARGEST_PX[1] / picture.shape[0])
     if factor < 1.0:
         picture = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor,
                                         interpolation=cv2.INTER_AREA))  # fmt: skip
     return picture
+
+
+@cache
+def _sensor() -> Any:
+    """Found once: looking it up walks over everything that is installed."""
+    return registry.load('sensors', 'compressed')
 
 
 class _Album:

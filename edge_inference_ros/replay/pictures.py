@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -54,16 +54,19 @@ def picture_topic(bag: Bag, name: str = '') -> str:
     return found[0]
 
 
-def see(record: Record) -> Image:
-    """The picture in ``record``, borrowed from its bytes.
+def viewer(msgtype: str) -> Callable[[Record], Image]:
+    """What sees messages of ``msgtype``, a key of ``SENSORS``, as pictures.
 
-    Raises:
-        SampleError: it contradicts itself, or is not one we read.
+    It raises ``SampleError`` for one that contradicts itself or is not one we read. Look it up
+    once, before the first frame: finding a sensor walks over everything that is installed.
     """
-    origin = Origin('', RosNs(record.time_ns), monotonic_ns())
-    sensor = registry.load('sensors', SENSORS[record.msgtype])
-    image: Image = sensor.view_raw(record.data, origin)
-    return image
+    view_raw = registry.load('sensors', SENSORS[msgtype]).view_raw
+
+    def see(record: Record) -> Image:
+        image: Image = view_raw(record.data, Origin('', RosNs(record.time_ns), monotonic_ns()))
+        return image
+
+    return see
 
 
 def bgr(image: Image) -> NDArray[np.uint8]:
@@ -125,10 +128,12 @@ def save_overlays(  # noqa: D417 - bag, topic and folder are what they are calle
     chosen = set(_spread(seen, most))
     colours: dict[str, int] = {}
     saved: list[Path] = []
+    see = viewer(bag.topics[topic].msgtype)
     for record in islice(bag.records((topic,)), first or None):
         stamp_ns = _played_ns(record, loops, found)
         if stamp_ns in chosen and stamp_ns is not None:
-            picture = _drawn(record, found[stamp_ns], captions.get(stamp_ns, ''), colours)
+            picture = bgr(see(record))
+            _draw(picture, found[stamp_ns], captions.get(stamp_ns, ''), colours)
             saved.append(folder / f'frame_{len(saved):03d}.jpg')
             cv2.imwrite(str(saved[-1]), picture)
     return saved
@@ -146,16 +151,14 @@ def _played_ns(
     return next((ns for ns in played if ns in found), None)
 
 
-def _drawn(
-    record: Record, items: Sequence[Found], caption: str, colours: dict[str, int]
-) -> NDArray[np.uint8]:
-    """The picture with its boxes; a class keeps the colour it has in ``colours``."""
-    picture = bgr(see(record))
+def _draw(
+    picture: NDArray[np.uint8], items: Sequence[Found], caption: str, colours: dict[str, int]
+) -> None:
+    """Draw boxes into ``picture``; a class keeps the colour it has in ``colours``."""
     for item in items:
         colours.setdefault(item.class_name, len(colours))
     rows = [(item.box_px, colours[item.class_name], item.label) for item in items]
     overlay.draw(picture, rows, caption=caption)
-    return picture
 
 
 def _spread(stamps_ns: list[int], most: int) -> list[int]:

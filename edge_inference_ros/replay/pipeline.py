@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_inference_ros.core.latency import Stopwatch
 from edge_inference_ros.core.manifest import load
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
 from edge_inference_ros.core.share import locate
+from edge_inference_ros.core.types import Image
 from edge_inference_ros.errors import BadStamp, BagError, ConfigError, SampleError
 from edge_inference_ros.replay import plot, stamps
 from edge_inference_ros.replay.bags import Record, open_bag
 from edge_inference_ros.replay.figures import MS, WHOLE, Observed, Output
-from edge_inference_ros.replay.pictures import picture_topic, see
+from edge_inference_ros.replay.pictures import picture_topic, viewer
 from edge_inference_ros.replay.report import write
 from edge_inference_ros.replay.schedule import Schedule
 from edge_inference_ros.replay.summary import RunReport, judge
@@ -113,11 +115,13 @@ def run(params: Params) -> RunReport:
             precision=params.precision,
             tracker=params.tracker,
         )
-        _warm_up(pipeline, itertools.islice(bag.records((topic,)), params.warm_up))
+        work = worker(pipeline, viewer(bag.topics[topic].msgtype))
+        _warm_up(work, itertools.islice(bag.records((topic,)), params.warm_up))
+        lost = bag.lost
         frames = itertools.islice(bag.records((topic,)), params.frames or None)
-        seen = through(frames, lambda record: laps_of(pipeline(see(record))), params.rate)
+        seen = through(frames, work, params.rate)
     seen = dataclasses.replace(seen, engine={'model': manifest.name, 'backend': params.backend})
-    return _report(seen, params)
+    return _report(seen, params, [lost] if lost else [])
 
 
 def through(
@@ -149,15 +153,29 @@ def through(
     return Observed(tuple(expected), tuple(queue.outputs), counts)
 
 
+def worker(
+    pipeline: Pipeline[Any, Any, Any], see: Callable[[Record], Image]
+) -> Callable[[Record], dict[str, float]]:
+    """What works on one frame: sees it, runs it, and says how long each stage took."""
+
+    def work(record: Record) -> dict[str, float]:
+        watch = Stopwatch(pipeline.now(), pipeline.now)
+        sample = see(record)
+        watch.lap('view')
+        return laps_of(pipeline(sample, watch))
+
+    return work
+
+
 def laps_of(prediction: Prediction[Any]) -> dict[str, float]:
     """Stage to milliseconds."""
     return {stage: lap_ns * MS for stage, lap_ns in prediction.timing.laps_ns}
 
 
-def _warm_up(pipeline: Pipeline[Any, Any, Any], frames: Iterable[Record]) -> None:
+def _warm_up(work: Callable[[Record], object], frames: Iterable[Record]) -> None:
     for record in frames:
         with suppress(SampleError):
-            pipeline(see(record))
+            work(record)
 
 
 def _stamp(record: Record) -> int:
@@ -167,12 +185,13 @@ def _stamp(record: Record) -> int:
         raise BagError(f'{record.topic}: {error}') from error
 
 
-def _report(seen: Observed, params: Params) -> RunReport:
+def _report(seen: Observed, params: Params, notes: Sequence[str]) -> RunReport:
     if not params.out:
-        return judge(seen, params.bag)
+        return judge(seen, params.bag, notes=notes)
     out = Path(params.out)
     out.mkdir(parents=True, exist_ok=True)
     plot.save(seen, out / 'latency.png')
-    report = judge(seen, params.bag, [str(path) for path in out.glob('latency.png')])
+    written = [str(path) for path in out.glob('latency.png')]
+    report = judge(seen, params.bag, written, notes)
     write(report, out)
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,14 +15,16 @@ from typing import Any
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.types import RosNs
 from edge_inference_ros.errors import BadStamp, BagError, ConfigError
-from edge_inference_ros.replay import definitions, stamps
-from edge_inference_ros.replay._ros import message_class, offered_qos, open_node
-from edge_inference_ros.replay.bags import Bag, Record, open_bag
+from edge_inference_ros.replay import clock, definitions, stamps
+from edge_inference_ros.replay._ros import offered_qos
+from edge_inference_ros.replay.bags import Bag, Record, left_out, open_bag
 from edge_inference_ros.replay.schedule import Schedule
+from edge_inference_ros.ros.tool import message_class, open_node
 
-_CLOCK = '/clock'
-_TF = 'tf2_msgs/msg/TFMessage'
+log = logging.getLogger(__name__)
+
 _CLOCK_PERIOD_S = 0.01
+_LONG_WAIT_S = 10.0
 _LINGER_S = 3.0
 _LEAD_S = 0.5  # the readers must know us, too, before the first message
 
@@ -33,7 +36,10 @@ class Params:
     bag: str = param('', 'folder or file to play')
     topics: tuple[str, ...] = param((), 'only these topics; empty means all')
     rate: float = param(1.0, 'bag seconds per real second', low=0.01, high=100.0)
-    clock: bool = param(default=False, doc='keep the stamps, publish /clock (use_sim_time)')
+    clock: bool = param(
+        default=False,
+        doc='keep the stamps; publish /clock, the one of the bag if it has one (use_sim_time)',
+    )
     seconds: float = param(0.0, 'stop after so many bag seconds; 0 plays all', low=0.0)
     loops: int = param(1, 'how many times; 0 means until stopped', low=0)
     wait_for: tuple[str, ...] = param(
@@ -78,56 +84,88 @@ class Played:
 def run(params: Params) -> Played:
     """Play ``params.bag`` until its end, or until interrupted.
 
+    Topics that cannot be played, of types not installed here for instance, are left out and named
+    in a warning, unless ``params.topics`` asks for them.
+
     Raises:
-        BagError: the bag cannot be read, lacks a topic, or holds types not installed here.
+        BagError: the bag cannot be read, lacks a topic or has one that cannot be played, or its
+            stamps are on clocks that do not go together.
     """
     if not params.bag:
         raise ConfigError('play needs --bag')
     played = Played()
-    with open_bag(Path(params.bag)) as bag:
-        names = _chosen(bag, params)
+    with open_bag(Path(params.bag), types=definitions.learn) as bag:
+        if unknown := [name for name in params.topics if name not in bag.topics]:
+            there = ', '.join(sorted(bag.topics)) or 'none'
+            raise BagError(f'{params.bag}: no topic {unknown[0]!r}; there are {there}')
+        if not any(topic.count for topic in bag.topics.values()):
+            raise BagError(f'{params.bag}: no messages to play')
         with open_node('player') as node:
-            _Player(node, bag, names, params, played).play()
+            _Player(node, bag, _chosen(bag, params), params, played).play()
     if params.log:
         Path(params.log).write_text(json.dumps(played.as_dict()), encoding='utf-8')
     return played
 
 
-def _chosen(bag: Bag, params: Params) -> list[str]:
-    if unknown := [name for name in params.topics if name not in bag.topics]:
-        there = ', '.join(sorted(bag.topics)) or 'none'
-        raise BagError(f'{params.bag}: no topic {unknown[0]!r}; there are {there}')
-    names = [name for name in params.topics or bag.topics if name != _CLOCK]
-    if not any(bag.topics[name].count for name in names):
-        raise BagError(f'{params.bag}: no messages to play')
-    return names
+def _chosen(bag: Bag, params: Params) -> dict[str, Any]:
+    """Topics to play, and the Python class of their messages."""
+    classes: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    for name in params.topics or bag.topics:
+        if name == clock.TOPIC:
+            continue
+        try:
+            classes[name] = message_class(bag.topics[name].msgtype)
+            faults[name] = bag.fault(name)
+        except BagError as error:
+            faults[name] = str(error)
+    faults = {name: why for name, why in faults.items() if why}
+    if asked := sorted(set(faults) & set(params.topics)):
+        raise BagError(f'{params.bag}: {asked[0]}: {faults[asked[0]]}')
+    if not any(bag.topics[name].count for name in classes if name not in faults):
+        why = '; '.join(f'{name}: {fault}' for name, fault in sorted(faults.items()))
+        raise BagError(f'{params.bag}: no messages to play' + (f' ({why})' if why else ''))
+    left_out(bag, faults)
+    return {name: kind for name, kind in classes.items() if name not in faults}
 
 
 class _Player:
     """One bag, its publishers, and the wait between messages."""
 
     def __init__(
-        self, node: Any, bag: Bag, names: list[str], params: Params, played: Played
+        self, node: Any, bag: Bag, classes: dict[str, Any], params: Params, played: Played
     ) -> None:
         self._node = node
         self._bag = bag
         self._params = params
         self._played = played
         self._told_s = 0.0
-        topics = [bag.topics[name] for name in names]
+        topics = [bag.topics[name] for name in classes]
         played.types.update({t.name: t.msgtype for t in topics})
         self._publishers = {
-            t.name: node.create_publisher(
-                message_class(t.msgtype), t.name, offered_qos(t.msgtype, t.qos)
-            )
+            t.name: node.create_publisher(classes[t.name], t.name, offered_qos(t.msgtype, t.qos))
             for t in topics
         }
         self._stamped = {t.name for t in topics if definitions.is_stamped(t.msgtype)}
+        self._names = list(classes)
+        clock.check_span(params.bag, next(bag.records(self._names)), bag.end_ns)
+        self._clocks = clock.look(bag.records(self._names), self._stamped)
+        self._own = bool(params.clock and self._brings_clock())
+        self._clocks.check(params.bag, keep_stamps=params.clock, own_clock=self._brings_clock())
         self._clock = None
         if params.clock:
             self._clock = node.create_publisher(
-                message_class('rosgraph_msgs/msg/Clock'), _CLOCK, offered_qos('', None)
+                message_class(clock.CLOCK), clock.TOPIC, offered_qos('', None)
             )
+
+    def _brings_clock(self) -> bool:
+        """Whether the recording has a ``/clock`` that goes with its stamps."""
+        topic = self._bag.topics.get(clock.TOPIC)
+        if topic is None or topic.msgtype != clock.CLOCK or not topic.count:
+            return False
+        first = next(self._bag.records((clock.TOPIC,)))
+        apart_ns = first.time_ns - clock.value_ns(first.data) - self._clocks.offset_ns
+        return abs(apart_ns) <= clock.NEAR_NS
 
     def play(self) -> None:
         """Wait for listeners, then play every loop."""
@@ -153,7 +191,8 @@ class _Player:
 
     def _play_once(self, loop: int, start_s: float, start_ns: int) -> float:
         """One pass over the bag; returns how long after its start the next one begins."""
-        records = self._bag.records(self._publishers)
+        names = [*self._names, clock.TOPIC] if self._own else self._names
+        records = self._bag.records(names)
         first = next(records)
         live = Schedule(first.time_ns, start_ns, self._params.rate)
         stamping = live
@@ -191,14 +230,16 @@ class _Player:
 
     def _held(self, record: Record, schedule: Schedule, start_s: float) -> Iterator[Record]:
         due_s = start_s + schedule.due_s(record.time_ns)
+        if (left_s := due_s - time.monotonic()) > _LONG_WAIT_S:
+            log.info('nothing in the bag for %.0f s: waiting', left_s)
         while (left_s := due_s - time.monotonic()) > 0:
-            if self._clock is None:
+            if self._clock is None or self._own:
                 time.sleep(left_s)
             else:
                 elapsed_ns = int((time.monotonic() - start_s) * 1e9 * schedule.rate)
                 self._publish_clock(schedule.first_ns + max(elapsed_ns, 0))
                 time.sleep(min(left_s, _CLOCK_PERIOD_S))
-        if self._clock is not None:
+        if self._clock is not None and not self._own:
             self._publish_clock(record.time_ns)
         yield record
 
@@ -211,6 +252,9 @@ class _Player:
 
     def _publish(self, record: Record, schedule: Schedule) -> None:
         data = record.data
+        if record.topic == clock.TOPIC and self._clock is not None:
+            self._clock.publish(data)
+            return
         if record.topic in self._stamped:
             with suppress(BadStamp):  # what carries no stamp is played as it is
                 old_ns = stamps.read(data)
@@ -218,16 +262,18 @@ class _Player:
                 if new_ns != old_ns:
                     data = stamps.replace(data, new_ns)
                 self._played.stamps.setdefault(record.topic, []).append(new_ns)
-        elif record.msgtype == _TF and not self._params.clock:
+        elif record.msgtype == clock.TF and not self._params.clock:
             data = _restamp_tf(data, schedule)
         self._publishers[record.topic].publish(data)
         self._played.counts[record.topic] += 1
 
-    def _publish_clock(self, bag_ns: int) -> None:
-        clock = message_class('rosgraph_msgs/msg/Clock')()
-        clock.clock.sec, clock.clock.nanosec = divmod(bag_ns, 1_000_000_000)
+    def _publish_clock(self, received_ns: int) -> None:
+        """The time, on the clock of the stamps, at which something was received."""
+        now = message_class(clock.CLOCK)()
+        at_ns = max(received_ns - self._clocks.offset_ns, 0)
+        now.clock.sec, now.clock.nanosec = divmod(at_ns, 1_000_000_000)
         if self._clock is not None:
-            self._clock.publish(clock)
+            self._clock.publish(now)
 
     def _wait_for_listeners(self) -> None:
         names = self._params.wait_for
@@ -259,10 +305,10 @@ class _Player:
 
 
 def _restamp_tf(data: bytes, schedule: Schedule) -> bytes:
-    message = definitions.decode(_TF, data)
+    message = definitions.decode(clock.TF, data)
     for transform in message.transforms:
         stamp = transform.header.stamp
         old_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
         if old_ns:  # zero means "always", and stays
             stamp.sec, stamp.nanosec = divmod(schedule.now_ns(old_ns), 1_000_000_000)
-    return definitions.encode(_TF, message)
+    return definitions.encode(clock.TF, message)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,13 @@ from rosbags.rosbag2.errors import WriterError
 from edge_inference_ros.core.params import param
 from edge_inference_ros.errors import BagError, ConfigError
 from edge_inference_ros.replay import definitions
-from edge_inference_ros.replay._ros import matching_qos, message_class, open_node
+from edge_inference_ros.replay._ros import matching_qos
+from edge_inference_ros.ros.tool import message_class, open_node
 
 _LOOK_S = 0.2
 _DEPTH = 100
+_FLUSH_S = 0.7
+"""With the 0.2 s that a wait may take, every message is in the file within a second."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,21 @@ def open_writer(folder: Path) -> Writer:
     try:
         writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
         writer.open()
+        flush(writer)
     except (WriterError, OSError) as error:
         raise BagError(f'{folder}: cannot be recorded into: {error}') from error
     return writer
+
+
+def flush(writer: Writer) -> None:
+    """Hand what was written so far to the system: a recorder that is killed loses what came since.
+
+    The chunk is closed, so that readers find it without the index that is written last.
+    """
+    storage: Any = writer.storage
+    if storage.chunk.msgs:
+        storage.close_chunk()
+    storage.bio.flush()
 
 
 class _Recorder:
@@ -91,6 +104,7 @@ class _Recorder:
 
         end_s = time.monotonic() + (self._params.seconds or float('inf'))
         looked_s = told_s = 0.0
+        flushed_s = time.monotonic()
         while rclpy.ok() and (now_s := time.monotonic()) < end_s:
             if self._missing and now_s - looked_s > _LOOK_S:
                 looked_s = now_s
@@ -98,6 +112,9 @@ class _Recorder:
             if self._params.json and now_s - told_s > 1.0:
                 told_s = now_s
                 _tell({'event': 'progress', 'recorded': self._recorded.counts})
+            if now_s - flushed_s >= _FLUSH_S:
+                flushed_s = now_s
+                flush(self._writer)
             rclpy.spin_once(self._node, timeout_sec=_LOOK_S)
 
     def _join(self) -> None:
@@ -108,9 +125,8 @@ class _Recorder:
 
     def _subscribe(self, topic: str, publishers: list[Any]) -> None:
         msgtype = publishers[0].topic_type
-        if msgtype not in definitions.typestore().fielddefs:
-            definitions.learn(msgtype, _share())
-        connection = self._writer.add_connection(topic, msgtype, typestore=definitions.typestore())
+        text, type_hash = definitions.described(msgtype)
+        connection = self._writer.add_connection(topic, msgtype, msgdef=text, rihs01=type_hash)
 
         def write(data: bytes) -> None:
             self._writer.write(connection, time.time_ns(), data)
@@ -125,15 +141,6 @@ class _Recorder:
     def _params_name(self, topic: str) -> str:
         names = {self._node.resolve_topic_name(name): name for name in self._params.topics}
         return names[topic]
-
-
-def _share() -> Path:
-    """Where the installed message packages keep their definitions."""
-    with suppress(ImportError, LookupError, OSError):
-        from ament_index_python.packages import get_package_share_directory
-
-        return Path(get_package_share_directory('std_msgs')).parent
-    return Path(sys.prefix) / 'share'
 
 
 def _tell(said: dict[str, Any]) -> None:

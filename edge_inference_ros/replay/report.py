@@ -47,7 +47,8 @@ def run(params: Params) -> RunReport:
     played = read_played(Path(params.played)) if params.played else Played()
     with open_bag(Path(params.bag)) as bag:
         seen = observe(bag, _expected(played, params.topic), topics)
-        written = []
+        written: list[str] = []
+        notes = [bag.lost] if bag.lost else []
         if params.out:
             out = Path(params.out)
             out.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,7 @@ def run(params: Params) -> RunReport:
                 written += _draw(
                     params, seen, played, read_detections(bag, topics.full('detections'))
                 )
-    report = judge(seen, params.source or params.bag, written)
+    report = judge(seen, params.source or params.bag, written, notes)
     if params.out:
         write(report, Path(params.out))
     return report

@@ -25,11 +25,11 @@ def replace(data: bytes, new_ns: RosNs) -> bytes:
     """A copy of ``data`` stamped ``new_ns``; every other byte stays.
 
     Raises:
-        BadStamp: ``data`` cannot hold a stamp, or ``new_ns`` does not fit 32 bits of seconds.
+        BadStamp: ``data`` cannot hold a stamp, or ``new_ns`` is before 1970 or after 2038.
     """
     order = _order(data)
     seconds, nanoseconds = divmod(new_ns, _SECOND_NS)
-    if not -(1 << 31) <= seconds < 1 << 31:
+    if not 0 <= seconds < 1 << 31:
         raise BadStamp(f'{seconds} s do not fit a header stamp')
     return b''.join(
         (data[:_AT], struct.pack(order + 'iI', seconds, nanoseconds), data[STAMP_END:])

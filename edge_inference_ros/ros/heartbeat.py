@@ -59,9 +59,7 @@ def _wrong(source: SourceStatus, *, sim_time: bool) -> dict[str, str]:
     if source.drift_ppm is not None:
         words['clock'] = f'DRIFT: stamps fall behind our clock by {source.drift_ppm:.0f} ppm'
     if source.last is Verdict.FUTURE:
-        words['clock'] = (
-            f'stamps of {source.name} lie in the future of ours: {_FUTURE[sim_time]}'
-        )
+        words['clock'] = f'stamps of {source.name} lie in the future of ours: {_FUTURE[sim_time]}'
     if frame := strange_frame(source):
         words['frame'] = frame
     return words

@@ -40,8 +40,8 @@ class Params(Tuning):
     temperature: float = param(2.0, 'that softens the scores', low=0.1, high=20.0)
     score_threshold: float = param(0.3, 'threshold the manifest proposes', low=0.0, high=1.0)
     task: str = param('detect', 'what the networks do', choices=('classify', 'detect'))
-    student: str = param('', 'classify: .py file whose network() is the student')
-    weights: str = param('', "classify: the teacher's state dict")
+    student: str = param('', 'classify: .py file whose network() is the student', path=True)
+    weights: str = param('', "classify: the teacher's state dict", path=True)
 
     def faults(self) -> list[str]:
         """What fits no other parameter."""

@@ -42,7 +42,9 @@ class Params(Tuning):
     form: str = param(
         '', 'for ort: operators or Q/DQ nodes; empty: operators', choices=('', 'qdq', 'qoperator')
     )
-    calibration: str = param('', 'folder that calibrate wrote; training begins with its ranges')
+    calibration: str = param(
+        '', 'folder that calibrate wrote; training begins with its ranges', path=True
+    )
     keep: tuple[str, ...] = param((), 'nodes that stay float; * and ? stand for anything')
     weight: float = param(1.0, 'of the float network as a teacher', low=0.0, high=100.0)
     temperature: float = param(2.0, "that softens the teacher's scores", low=0.1, high=20.0)

@@ -143,7 +143,7 @@ def test_points_that_are_nowhere_are_left_out(figure):
         points[axis] = rng.choice(np.array(odd, np.float32), len(points))
 
     seen = cloud_sensor.xyz(cloud_sensor.view(cloud_of(points), ORIGIN))
-    kept = seen.compress(cloud_sensor.finite(seen), axis=0)
+    kept = cloud_sensor.chosen(seen, cloud_sensor.finite(seen))
 
     assert np.isfinite(kept).all()
     assert len(kept) == sum(all(np.isfinite(list(point))) for point in points.tolist())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.faults import __main__ as command
 from tools.faults.report import Report
 from tools.faults.rows import ROWS
 
@@ -44,3 +45,50 @@ def test_the_report_has_a_line_for_every_row():
     text = Report().markdown()
 
     assert all(f'| {row.id} | {row.fault} |' in text for row in ROWS)
+
+
+def outcome(report, row_id, *, passed=0, failed=0):
+    report.outcomes[row_id].passed += passed
+    report.outcomes[row_id].failed += failed
+    return report
+
+
+def rows_of(text):
+    return {line.split(' | ')[0]: line for line in text.splitlines() if line.startswith('| ')}
+
+
+def test_a_part_of_the_tests_changes_only_the_rows_that_ran_in_full():
+    before = outcome(outcome(Report(), 'M4', passed=3), 'M5', passed=4).markdown()
+    part = outcome(outcome(Report(), 'M4', passed=2, failed=1), 'M5', passed=1)
+
+    after = part.markdown(before)
+
+    old, new = rows_of(before), rows_of(after)
+    assert {name for name in new if new[name] != old[name]} == {'| M4'}
+    assert '| 2 of 3 tests |' in new['| M4']
+    assert '* **M4** stamp repeated: 1 failed.' in after
+
+
+def test_what_was_not_met_before_and_did_not_run_now_is_still_said():
+    before = outcome(outcome(Report(), 'M4', passed=2, failed=1), 'K1', passed=9).markdown()
+
+    after = outcome(Report(), 'K1', passed=9).markdown(before)
+
+    assert '* **M4** stamp repeated: 1 failed.' in after
+    assert after == before
+
+
+def test_the_command_keeps_what_it_was_not_asked_for(tmp_path, monkeypatch):
+    before = outcome(outcome(Report(), 'M4', passed=3), 'K1', passed=9).markdown()
+    page = tmp_path / 'faults.md'
+    page.write_text(before)
+
+    def ran(_arguments, plugins):
+        outcome(plugins[0]._report, 'M4', passed=3)
+        return code
+
+    monkeypatch.setattr(pytest, 'main', ran)
+    monkeypatch.setattr('sys.argv', ['faults', '--write', str(page), '-k', 'M4'])
+    for code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        assert command.main() == code
+        assert rows_of(page.read_text())['| K1'] == rows_of(before)['| K1']

@@ -70,8 +70,8 @@ def test_a_message_from_another_frame_is_refused(rig):
     assert len(rig.fresh) == 1
 
 
-def test_without_odometry_the_highest_speed_is_assumed(rig):
-    rig.start()
+def test_without_odometry_the_highest_speed_is_assumed(ros):
+    rig = Rig(ros, range_reverse_m=4.0).start()
 
     rig.detect(age_s=0.25)
     rig.detect(age_s=0.1)
@@ -129,7 +129,11 @@ def test_the_profile_changes_while_running(rig):
         ({'topics': ['a', 'my topic']}, "topics has 'my topic': expected a relative name"),
         ({'heartbeat_s': 0.06, 'tick_s': 0.04}, 'their sum must be < 0.1'),
         ({'types': ['no_such/msg/Type']}, 'no_such'),
-        ({'types': ['nonsense']}, 'nonsense'),
+        ({'types': ['nonsense']}, "'nonsense' is no message type: expected 'package/msg/Type'"),
+        ({'types': ['']}, "'' is no message type"),
+        ({'types': ['.std_msgs/msg/Header']}, "'.std_msgs/msg/Header' is no message type"),
+        ({'types': ['std_msgs/msg/no_such']}, 'is no message type'),
+        ({'types': ['std_msgs/msg/NoSuch']}, 'is not an installed message type'),
         ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each topic'),
         ({'stamp_offsets_s': [-2.0]}, 'expected -1 … 1'),
         ({'types': ['std_msgs/msg/Bool']}, 'begins with no std_msgs/Header'),
@@ -161,6 +165,7 @@ def test_several_topics_of_several_types_are_guarded(ros):
         ros,
         topics=['detections', 'points'],
         types=['vision_msgs/msg/Detection2DArray', 'sensor_msgs/msg/PointCloud2'],
+        range_reverse_m=4.0,
     )
     fresh = ros.collect(PointCloud2, 'fresh/points')
     rig.start()
@@ -192,7 +197,7 @@ def test_bytes_that_are_no_odometry_mean_the_caps_until_the_next_good_sample(rig
 
     rig.odometer.publish(b'\0\1\0\0 no odometry')
     rig.until(lambda: rig.summary()['odometry'] != 'ok', what='the fault')
-    assert float(rig.summary()['v_assumed_mps']) == 1.5
+    rig.until(lambda: float(rig.summary()['v_assumed_mps']) == 1.5, what='the caps')
 
     rig.drive(0.2)
     rig.until(lambda: rig.summary()['odometry'] == 'ok', what='good odometry')

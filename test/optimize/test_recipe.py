@@ -1,5 +1,6 @@
 """A recipe does every step once, and again only when something it read has changed."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import digest, load
 from edge_inference_ros.core.params import build
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import recipe
+from edge_inference_ros.optimize import _sources, recipe
 
 
 @pytest.fixture
@@ -199,3 +200,70 @@ def test_a_changed_file_in_a_list_is_noticed(tmp_path, said):
     robot.write_text('/**: {ros__parameters: {v_cap_mps: 1.5}}')
 
     assert did(cook(tmp_path, judge)) == ['kept'] * 3 + ['made']
+
+
+@pytest.mark.parametrize(
+    ('what', 'value'),
+    [('digest', 'another source'), ('libraries', {'torch': '9.9'}), ('libraries', {})],
+)
+def test_another_version_of_ours_or_of_a_library_makes_everything_again(
+    tmp_path, said, monkeypatch, what, value
+):
+    cook(tmp_path, said)
+
+    monkeypatch.setattr(_sources, what, lambda *_: value)
+
+    assert did(cook(tmp_path, said)) == ['made'] * 3
+
+
+def test_what_a_step_imports_of_ours_and_what_it_loads_by_name_are_its_sources():
+    found = _sources._all_of(registry.path('optimize', 'quantize_mixed'))
+    rendered = _sources._all_of(registry.path('optimize', 'calibrate'))
+
+    assert {
+        f'edge_inference_ros.{name}' for name in ('optimize.quantize_mixed', 'optimize.graph.int8')
+    } <= (found.keys())
+    assert 'edge_inference_ros.sim.dataset' in rendered
+    assert not any(name.startswith('edge_inference_ros.nodes') for name in found)
+    assert _sources.digest('quantize') != _sources.digest('quantize_mixed')
+
+
+def test_every_library_that_shapes_results_is_in_the_key():
+    versions = _sources.libraries()
+
+    assert {'numpy', 'onnx', 'onnxruntime'} <= versions.keys()
+    assert ('torch' in versions) == (importlib.util.find_spec('torch') is not None)
+
+
+def test_a_word_that_happens_to_name_a_folder_is_a_word(tmp_path, said, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said['steps'][1]['params'] |= {'dialect': 'ort', 'precision': 'int8'}
+    cook(tmp_path, said)
+
+    for name in ('ort', 'int8', 'world'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'something').write_text('new')
+
+    assert did(cook(tmp_path, said)) == ['kept'] * 3
+
+
+@pytest.mark.parametrize('step', ['train', 'graph', 'judge', '_folder', 'nothing'])
+def test_what_is_no_step_is_refused_by_name(tmp_path, said, step):
+    said['steps'][0]['step'] = step
+
+    with pytest.raises(ConfigError, match=f"no step '{step}'; there are build, calibrate"):
+        cook(tmp_path, said)
+
+
+def test_a_step_that_fails_leaves_what_was_there(tmp_path, said):
+    cook(tmp_path, said)
+    there = recipe.digest_of(tmp_path / 'out/both')
+    said['steps'][2]['params']['keep'] = ['nothing_of_that_name']
+
+    with pytest.raises(ConfigError, match='no node is called'):
+        cook(tmp_path, said)
+
+    assert recipe.digest_of(tmp_path / 'out/both') == there
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == [
+        'both', 'eight', 'ranges', 'recipe.json',
+    ]  # fmt: skip

@@ -1,5 +1,6 @@
 """What is compressed is measured before it is expanded."""
 
+import re
 import struct
 from contextlib import suppress
 
@@ -8,10 +9,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inference_ros.errors import BagError
-from edge_inference_ros.replay.containers import Limits, check_mcap, inflate, inflate_file
+from edge_inference_ros.replay.containers import Limits, inflate, inflate_file
+from edge_inference_ros.replay.storage.mcap import Mcap
 
 zstd = pytest.importorskip('backports.zstd', reason='rosbags brings it before Python 3.14')
 MAGIC = b'\x89MCAP0\r\n'
+UNKNOWN = 0x80
+"""A record of a kind nobody knows is skipped, in a chunk too."""
+
+
+def check_mcap(path, limits):
+    """Open and read all there is; what a cut file lacks, in words."""
+    file = Mcap(path, limits)
+    try:
+        keys = {channel.key for channel in file.channels}
+        assert list(file.messages(keys)) == []
+        return file.lost
+    finally:
+        file.close()
+
+
+def filling(size):
+    """A record of so many bytes in all."""
+    return record(UNKNOWN, bytes(size - 9))
 
 
 def record(code, content):
@@ -29,8 +49,11 @@ def chunk(packed, *, said, kind=b'zstd', length=None):
     )
 
 
+END = record(2, bytes(20)) + MAGIC
+
+
 def mcap(path, *records):
-    path.write_bytes(MAGIC + record(1, b'') + b''.join(records) + record(2, bytes(20)) + MAGIC)
+    path.write_bytes(MAGIC + record(1, b'') + b''.join(records) + END)
     return path
 
 
@@ -77,10 +100,11 @@ def test_an_unknown_compression_is_named(tmp_path):
 
 
 def test_a_whole_file_passes(tmp_path):
-    check_mcap(
-        mcap(tmp_path / 'a.mcap', chunk(zstd.compress(bytes(5000)), said=5000), record(0x0F, b'')),
-        Limits(message_bytes=5000),
-    )
+    one = chunk(zstd.compress(filling(5000)), said=5000)
+
+    lost = check_mcap(mcap(tmp_path / 'a.mcap', one, record(0x0F, b'')), Limits(5000))
+
+    assert not lost
 
 
 def test_a_chunk_that_lies_about_its_size_is_found_out(tmp_path):
@@ -96,7 +120,7 @@ def test_a_chunk_that_claims_too_much_is_refused_unexpanded(tmp_path):
 
 
 def test_many_allowed_chunks_may_not_add_up_to_too_much(tmp_path):
-    one = chunk(zstd.compress(bytes(1000)), said=1000)
+    one = chunk(zstd.compress(filling(1000)), said=1000)
 
     with pytest.raises(BagError, match='more than 2500'):
         check_mcap(mcap(tmp_path / 'a.mcap', one, one, one), Limits(total_bytes=2500))
@@ -105,19 +129,44 @@ def test_many_allowed_chunks_may_not_add_up_to_too_much(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'words'),
     [
-        (b'', 'not an mcap file'),
+        (b'', 'is empty'),
         (b'PK\x03\x04 something else', 'not an mcap file'),
-        (MAGIC, 'truncated'),
-        (MAGIC + struct.pack('<BQ', 6, 1 << 40), 'claims 1099511627776 bytes'),
-        (MAGIC + record(6, bytes(40))[:-1], 'truncated'),
+        (MAGIC + struct.pack('<BQ', 6, 1 << 40) + END, 'claims 1099511627776 bytes'),
+        (MAGIC + record(6, bytes(40))[:-1] + END, 'damaged'),
+        (MAGIC + record(3, b'\x01') + END, 'the record at byte 8 is damaged'),
+        (MAGIC + record(5, bytes(22)) + END, 'a channel 0 that nothing describes'),
     ],
 )
-def test_truncated_files_and_lying_lengths_are_named(tmp_path, content, words):
+def test_files_that_make_no_sense_are_named(tmp_path, content, words):
     path = tmp_path / 'a.mcap'
     path.write_bytes(content)
 
     with pytest.raises(BagError, match=words):
         check_mcap(path, Limits())
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        (MAGIC, 'no end: .* 0 messages can be read.$'),
+        (MAGIC + struct.pack('<BQ', 6, 1 << 40), 'the 9 bytes after them, from byte 8 on'),
+        (MAGIC + record(6, bytes(40))[:-1], 'the 48 bytes after them'),
+        (MAGIC + record(1, b'') + bytes(7), 'the 7 bytes after them, from byte 17 on, are lost'),
+    ],
+)
+def test_of_a_cut_file_the_loss_is_told(tmp_path, content, words):
+    path = tmp_path / 'a.mcap'
+    path.write_bytes(content)
+
+    assert re.search(words, check_mcap(path, Limits()))
+
+
+def test_a_bomb_in_a_cut_file_is_refused_all_the_same(tmp_path):
+    path = tmp_path / 'a.mcap'
+    path.write_bytes(MAGIC + chunk(b'', said=1 << 60))
+
+    with pytest.raises(BagError, match='at most 4096'):
+        check_mcap(path, Limits(message_bytes=4096))
 
 
 @settings(deadline=None)

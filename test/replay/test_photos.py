@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from support import bags
 
+from edge_inference_ros.core import registry
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.replay import photos
 from edge_inference_ros.replay.bags import open_bag
-from edge_inference_ros.replay.pictures import bgr, see
+from edge_inference_ros.replay.pictures import bgr, viewer
 
 RATE = {'rate_hz': 10.0, 'speed_mps': 2.0}
 
@@ -24,6 +25,7 @@ def test_every_picture_is_shown_in_order_with_the_robot_moving(tmp_path):
     found = photos.write(files, tmp_path / 'bag', **RATE)
 
     with open_bag(tmp_path / 'bag') as bag:
+        see = viewer('sensor_msgs/msg/Image')
         values = [int(bgr(see(r))[0, 0, 0]) for r in bag.records(('/camera/image_raw',))]
         odometry = [bags.definitions.decode(r.msgtype, r.data) for r in bag.records(('/odom',))]
     assert values[:4] == [10, 200, 10, 200]
@@ -68,3 +70,14 @@ def test_nothing_to_show_is_said_plainly(tmp_path, monkeypatch):
     monkeypatch.setattr(photos, 'MOST_FILES', 0)
     with pytest.raises(ConfigError, match='at most 0'):
         photos.find(tmp_path)
+
+
+def test_a_sensor_is_looked_up_once_for_all_photos(tmp_path, monkeypatch):
+    files = [tmp_path / f'{i}.png' for i in range(3)]
+    for file in files:
+        cv2.imwrite(str(file), np.zeros((4, 4, 3), np.uint8))
+    photos.read(files[0])
+
+    monkeypatch.setattr(registry, 'load', lambda *_: pytest.fail('looked up again'))
+
+    assert [photos.read(file).shape for file in files] == [(4, 4, 3)] * 3

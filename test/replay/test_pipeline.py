@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from support import bags
 from support.models import scripted_model
 
+from edge_inference_ros.core import registry
 from edge_inference_ros.errors import BagError, ConfigError, SampleError
 from edge_inference_ros.replay import pipeline
 from edge_inference_ros.replay.bags import Record
@@ -109,9 +110,41 @@ def test_a_bag_through_a_scripted_network_gives_the_whole_table(tmp_path):
         'sensor_to_output',
         'sensor_to_output, corrected',
     ]
-    assert {'prepare', 'infer', 'decode', 'track'} <= {row.stage for row in report.latency}
+    assert [row.stage for row in report.latency][2:] == [
+        'wait', 'view', 'prepare', 'infer', 'decode', 'track',
+    ]  # fmt: skip
     assert (tmp_path / 'o' / 'report.json').exists()
     assert (tmp_path / 'o' / 'latency.png').read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize('out', [False, True])
+def test_nothing_is_looked_up_while_frames_are_timed(tmp_path, monkeypatch, out):
+    """Finding a plug-in walks over all that is installed: 12 ms a frame, once, in every figure."""
+    model = scripted_model(tmp_path / 'model')
+    asked = {'backend': 'null', 'tracker': 'none', 'model': str(model)}
+    looked_up = []
+    monkeypatch.setattr(registry, 'entry_points', lambda **kind: looked_up.append(kind) or ())
+
+    counts = []
+    for count in (3, 12):
+        bag = bags.pictures(tmp_path / f'bag{count}', count)
+        looked_up.clear()
+        folder = str(tmp_path / f'out{count}') if out else ''
+        pipeline.run(pipeline.Params(bag=str(bag), out=folder, **asked))
+        counts.append(len(looked_up))
+
+    assert counts[0] == counts[1] > 0
+
+
+def test_a_recording_that_was_cut_says_so_in_its_report(tmp_path):
+    bag = bags.pictures(tmp_path / 'bag', 12, compression='storage')
+    (bag / 'metadata.yaml').unlink()
+
+    report = pipeline.run(
+        pipeline.Params(bag=str(bag), model=str(scripted_model(tmp_path / 'm')), backend='null')
+    )
+
+    assert report.notes == ('There is no metadata.yaml: the recorder was killed.',)
 
 
 def test_a_frame_that_lies_is_rejected_and_the_rest_go_on(tmp_path):

@@ -6,10 +6,11 @@ import threading
 from itertools import pairwise
 
 import pytest
+from replay.test_clock import simulated
 from support import bags
 
 from edge_inference_ros.errors import BagError, ConfigError
-from edge_inference_ros.replay import play, record, stamps
+from edge_inference_ros.replay import definitions, play, record, stamps
 from edge_inference_ros.replay.bags import open_bag
 
 pytestmark = pytest.mark.ros
@@ -153,3 +154,121 @@ def test_no_thread_of_ours_outlives_a_refusal(tmp_path):
         play.run(play.Params(bag=str(tmp_path)))
 
     assert threading.active_count() == before
+
+
+def test_a_topic_that_cannot_be_played_is_left_out_and_named_unless_asked_for(ros, tmp_path):
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from sensor_msgs.msg import Image
+
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        odd = writer.add_connection(
+            '/odd', 'odd_msgs/msg/Odd', msgdef='int8 a\n', rihs01='RIHS01_' + '0' * 64
+        )
+        picture = writer.add_connection(
+            '/image', bags.IMAGE, typestore=definitions.typestore(),
+            offered_qos_profiles=[bags.RELIABLE],
+        )  # fmt: skip
+        for i in range(3):
+            writer.write(odd, bags.FIRST_NS + i, b'\x00\x01\x00\x00\x01')
+            writer.write(picture, bags.FIRST_NS + i, bags.image(bags.FIRST_NS + i))
+    held = listen(ros, Image, '/image')
+
+    child = player(ros, tmp_path / 'bag')
+    ros.until(lambda: len(held) == 3, what='three pictures')
+    refused = ros.child(*CLI, 'play', '--bag', tmp_path / 'bag', '--topics', '/odd')
+
+    assert child.code() == 0
+    assert 'left out: /odd (odd_msgs/msg/Odd: not installed here' in child.said
+    assert refused.code() == 2
+    assert '/odd: odd_msgs/msg/Odd: not installed here' in refused.said
+
+
+@pytest.mark.parametrize('rate', ['1', '0.5'])
+def test_a_simulation_is_played_with_its_own_clock(ros, tmp_path, rate):
+    from rosgraph_msgs.msg import Clock
+    from sensor_msgs.msg import Image
+
+    bag = simulated(tmp_path / 'bag', 5)
+    held, times = listen(ros, Image, '/image'), ros.collect(Clock, '/clock', 100)
+
+    child = player(ros, bag, '--clock', '--rate', rate)
+    ros.until(lambda: len(held) == 5, what='five pictures')
+
+    assert child.code() == 0
+    expected = [bags.SECOND_NS + i * 10**8 for i in range(5)]
+    assert [stamps.read(data) for data in held] == expected
+    assert [c.clock.sec * 10**9 + c.clock.nanosec for c in times] == expected
+
+
+def test_a_clock_is_made_for_stamps_of_another_clock_that_bring_none(ros, tmp_path):
+    from rosgraph_msgs.msg import Clock
+    from sensor_msgs.msg import Image
+
+    bag = simulated(tmp_path / 'bag', 3, with_clock=False)
+    held, times = listen(ros, Image, '/image'), ros.collect(Clock, '/clock', 100)
+
+    child = player(ros, bag, '--clock')
+    ros.until(lambda: len(held) == 3, what='three pictures')
+
+    assert child.code() == 0
+    assert {c.clock.sec for c in times} == {1}
+
+
+def test_what_would_be_54_years_old_is_not_played(ros, tmp_path):
+    bag = simulated(tmp_path / 'bag')
+
+    child = ros.child(*CLI, 'play', '--bag', bag)
+
+    assert child.code() == 2
+    assert '/image was stamped at 1.0 s but received at 2023-11-14' in child.said
+    assert 'Play it with --clock' in child.said
+
+
+def test_a_clock_that_was_set_while_recording_is_not_waited_for(ros, tmp_path):
+    rows = [('/image', bags.IMAGE, ns, bags.image(bags.FIRST_NS)) for ns in (0, bags.FIRST_NS)]
+    bag = bags.write(tmp_path / 'bag', rows)
+
+    child = ros.child(*CLI, 'play', '--bag', bag)
+
+    assert child.code() == 2
+    assert 'the first message (/image) was received at 0.0 s' in child.said
+
+
+def test_a_recorder_that_is_killed_leaves_all_but_the_last_second(ros, tmp_path):
+    from sensor_msgs.msg import Image
+
+    out = tmp_path / 'out'
+    child = ros.child(*CLI, 'record', '--out', out, '--topics', '/image', '--json')
+    publisher = ros.publisher(Image, '/image', 10, readers=1)
+    file = out / 'out.mcap'
+    assert file.read_bytes().startswith(b'\x89MCAP0')  # at once, before the first message
+    before = file.stat().st_size
+    for i in range(5):
+        publisher.publish(bags.image(10**9 + i, value=i))
+    child.wait_for('"/image": 5', ros.executor)
+    ros.until(lambda: file.stat().st_size > before, what='a chunk in the file')
+    child.signal(signal.SIGKILL)
+    child.code()
+
+    with open_bag(out) as bag:
+        assert [stamps.read(r.data) for r in bag.records()] == [10**9 + i for i in range(5)]
+        assert 'There is no metadata.yaml: the recorder was killed.' in bag.lost
+        assert 'out.mcap has no end' in bag.lost
+
+
+def test_what_is_recorded_is_described_as_the_running_distribution_has_it(ros, tmp_path):
+    from sensor_msgs.msg import Range
+
+    child = ros.child(*CLI, 'record', '--out', tmp_path / 'out', '--topics', '/range', '--json')
+    publisher = ros.publisher(Range, '/range', 10, readers=1)
+    publisher.publish(Range(range=2.5))
+    child.wait_for('"/range": 1', ros.executor)
+    child.signal(signal.SIGINT)
+
+    assert child.code() == 0
+    with open_bag(tmp_path / 'out', types=definitions.learn) as bag:
+        (record,) = bag.records(('/range',))
+    store = definitions.learn('sensor_msgs/msg/Range')
+    assert store.deserialize_cdr(record.data, 'sensor_msgs/msg/Range').range == 2.5
+    fields = [name for name, _ in store.fielddefs['sensor_msgs/msg/Range'][1]]
+    assert fields == list(Range.get_fields_and_field_types())

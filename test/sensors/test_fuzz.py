@@ -214,4 +214,4 @@ def test_cloud_sizes_that_lie_are_refused(extra, sizes, data):
 
     if seen is not None:
         assert len(seen.points) == width * height
-        assert height * row_step <= len(data)
+        assert height * width * point_step <= len(data)

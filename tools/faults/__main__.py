@@ -23,7 +23,10 @@ own code instead, and checks that tests notice.
 
 
 def main() -> int:
-    """Run every test that meets a row, print the table, and write it if asked to."""
+    """Run every test that meets a row, print the table, and write it if asked to.
+
+    pytest arguments choose among the tests; rows of which not all ran are left as they stand.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--write', type=Path, help='also write the table there, as Markdown')
     said, rest = parser.parse_known_args()
@@ -34,9 +37,11 @@ def main() -> int:
     arguments = ['-q', '-m', 'not gpu and not train', *chosen, *rest]
     plugin = _Named(report)
     code = pytest.main(arguments, plugins=[plugin])
-    table = report.markdown()
+    # Asked for a part, the rest of the report stays what it was.
+    before = said.write.read_text() if rest and said.write and said.write.is_file() else ''
+    table = report.markdown(before)
     sys.stdout.write(f'\n{table}')
-    if said.write is not None:
+    if said.write is not None and code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         said.write.write_text(INTRODUCTION + table)
     return int(code)
 

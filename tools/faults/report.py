@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,13 +72,29 @@ class Report:
             outcome.failed += report.failed
             outcome.note(report.user_properties)
 
-    def markdown(self) -> str:
-        """The table, and below it what is not met and why."""
+    def markdown(self, before: str = '') -> str:
+        """The table, and below it what is not met and why.
+
+        Args:
+            before: the last report, if not every test was asked for: rows of which more tests
+                ran then stay as they are in it.
+        """
+        kept = {row.id for row in ROWS if self._tests(row) < _tests_in(_line(before, row))}
         lines = ['| ' + ' | '.join(HEAD) + ' |', '|---' * len(HEAD) + '|']
-        lines += ['| ' + ' | '.join(self._cells(row)) + ' |' for row in ROWS]
+        lines += [
+            _line(before, row) if row.id in kept else '| ' + ' | '.join(self._cells(row)) + ' |'
+            for row in ROWS
+        ]
         lines += ['', '## Not met, or not in full', '']
-        lines += [f'* **{row.id}** {row.fault}: {why}.' for row in ROWS for why in self._gaps(row)]
+        for row in ROWS:
+            here = f'* **{row.id}** {row.fault}: '
+            known = [line for line in before.splitlines() if line.startswith(f'* **{row.id}** ')]
+            lines += known if row.id in kept else [f'{here}{why}.' for why in self._gaps(row)]
         return '\n'.join(lines) + '\n'
+
+    def _tests(self, row: Row) -> int:
+        """How many of its tests ran."""
+        return self.outcomes[row.id].passed + self.outcomes[row.id].failed
 
     def _cells(self, row: Row) -> tuple[str, ...]:
         out = self.outcomes[row.id]
@@ -96,6 +113,17 @@ class Report:
         if not (row.absent or out.passed or out.failed or out.skipped):
             gaps.append('its tests are not in this tree: ' + ', '.join(row.elsewhere))
         return gaps
+
+
+def _line(text: str, row: Row) -> str:
+    """The line of ``row`` in a report; empty if it has none."""
+    return next((s for s in text.splitlines() if s.startswith(f'| {row.id} | ')), '')
+
+
+def _tests_in(line: str) -> int:
+    """How many tests ran, by a line of a report."""
+    found = re.search(r' of (\d+) tests', line)
+    return int(found[1]) if found else 0
 
 
 def _short(value: float) -> str:

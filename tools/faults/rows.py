@@ -180,7 +180,7 @@ ROWS = (
     Row('B1', 'hostile bag', 'cut, damaged, bombs, .. and links in names', 'refused by name', '0 read',
         '1', (*_at('test/replay/test_bags.py', 'metadata_may_not_name_files_elsewhere',
         'a_link_out_of_the_folder_is_not_followed',
-        'a_truncated_bag_is_refused_and_names_its_file',
+        'a_truncated_bag_is_refused_or_says_what_is_lost_and_gives_no_figures',
         'a_bag_whose_definition_differs_from_the_type_is_refused',
         'a_damaged_file_is_a_bag_error_or_still_a_bag'),
         *_at('test/replay/test_containers.py', 'a_bomb_is_stopped_long_before_its_end'))),

@@ -1,0 +1,1 @@
+"""Screens: what a running graph says about itself, for a person."""

@@ -1,0 +1,142 @@
+"""The live screen of `edge_inference top`.
+
+Needs Textual. Everything shown comes from one callable, so a test drives it without ROS.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
+from textual.widgets import DataTable, Footer, RichLog, Static
+
+from edge_inference_ros.monitor import draw
+from edge_inference_ros.monitor.board import Detector, Picture
+
+WAITING = 'nothing heard yet'
+
+
+class Top(App[None]):
+    """Guards above, sources in a table, the stages of the chosen one, and what changed.
+
+    Args:
+        look: how things stand now; called every ``period_s`` in the app's own thread.
+        where: said while nothing is heard: where was looked, and what to check.
+    """
+
+    TITLE = 'edge_inference top'
+    CSS = """
+    Screen { layout: vertical; overflow: hidden; }
+    #guards { height: auto; max-height: 6; }
+    #sources { height: auto; max-height: 8; }
+    #stages { height: auto; }
+    #log { height: 1fr; min-height: 3; border-top: solid $foreground-muted; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ('q', 'quit', 'quit'),
+        ('p', 'pause', 'pause'),
+        ('s', 'stages', 'stages'),
+        ('l', 'log', 'log'),
+    ]
+    ENABLE_COMMAND_PALETTE = False
+
+    def __init__(
+        self, look: Callable[[], Picture], *, where: str = '', period_s: float = 0.5
+    ) -> None:
+        super().__init__(ansi_color=True)
+        self._look, self._where, self._period_s = look, where, period_s
+        self._start_s = time.monotonic()
+        self._paused = False
+        self._written = 0.0
+        self._picture = Picture()
+
+    def compose(self) -> ComposeResult:
+        """From top to bottom."""
+        yield Static(id='guards')
+        yield DataTable(id='sources', cursor_type='row', zebra_stripes=False)
+        yield Static(id='stages')
+        yield RichLog(id='log', max_lines=1000, wrap=True)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Look once, then again and again."""
+        table = self.query_one(DataTable)
+        for column in draw.COLUMNS:
+            table.add_column(column, key=column)
+        self.refresh_board()
+        self.set_interval(self._period_s, self.refresh_board)
+
+    def refresh_board(self) -> None:
+        """Show how things stand now, unless paused."""
+        if self._paused:
+            return
+        self._picture = self._look()
+        self.query_one('#guards', Static).update(self._heading())
+        self._show_sources()
+        self._show_stages()
+        self._show_log()
+
+    def action_pause(self) -> None:
+        """Freeze what is shown, or go on."""
+        self._paused = not self._paused
+        self.query_one('#guards', Static).update(self._heading())
+
+    def action_stages(self) -> None:
+        """Show or hide the stages."""
+        stages = self.query_one('#stages', Static)
+        stages.display = not stages.display
+
+    def action_log(self) -> None:
+        """Show or hide the log."""
+        log = self.query_one(RichLog)
+        log.display = not log.display
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Another source is chosen, by key or mouse."""
+        self._show_stages()
+
+    def _heading(self) -> Text:
+        picture = self._picture
+        if picture.empty:
+            return Text(f'{WAITING}. {self._where}')
+        lines = [draw.headline(guard, picture) for guard in picture.guards]
+        if not lines:
+            lines = [Text('no watchdog is heard: nothing is guarded', draw.STYLES[1])]
+        last = draw.gauges(picture) + ('   PAUSED: p goes on' if self._paused else '')
+        return Text('\n').join([*lines, Text(last, 'dim')])
+
+    def _show_sources(self) -> None:
+        table = self.query_one(DataTable)
+        shown = draw.rows(self._picture)
+        table.display = bool(shown)
+        known = {key.value for key in table.rows}
+        for source, detector in shown:
+            name = source.topic if source else detector.topic  # type: ignore[union-attr]
+            cells = draw.source_cells(source, detector) if source else draw.lone_cells(detector)  # type: ignore[arg-type]
+            if name not in known:
+                table.add_row(*cells, key=name)
+                continue
+            for column, cell in zip(draw.COLUMNS, cells, strict=True):
+                if table.get_cell(name, column) != cell:
+                    table.update_cell(name, column, cell, update_width=True)
+
+    def _show_stages(self) -> None:
+        stages = self.query_one('#stages', Static)
+        detector = self._chosen()
+        stages.update(draw.waterfall(detector, self.size.width) if detector else '')
+
+    def _chosen(self) -> Detector | None:
+        shown = draw.rows(self._picture)
+        row = self.query_one(DataTable).cursor_row
+        return shown[row][1] if 0 <= row < len(shown) else None
+
+    def _show_log(self) -> None:
+        fresh = [line for line in self._picture.log if line[0] > self._written]
+        if fresh:
+            self._written = fresh[-1][0]
+            for line in draw.log_lines(fresh, self._start_s):
+                self.query_one(RichLog).write(line)

@@ -1,0 +1,160 @@
+"""Shows what is fresh, how old, how fast and why not: a live screen over a running graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO
+
+from edge_inference_ros.core import registry
+from edge_inference_ros.core.params import param
+from edge_inference_ros.core.protocols import Gauge
+from edge_inference_ros.errors import BackendUnavailable, ConfigError
+from edge_inference_ros.monitor.board import Board, Picture
+from edge_inference_ros.ros.tool import open_node
+
+LEAST_COLUMNS = 60
+
+
+@dataclass(frozen=True)
+class Params:
+    """What to show, and how."""
+
+    once: bool = param(default=False, doc='print one table and end')
+    json: bool = param(
+        default=False, doc='print one JSON record a second, for scripts; with --once just one'
+    )
+    period_s: float = param(0.5, 'time between two looks of the live screen', low=0.1, high=10.0)
+    wait_s: float = param(
+        5.0, 'how long --once and --json wait for the first node to be heard', low=0.5, high=600.0
+    )
+
+
+def run(*, params: Params) -> int:
+    """Show the graph of this ROS domain until told to end.
+
+    Raises:
+        ConfigError: no terminal for the live screen; nothing heard in time; or no ROS 2.
+    """
+    live = not (params.once or params.json)
+    if live:
+        check_terminal(sys.stdout)
+    with open_node('edge_inference_top') as node:
+        from edge_inference_ros.monitor.listener import Listener
+
+        listener, board = Listener(node, open_gauges()), Board()
+
+        def look() -> Picture:
+            return board.take(listener.look(), time.monotonic())
+
+        if live:
+            from edge_inference_ros.monitor.screen import Top
+
+            Top(look, where=where(), period_s=params.period_s).run()
+        else:
+            report(look, params, sys.stdout)
+    return 0
+
+
+def open_gauges() -> list[Gauge]:
+    """Every gauge that this machine has."""
+    found = []
+    for name in registry.names('gauges'):
+        try:
+            gauge = registry.load('gauges', name).open()
+        except BackendUnavailable:
+            continue
+        if gauge is not None:
+            found.append(gauge)
+    return found
+
+
+def report(
+    look: Callable[[], Picture],
+    params: Params,
+    out: TextIO,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = time.sleep,
+) -> None:
+    """Print a table once, or a record a second, as soon as somebody is heard.
+
+    Raises:
+        ConfigError: nobody was heard within ``params.wait_s``.
+    """
+    picture = first(look, params.wait_s, clock=clock, wait=wait)
+    while True:
+        if params.json:
+            out.write(json.dumps(dataclasses.asdict(picture)) + '\n')
+        else:
+            _print(picture, out)
+        out.flush()
+        if params.once:
+            return
+        wait(1.0)
+        picture = look()
+
+
+def first(
+    look: Callable[[], Picture],
+    wait_s: float,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = time.sleep,
+) -> Picture:
+    """The first picture with something in it, and what was said in the second after it.
+
+    Raises:
+        ConfigError: nobody was heard within ``wait_s``.
+    """
+    end_s = clock() + wait_s
+    while look().empty:
+        if clock() > end_s:
+            raise ConfigError(f'{where()} Nothing was heard within {wait_s:g} s.')
+        wait(0.25)
+    picture = Picture()
+    for _ in range(6):  # roll-ups come once a second, a rate needs two looks
+        wait(0.25)
+        picture = look()
+    return picture
+
+
+def where() -> str:
+    """Where is listened, and what to check when nothing comes."""
+    domain = os.environ.get('ROS_DOMAIN_ID', '0')
+    reach = os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
+    return (
+        f'Listening in ROS_DOMAIN_ID {domain} (discovery range {reach}) for the topics `latency`'
+        ' of detectors and `freshness` of watchdogs. Are the nodes active (`ros2 lifecycle get`),'
+        ' and is their domain the same?'
+    )
+
+
+def check_terminal(out: TextIO) -> None:
+    """Refuse what a live screen cannot be drawn on.
+
+    Raises:
+        ConfigError: no terminal, or one that is too narrow.
+    """
+    if not out.isatty():
+        raise ConfigError('the live screen needs a terminal; use --once or --json here')
+    columns = os.get_terminal_size(out.fileno()).columns
+    if columns < LEAST_COLUMNS:
+        raise ConfigError(
+            f'the terminal has {columns} columns, the live screen needs {LEAST_COLUMNS}:'
+            ' make it wider, or use --once or --json'
+        )
+
+
+def _print(picture: Picture, out: TextIO) -> None:
+    from rich.console import Console
+
+    from edge_inference_ros.monitor import draw
+
+    console = Console(file=out, width=None if out.isatty() else 120, highlight=False)
+    console.print(draw.whole(picture, console.width))
