@@ -51,8 +51,9 @@ faults-report: env  ## the same, written to docs/faults.md
 	@$(PY) -m tools.devenv.shm
 	$(PY) -m tools.faults --write docs/faults.md $(ARGS)
 
-mutants: env  ## break our own code and check that tests notice
-	$(PY) -m tools.faults.mutants $(ARGS)
+mutants: env  ## break our own code and check that tests notice; ARGS= names modules of it
+	$(PY) -m tools.faults.mutants
+	$(PY) -m tools.mutate $(ARGS)
 
 train-env: env  ## add what trains and compresses models (large)
 	@$(PYTHON) -m tools.devenv --venv $(VENV) --with train

@@ -41,7 +41,6 @@ class Step:
     doc: str = ''
 
 
-_SHELF = 'catalog.shelf'
 STEPS: dict[str, dict[str, Step]] = {
     'demo': {'': Step('replay.demo')},
     'top': {'': Step('monitor.top')},
@@ -63,7 +62,7 @@ STEPS: dict[str, dict[str, Step]] = {
         'check': Step(
             'catalog.shelf', 'check_model', 'CheckParams', 'Opens a model and checks it.'
         ),
-        'add': Step(_SHELF, 'add_model', 'AddParams', 'Adds an ONNX file as a model.'),
+        'add': Step('catalog.add', 'add_model', 'AddParams', 'Adds an ONNX file as a model.'),
     },
 }
 _TRAIN = 'train_'

@@ -15,6 +15,7 @@ A model is a folder with a ``manifest.yaml``::
       layout: nhwc                    # nhwc | nchw
       order: rgb                      # rgb | bgr
       fit: letterbox                  # letterbox | stretch
+      rounding: nearest               # of a letterboxed picture's sides: nearest | down
       scale: 1.0                      # float inputs only: (pixel * scale - mean) / std
       mean: [0.0, 0.0, 0.0]
       std: [1.0, 1.0, 1.0]
@@ -61,6 +62,7 @@ _CHOICES = {
     'layout': ('nhwc', 'nchw'),
     'order': ('rgb', 'bgr'),
     'fit': ('letterbox', 'stretch'),
+    'rounding': ('nearest', 'down'),
     'dtype': ('uint8', 'int32', 'int64', 'float16', 'float32'),
 }
 _INPUT_DTYPES = ('uint8', 'float16', 'float32')
@@ -79,7 +81,11 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """How a picture is shown to the network. Float inputs get (pixel * scale - mean) / std."""
+    """How a picture is shown to the network. Float inputs get (pixel * scale - mean) / std.
+
+    ``rounding`` is what becomes of the fraction of a pixel in the sides of a letterboxed picture:
+    most networks are trained with the nearest whole number, YOLOX with the one below.
+    """
 
     tensor: str
     shape: tuple[int, ...]
@@ -90,6 +96,7 @@ class InputSpec:
     scale: float = 1.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    rounding: str = 'nearest'
 
     @property
     def height_px(self) -> int:
@@ -110,7 +117,8 @@ class HeadSpec:
         score_threshold: boxes below are dropped.
         iou_threshold: non-maximum suppression drops the weaker of two boxes that overlap more.
         class_agnostic: boxes of different classes suppress each other too.
-        candidates: only so many best boxes enter suppression.
+        candidates: only so many best boxes enter suppression. 1000 are 80 people with a dozen
+            boxes each; suppressing them costs about 3 ms of one core, in such pictures only.
         max_detections: only so many leave it.
         options: what only this head understands.
     """
@@ -119,8 +127,8 @@ class HeadSpec:
     score_threshold: float = 0.25
     iou_threshold: float = 0.5
     class_agnostic: bool = False
-    candidates: int = 300
-    max_detections: int = 100
+    candidates: int = 1000
+    max_detections: int = 300
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -147,3 +147,49 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise ValueError(f'a number longer than 10 bytes at byte {at}')
+
+
+_PRECISIONS = {1: 'fp32', 11: 'fp32', 10: 'fp16', 16: 'bf16', 2: 'int8', 3: 'int8', 17: 'fp8'} | {
+    21: 'int4',
+    22: 'int4',
+}
+"""Data types of tensors in onnx.proto, by what a manifest calls them."""
+
+_DATA_TYPE = 2
+_SMALL = 16  # numbers; fewer are shapes, scales and zero points
+
+
+def precision(path: Path) -> str:
+    """What a network computes in, told from what most of its weights are stored in.
+
+    Raises:
+        ModelError: no ONNX file.
+    """
+    stored: dict[str, int] = {}
+    for tensor in _tensors(memoryview(read(path)), 'model'):
+        kind, numbers = _stored(tensor)
+        if kind and numbers > _SMALL:
+            stored[kind] = stored.get(kind, 0) + numbers
+    return max(stored, key=lambda kind: stored[kind]) if stored else 'fp32'
+
+
+def _tensors(message: memoryview, kind: str) -> Iterator[memoryview]:
+    """Every tensor in a file that ``read`` has let in."""
+    if kind == _TENSOR:
+        yield message
+        return
+    inside = _INSIDE[kind]
+    for field, value in _fields(message):
+        if field in inside and isinstance(value, memoryview):
+            yield from _tensors(value, inside[field])
+
+
+def _stored(tensor: memoryview) -> tuple[str, int]:
+    kind = ''
+    sizes: list[int] = []
+    for field, value in _fields(tensor):
+        if field == _DATA_TYPE and isinstance(value, int):
+            kind = _PRECISIONS.get(value, '')
+        if field == _DIMS:
+            sizes += [value] if isinstance(value, int) else _packed(value)
+    return kind, math.prod(sizes)

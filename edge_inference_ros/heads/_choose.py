@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inference_ros.core.scratch import Scratch
+from edge_inference_ros.core.types import Crowding
 
 _SLAB = 4096
 """Elements handled at once where numpy must allocate: 32 kB of indices."""
@@ -16,10 +17,12 @@ _SLAB = 4096
 class Choice:
     """Picks which boxes are worth a closer look.
 
-    Costs a pass over the scores, and a partial sort where too many pass the threshold.
+    Costs a pass over the scores, and a partial sort where too many pass the threshold; that this
+    happened is counted in ``crowding``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, crowding: Crowding | None = None) -> None:
+        self.crowding = crowding or Crowding()
         self._good = Scratch(np.bool_)
         self._spare = Scratch(np.bool_)
         self._ranked = Scratch(np.float32)
@@ -37,6 +40,7 @@ class Choice:
         np.logical_and(good, np.less(scores, np.inf, out=spare), out=good)
         if np.count_nonzero(good) <= count:
             return first(good, count)
+        self.crowding.candidates += 1
         ranked: NDArray[Any] = self._ranked(len(scores))
         ranked.fill(-np.inf)
         np.copyto(ranked, scores, where=good)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edge_inference_ros.core.manifest import HeadSpec
 from edge_inference_ros.core.scratch import Scratch
+from edge_inference_ros.core.types import Crowding
 from edge_inference_ros.heads._choose import Choice, best_classes
 
 _BLOCK = 1024
@@ -22,11 +23,11 @@ class ScoredRows:
     are at most 1 this loses nothing, and most rows of most pictures cost one comparison.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, crowding: Crowding | None = None) -> None:
         self._objectness = Scratch(np.float32)
         self._scores = Scratch(np.float32)
         self._rows = Scratch(np.float32)
-        self._choose = Choice()
+        self._choose = Choice(crowding)
 
     def __call__(
         self, rows: NDArray[np.float32], spec: HeadSpec

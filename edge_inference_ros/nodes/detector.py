@@ -21,7 +21,7 @@ from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
 from edge_inference_ros.core.share import locate
 from edge_inference_ros.core.stats import QUANTILES, Window, samples_needed
-from edge_inference_ros.core.types import MonoNs, Origin, RosNs, Tracked
+from edge_inference_ros.core.types import Crowding, MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 from edge_inference_ros.ros import process, qos
@@ -102,7 +102,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._stats: dict[str, Window] = {}
         self._losses = Losses()
         self._reader: Reader | None = None
-        self._reported = Tally()
+        self._reported, self._crowding, self._crowded = Tally(), Crowding(), ''
         self._make_publishers(keep)
         self._stop_soon = self.while_open(self._stop, keep)
         self._lane = Lane(self._open_jobs, on_failure=self._broke, wanted=self.context.ok)
@@ -293,6 +293,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def _report(self) -> None:
         """On the executor's thread, about once a second: the roll-up for people and monitors."""
         tally, before = dataclasses.replace(self._job.tally), self._reported
+        capped = self._count_crowds()
         level, message = self._judge(tally, before)
         name, rows, missing = self.get_fully_qualified_name(), [], 0.0
         if self._reader is not None:
@@ -304,6 +305,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
             'miss_ratio': miss_ratio(tally, before, missing=missing),
             **self._losses.values(),
             **rollup({stage: _spread(window) for stage, window in list(self._stats.items())}),
+            **capped,
             **self._engine,
         }
         rows.insert(0, (level, f'{name}: latency', message, '', values))
@@ -317,10 +319,27 @@ class Detector(EdgeNode[CameraDetectorParams]):
         if self.broken is not None:
             return ERROR, _named(self.broken)
         if not (lost := tally.rejected + tally.failed - before.rejected - before.failed):
-            return self.condition()
+            level, words = self.condition()
+            return (level, words) if level != OK or not self._crowded else (WARN, self._crowded)
         newest = self._losses.newest
         words = 'lost' if newest is None else f'lost, the last to {_named(newest)}'
         return WARN, f'{lost} {words}'
+
+    def _count_crowds(self) -> dict[str, str]:
+        """Pictures that held more than the head may look at, or let out, and what to do."""
+        now = getattr(self._pipeline.head, 'crowding', Crowding())
+        before, self._crowding = self._crowding, dataclasses.replace(now)
+        spec, said = self._pipeline.head.spec, []
+        if more := now.candidates - before.candidates:
+            said.append(f'{more} pictures with more than head.candidates = {spec.candidates}')
+        if more := now.detections - before.detections:
+            said.append(f'{more} with head.max_detections = {spec.max_detections} objects')
+        raised = 'objects may be left out: raise it in the manifest'
+        self._crowded = f'CROWDED {", ".join(said)}; {raised}' if said else ''
+        return {
+            'candidates_capped': str(now.candidates),
+            'detections_capped': str(now.detections),
+        }
 
 
 def _named(error: BaseException) -> str:
