@@ -18,7 +18,7 @@ def until_locked(rig, locked, **detection):
 
     def said():
         if detection:
-            rig.drive(0.0, since_s=0.1)
+            rig.drive(0.0)
             rig.detect(**detection)
         return ('lock', locked) in rig.heard[start:]
 
@@ -120,7 +120,7 @@ def test_an_optional_source_that_is_late_lowers_no_limit(ros):
     rig = Rig(ros, topics=['detections', 'others'], optional=['others']).start()
     others = ros.publisher(Detection2DArray, 'others', readers=1)
     for _ in range(10):
-        rig.drive(0.0, since_s=0.1)
+        rig.drive(0.0)
         others.publish(rig.detection(age_s=0.45)[0])
         rig.next_beats()
     assert rig.source('others').get('OK')

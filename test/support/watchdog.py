@@ -103,7 +103,7 @@ class Rig:
         return self
 
     def until(self, condition, *, what):
-        """Spin until ``condition`` holds, while the clock moves on by a millisecond a heartbeat."""
+        """Spin until ``condition`` holds; the clock moves on by a millisecond a heartbeat."""
         beats = len(self.beats)
 
         def holds():
@@ -117,11 +117,6 @@ class Rig:
 
         self.pass_(0.001)
         self.ros.until(holds, what=_Later(lambda: f'{what}; last heard: {self.said()}'))
-
-    def pass_(self, s):
-        """Let time pass; in simulated time that is the test's own business."""
-        if self.clock is not None:
-            self.clock.advance(s)
 
     def taken(self, publisher):
         """Until what was published has been taken and judged; the clock stands still meanwhile.
@@ -168,8 +163,9 @@ class Rig:
         msg = Odometry(child_frame_id=child)
         msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, S)
         msg.header.frame_id = frame
-        span_ns = max(0, stamp_ns - self._odometry_ns) if self._odometry_ns else 0
-        self._x_m, self._odometry_ns = self._x_m + v_mps * span_ns / S, stamp_ns
+        if stamp_ns > self._odometry_ns:
+            span_ns = stamp_ns - self._odometry_ns if self._odometry_ns else 0
+            self._x_m, self._odometry_ns = self._x_m + v_mps * span_ns / S, stamp_ns
         msg.pose.pose.position.x = self._x_m
         msg.pose.pose.orientation.w = 1.0
         msg.twist.twist.linear.x = v_mps
@@ -206,7 +202,7 @@ class Rig:
         for _ in range(40):
             if self.row().message == 'VALID':
                 return self
-            self.drive(v_mps, since_s=0.1)
+            self.drive(v_mps)
             self.detect(age_s=age_s)
         raise AssertionError(f'not VALID: {self.row()}')
 
