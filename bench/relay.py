@@ -284,6 +284,7 @@ def watchdog(trip: Trip) -> list[str]:
     msg = type(link.message(trip.payload))
     kind = f'{msg.__module__.split(".")[0]}/msg/{msg.__name__}'
     words = ['autostart:=true', f'topics:=[{trip.to}]', f'types:=[{kind}]']
+    words += ['range_reverse_m:=4.0', 'range_side_m:=4.0']  # there is no odometry to say which way
     options = [word for pair in words for word in ('-p', pair)]
     module = 'edge_inference_ros.nodes.watchdog'
     return [sys.executable, '-m', module, '--ros-args', *options]

@@ -183,8 +183,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         except BadStamp:  # bytes that are no odometry could mean any motion
             self._guard.moved(now.ros_ns, math.nan, math.nan, math.nan, now)
             return
-        vx, vy, _, _, _, wz = sample.twist
-        self._guard.moved(sample.stamp_ns, vx, vy, wz, now, pose=sample.pose)
+        self._guard.moved(sample.stamp_ns, *sample.base_twist, now, pose=sample.pose)
         self._in_world = sample.frame_id if sample.twist_in_world else ''
 
     def _commanded(self, vx: float, vy: float, wz: float) -> None:
@@ -222,8 +221,8 @@ class Watchdog(EdgeNode[WatchdogParams]):
             wrong.append(f'cmd_vel is sent as {", ".join(self._command.foreign)}: unknown')
         if self._in_world:
             wrong.append(
-                f'child_frame_id is {self._in_world!r}, the frame of the pose: a twist in it does'
-                " not say which way the robot faces; set it to the robot's, such as base_link"
+                f'child_frame_id is {self._in_world!r}, the frame of the pose: the twist was'
+                " turned by the pose; let odometry name the robot's frame there, as base_link"
             )
         return summary_row(status, wrong=wrong)
 

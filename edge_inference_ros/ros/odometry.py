@@ -32,6 +32,15 @@ class OdometrySample(NamedTuple):
         """Whether the twist is, by its own words, in the frame of the pose and not the robot's."""
         return bool(self.child_frame_id) and self.child_frame_id == self.frame_id
 
+    @property
+    def base_twist(self) -> tuple[float, float, float]:
+        """Vx and vy in m/s, forward and to the left, and wz in rad/s, whatever frame it is in."""
+        vx, vy, _, _, _, wz = self.twist
+        if self.twist_in_world:
+            cos, sin = math.cos(self.pose[2]), math.sin(self.pose[2])
+            vx, vy = vx * cos + vy * sin, vy * cos - vx * sin
+        return vx, vy, wz
+
 
 def read_odometry(data: bytes) -> OdometrySample:
     """What a serialised nav_msgs/Odometry says.
