@@ -14,6 +14,7 @@ import importlib
 import inspect
 import json
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -46,10 +47,12 @@ STEPS: dict[str, dict[str, Step]] = {
     'top': {'': Step('monitor.top')},
     'doctor': {'': Step('monitor.doctor')},
     'replay': {
+        '': Step('replay.paces.run'),
         'play': Step('replay.play'),
         'record': Step('replay.record'),
         'report': Step('replay.report'),
         'pipeline': Step('replay.pipeline'),
+        'compare': Step('replay.verdict.compare'),
     },
     'sim': {
         'drive': Step('cli', 'drive', 'DriveParams', 'Renders a drive and writes its bag.'),
@@ -123,15 +126,19 @@ def _dispatch(arguments: list[str]) -> int:
     if group not in groups:
         raise ConfigError(_no_such('group', group, groups))
     steps = steps_of(group)
-    if '' in steps:
+    if set(steps) == {''}:
         return _run(group, steps[''], rest)
     if not rest or rest[0] in ('-h', '--help'):
         _print(_group_help(group, steps))
+        if '' in steps and rest:
+            _print('\n' + parser_of(group, steps['']).format_help())
         return 0 if rest else BAD_INPUT
-    name, *rest = rest
-    if name not in steps:
-        raise ConfigError(_no_such(f'step of {group}', name, list(steps)))
-    return _run(f'{group} {name}', steps[name], rest)
+    name, *more = rest
+    if name in steps:
+        return _run(f'{group} {name}', steps[name], more)
+    if '' in steps and (Path(name).exists() or os.sep in name):
+        return _run(group, steps[''], rest)
+    raise ConfigError(_no_such(f'step of {group}', name, list(filter(None, steps))))
 
 
 def _run(title: str, step: Step, arguments: list[str]) -> int:
@@ -156,6 +163,8 @@ def _show(result: Any, *, as_json: bool) -> int:
         _print(result.as_json() if as_json else result.as_table())
     elif isinstance(result, dict):
         _print(json.dumps(result, indent=2, default=str))
+    if hasattr(result, 'exit_code'):
+        return int(result.exit_code)
     return 1 if getattr(result, 'refused', '') else 0
 
 
@@ -210,14 +219,15 @@ def _overview(groups: Sequence[str]) -> str:
     lines = [f'usage: {PROGRAM} <group> <step> [--help]', '']
     for group in groups:
         steps = steps_of(group)
-        words = _doc(steps['']) if '' in steps else ', '.join(steps) or '(nothing installed)'
+        named = ', '.join(filter(None, steps))
+        words = named or (_doc(steps['']) if steps else '(nothing installed)')
         lines.append(f'  {group:<10} {words}')
     return '\n'.join(lines)
 
 
 def _group_help(group: str, steps: dict[str, Step]) -> str:
     lines = [f'usage: {PROGRAM} {group} <step> [--help]', '']
-    lines += [f'  {name:<16} {_doc(step)}' for name, step in steps.items()]
+    lines += [f'  {name or "PATH":<16} {_doc(step)}' for name, step in steps.items()]
     return '\n'.join(lines if steps else [*lines, '  no steps are installed'])
 
 

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     'monitor': INNER | {'guard', 'ros', 'monitor'},
     'optimize': INNER | {'guard', 'catalog', 'optimize'},
     'train': INNER | {'catalog', 'train'},  # and some of optimize: see REACHED
+    'bringup': INNER | {'bringup'},
     'cli': INNER | {'catalog', 'optimize', 'train', 'replay', 'sim', 'monitor'},
 }
 REACHED = {
@@ -62,6 +63,7 @@ MESSAGES = {
 ROS = {'rclpy', 'ament_index_python', 'cv_bridge', 'sensor_msgs_py', 'tf2_ros'} | MESSAGES
 OUTSIDE = {
     'errors': set(),
+    'bringup': set(),
     'core': {'numpy'},
     'guard': {'numpy'},
     'catalog': {'numpy', 'yaml'},
@@ -114,6 +116,7 @@ ONLY_HERE = {
     'backends/trt.py': {'tensorrt'},
     'backends/_cuda.py': {'pycuda', 'cuda'},
     'sim/bag.py': {'rosbags'},
+    'bringup/describe.py': {'launch', 'launch_ros'},
     'replay/containers.py': {'backports', 'compression', 'lz4'},
 }
 

@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,7 @@ from edge_inference_ros.errors import (
 SCHEMA = 1
 FILE_NAME = 'manifest.yaml'
 _LARGEST_YAML_BYTES = 1 << 20
+_LARGEST_LINKED_BYTES = 4 << 30
 _CHUNK_BYTES = 1 << 20
 _CHOICES = {
     'task': ('detect2d', 'detect3d'),
@@ -137,7 +139,7 @@ class ModelFile:
     """One artefact of the model.
 
     Attributes:
-        path: absolute, inside the model folder.
+        path: absolute, inside the model folder; it may be a link, whose own name says nothing.
         sha256: of its bytes.
         precision: of its weights and arithmetic.
         backends: which may run it; empty means any that reads its suffix.
@@ -265,10 +267,35 @@ def _rows(said: Mapping[str, Any], key: str) -> list[Any]:
 
 def _file(folder: Path, said: Any, index: int) -> ModelFile:
     file = _record(ModelFile, said, f'files[{index}]')
-    path = (folder / file.path).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = folder.absolute() / file.path
+    if (
+        file.path.is_absolute()
+        or '..' in file.path.parts
+        or not _belongs(folder, path, file.sha256)
+    ):
         raise ManifestError(f'files[{index}].path = {str(file.path)!r} leaves the model folder')
     return dataclasses.replace(file, path=path)
+
+
+def _belongs(folder: Path, path: Path, sha256: str) -> bool:
+    """Whether a path below ``folder`` is the model's, links followed.
+
+    It may lie in the folder, or in the one the manifest itself is a link into: a workspace of
+    links is built so. A link to a store elsewhere (DVC, git-annex) belongs to the model if it
+    leads to the very bytes the manifest promises; who can promise them knows them already.
+    """
+    homes = (_real(folder), _real(folder / FILE_NAME).parent)
+    if any(_real(path).is_relative_to(home) for home in homes):
+        return True
+    if not path.is_symlink() or not _real(path.parent).is_relative_to(homes[0]):
+        return False
+    # What is no ordinary file of a size, such as those of /proc, may never end.
+    ordinary = path.is_file() and 0 < path.stat().st_size <= _LARGEST_LINKED_BYTES
+    return ordinary and digest(path) == sha256
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises where links go in a circle
 
 
 def _record(kind: type[T], said: Any, where: str) -> T:

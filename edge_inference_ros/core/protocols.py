@@ -22,7 +22,8 @@ class Engine(Protocol):
 
     Write into the arrays of ``inputs``, call ``run``, read the arrays of ``outputs``. Both
     belong to the engine: never rebind them, and copy what must outlive the next ``run``.
-    An output whose size the data decides is looked up again after every ``run``.
+    An output whose size the data decides is looked up again after every ``run``. An engine may
+    also have ``notes``, sentences for the log about what it chose by itself.
     """
 
     @property

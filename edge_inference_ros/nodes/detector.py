@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -93,6 +93,10 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def condition(self) -> tuple[int, str]:
         """Diagnostic level and words for the sensor's own condition."""
         return OK, ''
+
+    def beside(self) -> Iterator[tuple[int, str, str]]:
+        """Diagnostic level, topic and words for every input beside the sensor's."""
+        yield from ()
 
     def configure(self, keep: ExitStack) -> None:
         """Create the publishers and load the model, on the lane's thread."""
@@ -190,6 +194,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
             checkpoint=self._lane.checkpoint,
         )
         self._pipeline.head.spec = _head(self.manifest, params)
+        for note in getattr(self._pipeline.engine, 'notes', ()):
+            self.get_logger().info(note)
         self._engine = {
             'model': self.manifest.name,
             'digest': self.manifest.file(params.backend, params.precision).sha256[:12],
@@ -300,6 +306,9 @@ class Detector(EdgeNode[CameraDetectorParams]):
             verdict, facts = self._reader.look()
             missing = facts.missing
             rows.append((int(verdict.level), f'{name}: input', str(verdict), '', facts.values()))
+            rows += [
+                (level, f'{name}: {topic}', words, '', {}) for level, topic, words in self.beside()
+            ]
         values = {
             **{name: str(count) for name, count in dataclasses.asdict(tally).items()},
             'miss_ratio': miss_ratio(tally, before, missing=missing),

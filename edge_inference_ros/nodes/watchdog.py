@@ -10,7 +10,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
@@ -39,6 +39,7 @@ from edge_inference_ros.ros.base import EdgeNode
 from edge_inference_ros.ros.command import CommandInput
 from edge_inference_ros.ros.connections import Connections, Row
 from edge_inference_ros.ros.heartbeat import source_row, strange_frame, summary_row
+from edge_inference_ros.ros.messages import ERROR, OK
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import diagnostics
 
@@ -93,15 +94,14 @@ class Watchdog(EdgeNode[WatchdogParams]):
         def publisher(kind: Any, topic: str, profile: Any) -> Any:
             made = self.create_publisher(kind, topic, profile)
             keep.callback(self.destroy_publisher, made)
+            self._connections.writes(topic, profile)
             return made
 
+        self._connections = Connections(self, self.get_logger().error)
         self._freshness = publisher(DiagnosticArray, 'freshness', qos.heartbeat())
         self._lock = publisher(Bool, 'lock', qos.output())
         self._speed_limit = publisher(SpeedLimit, 'speed_limit', qos.output())
         self._diagnostics = publisher(DiagnosticArray, '/diagnostics', qos.output())
-        self._connections = Connections(self, self.get_logger().error)
-        for topic in ('lock', 'speed_limit', *(f'fresh/{topic}' for topic in params.topics)):
-            self._connections.writes(topic, qos.output())
 
     def activate(self, keep: ExitStack) -> None:
         """Subscribe to everything as bytes, and start to tick."""
@@ -111,6 +111,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         for topic, kind in self._kinds:
             fresh = self.create_publisher(kind, f'fresh/{topic}', qos.output())
             keep.callback(self.destroy_publisher, fresh)
+            keep.callback(self._connections.writes(f'fresh/{topic}', qos.output()))
             self._listen(kind, topic, partial(self._arrived, topic, fresh.publish), keep)
         self._listen(Odometry, 'odom', self._moved, keep)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -248,6 +249,21 @@ class Watchdog(EdgeNode[WatchdogParams]):
         msg.header.stamp = Time(nanoseconds=now.ros_ns).to_msg()
         self._speed_limit.publish(msg)
 
+    def _inputs(self) -> Iterator[tuple[str, Any, str]]:
+        """Topic and type of each input the robot needs, and what is lost without it."""
+        params = self.parameters.current
+        for topic, kind in self._kinds:
+            if topic not in params.optional:
+                yield topic, kind, 'the robot may not move without it'
+        yield 'odom', Odometry, 'the robot is taken to move as fast as it can'
+        if self._command is not None:
+            lost = 'motion is known from odometry alone, which follows the command'
+            yield 'cmd_vel', self._command.kind, lost
+
+    def _input(self, topic: str, kind: Any, lost: str) -> Row:
+        words = qos.unheard(self, topic, kind, lost)
+        return (ERROR if words else OK, f'{topic}: input', words, '', {})
+
     def _report(self) -> None:
         now = self._now()
         status = self._judge(now)
@@ -259,6 +275,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         rows = [
             self._summary(status),
             *(source_row(source, sim_time=self._sim_time) for source in status.sources),
+            *(self._input(*needed) for needed in self._inputs()),
             *self._connections.rows(),
         ]
         named = [(row[0], f'{name}: {row[1]}', *row[2:]) for row in rows]

@@ -6,8 +6,9 @@ import json
 import platform
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +140,11 @@ def provenance(source_: Source, step: str, made_by: str, **facts: Any) -> dict[s
 
 def tools() -> dict[str, str]:
     """Versions of what shapes the bytes a step writes."""
-    there = {name for package in packages_distributions().values() for name in package}
-    found = {name: version(name) for name in _TOOLS if name in there}
-    return {'python': platform.python_version(), **found}
+    found = {'python': platform.python_version()}
+    for name in _TOOLS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def machine() -> str:

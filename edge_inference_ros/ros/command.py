@@ -16,7 +16,8 @@ from geometry_msgs.msg import Twist, TwistStamped
 
 from edge_inference_ros.core.cdr import Reader
 from edge_inference_ros.errors import BadStamp
-from edge_inference_ros.ros.connections import publishers, type_name
+from edge_inference_ros.ros.connections import publishers
+from edge_inference_ros.ros.qos import type_name
 
 TOPIC = 'cmd_vel'
 KINDS = {'Twist': Twist, 'TwistStamped': TwistStamped}
@@ -58,15 +59,20 @@ class CommandInput:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
+    @property
+    def kind(self) -> Any:
+        """The message class it listens to."""
+        return KINDS[self._heard]
+
     def look(self) -> None:
         """Ask discovery what is published now; ``auto`` follows. Half a millisecond."""
         published = publishers(self._node, TOPIC)
-        if self._auto and published and type_name(KINDS[self._heard]) not in published:
+        if self._auto and published and type_name(self.kind) not in published:
             for choice, kind in KINDS.items():
                 if type_name(kind) in published:
                     self._follow(choice)
                     break
-        self.foreign = tuple(sorted(published.keys() - {type_name(KINDS[self._heard])}))
+        self.foreign = tuple(sorted(published.keys() - {type_name(self.kind)}))
 
     def tell(self) -> None:
         """Count what cannot be heard as an unknown command. Call it before every judgement."""

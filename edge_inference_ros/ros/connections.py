@@ -18,12 +18,6 @@ Row = tuple[int, str, str, str, Mapping[str, str]]
 """Level, name, message, hardware id and values of a ``diagnostic_msgs/DiagnosticStatus``."""
 
 
-def type_name(kind: Any) -> str:
-    """A message class as discovery spells it: 'sensor_msgs/msg/Image'."""
-    package, folder, *_ = kind.__module__.split('.')
-    return f'{package}/{folder}/{kind.__name__}'
-
-
 def publishers(node: Any, topic: str) -> dict[str, list[str]]:
     """Message types published on ``topic``, each with the nodes that do so."""
     found: dict[str, list[str]] = {}
@@ -63,7 +57,7 @@ class Connections:
         """
         watch = qos.Watch(self._node, topic, profile, lambda _: None, reading=True)
         name = self._node.resolve_topic_name(topic)
-        ours = type_name(kind)
+        ours = qos.type_name(kind)
 
         def look() -> list[Row]:
             return [self._qos(name, watch), self._type(name, topic, ours, remedy)]

@@ -12,7 +12,6 @@ from rclpy.subscription import Subscription
 from edge_inference_ros.core import transport
 from edge_inference_ros.ros import qos
 from edge_inference_ros.ros.account import Account, Facts
-from edge_inference_ros.ros.connections import type_name
 from edge_inference_ros.ros.inputs import Ends, Judge, Level, Verdict
 
 _NUMBERED = hasattr(Subscription, 'CallbackType')  # Humble's hands over the message alone
@@ -53,7 +52,7 @@ class Reader:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._node, self._topic = node, topic
-        self._kinds = {type_name(kind): kind for kind in kinds}
+        self._kinds = {qos.type_name(kind): kind for kind in kinds}
         self._callback, self._raw, self._fixed = callback, raw, profile
         self._on_mismatch = on_mismatch
         self._mismatches: set[qos.Mismatch] = set()
@@ -61,7 +60,8 @@ class Reader:
         self._sequence = 0
         name = node.resolve_topic_name(topic)
         said = tuple((remedies or {}).items())
-        self._judge = Judge(name, str(transport.profile()), expected_hz, said)
+        shortage = transport.ENLARGE if transport.is_makeshift() else ''
+        self._judge = Judge(name, str(transport.profile()), expected_hz, said, shortage)
         self._account = Account(clock())
         self.kind = self._published() or kinds[0]
         self._subscribe()
@@ -135,7 +135,7 @@ class Reader:
 
     def _ends(self) -> Ends:
         infos = self._node.get_publishers_info_by_topic(self._topic)
-        ours = type_name(self.kind)
+        ours = qos.type_name(self.kind)
         writers = (qos.full_name(info) for info in infos if info.topic_type == ours)
         others = {info.topic_type for info in infos} - {ours}
         elsewhere = () if infos else self._elsewhere()

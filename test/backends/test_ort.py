@@ -169,8 +169,8 @@ def test_a_network_that_needs_too_much_memory_is_out_of_memory(tmp_path):
         opened(path)
 
 
-def test_one_core_is_left_to_others(monkeypatch):
-    cores = {1: 1, 2: 1, 4: 3, 64: ort.MOST_THREADS}
-    for count, threads in cores.items():
-        monkeypatch.setattr(ort.os, 'sched_getaffinity', lambda _, n=count: range(n))
-        assert ort.default_threads() == threads
+def test_the_engine_says_how_many_threads_it_has_and_why(tmp_path):
+    path = nets.mean_colour(tmp_path / 'net.onnx')
+
+    assert opened(path, threads=2).notes == ('ONNX Runtime: 2 threads: as asked',)
+    assert 'one is left to the executor' in opened(path).notes[0]

@@ -652,6 +652,18 @@ def test_pictures_that_can_show_nothing_are_warned_of(ros, model, v_mps, data, w
     assert rig.diagnostics[-1].status[0].message == words
 
 
+def test_odometry_that_nobody_publishes_is_a_warning_of_what_goes_unnoticed(ros, model):
+    from nav_msgs.msg import Odometry
+
+    rig = Rig(ros, model, diagnostics_period_s=0.1).start()
+
+    ros.until(lambda: rig.reports(': odom'), what='the row')
+    assert 'nobody publishes /odom: a camera that shows one picture' in rig.reports(': odom')[0]
+
+    ros.publisher(Odometry, 'odom')
+    ros.until(lambda: not rig.reports(': odom')[-1], what='the odometry to be found')
+
+
 def test_a_crowd_that_reaches_a_limit_is_counted_and_shown(ros, tmp_path):
     two = [[0, row, column, value] for column, x in ((5, 20.0), (6, 70.0))
            for row, value in enumerate((x, 24.0, 10.0, 12.0, 0.9))]  # fmt: skip

@@ -1,6 +1,7 @@
 """On a real graph: what is fresh goes through by its bytes, and silence is reported."""
 
 import pytest
+from support.robots import GIVEN
 from support.watchdog import Rig, S
 
 pytestmark = pytest.mark.ros
@@ -134,7 +135,7 @@ def test_the_profile_changes_while_running(rig):
         ({'types': ['.std_msgs/msg/Header']}, "'.std_msgs/msg/Header' is no message type"),
         ({'types': ['std_msgs/msg/no_such']}, 'is no message type'),
         ({'types': ['std_msgs/msg/NoSuch']}, 'is not an installed message type'),
-        ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each topic'),
+        ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each of topics'),
         ({'stamp_offsets_s': [-2.0]}, 'expected -1 … 1'),
         ({'types': ['std_msgs/msg/Bool']}, 'begins with no std_msgs/Header'),
         ({'optional': ['b']}, "'b'"),
@@ -256,3 +257,55 @@ def test_two_nodes_on_one_topic_are_flagged(rig):
 
     rig.until(lambda: 'ASYMMETRIC' in rig.source().get('senders', ''), what='the flag')
     assert rig.row().level == b'\x01'
+
+
+def test_there_is_no_default_robot_and_the_refusal_says_how_to_give_one(ros, capfd):
+    from rclpy.lifecycle import TransitionCallbackReturn
+    from rclpy.parameter import Parameter
+
+    from edge_inference_ros.nodes.watchdog import Watchdog
+
+    some = [Parameter('b_mps2', value=0.75), Parameter('tick_s', value=0.01)]
+    node = ros.add(Watchdog(context=ros.context, parameter_overrides=some))
+
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    said = capfd.readouterr().err
+    assert (
+        'no robot profile: v_cap_mps, w_cap_radps, a_acc_mps2, alpha_acc_radps2, d_max_m,' in said
+    )
+    assert 'give robot:=NAME to a launch file (humanoid, indoor_amr, outdoor_delivery' in said
+    assert '--params-file' in said
+    rest = [Parameter(name, value=value) for name, value in GIVEN.items() if name != 'b_mps2']
+    assert all(answer.successful for answer in node.set_parameters(rest))
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ('topic', 'optional', 'said'),
+    [
+        ('odom', [], 'nobody publishes /odom: the robot is taken to move as fast as it can'),
+        ('cmd_vel', [], 'nobody publishes /cmd_vel: motion is known from odometry alone'),
+        ('lidar', [], 'nobody publishes /lidar: the robot may not move without it'),
+        ('lidar', ['lidar'], None),
+    ],
+)
+def test_a_required_input_that_nobody_publishes_is_a_row_of_the_diagnostics(
+    ros, topic, optional, said
+):
+    topics = (
+        {'topics': ['detections', 'lidar'], 'optional': optional}
+        if optional
+        else {'topics': ['detections', 'lidar']}
+    )
+    rig = Rig(ros, command='Twist', **topics)
+    ros.helper.destroy_publisher(rig.odometer)
+    rig.node.trigger_configure()
+    rig.node.trigger_activate()
+
+    def row(name):
+        rows = (row for report in rig.diagnostics[-1:] for row in report.status)
+        return next((row for row in rows if row.name.endswith(f'{name}: input')), None)
+
+    ros.until(lambda: row('detections') and not row('detections').message, what='the detector')
+    assert (row(topic).message if row(topic) else None) == said or said in row(topic).message
+    assert row(topic) is None or row(topic).level == b'\x02'

@@ -41,10 +41,14 @@ def command(stamped, vx):
 
 
 def until_row(rig, ending, level):
-    rig.until(
-        lambda: rig.report(ending) and max(row[0] for row in rig.report(ending).values()) == level,
-        what=f'level {level} in {ending}',
-    )
+    """The words of a row once it has that level and whoever it is about is known by name."""
+
+    def known():
+        rows = rig.report(ending).values()
+        named = not any('not known yet' in words for _, words in rows)
+        return rows and named and max(level for level, _ in rows) == level
+
+    rig.until(known, what=f'level {level} in {ending}')
     return '; '.join(words for _, words in rig.report(ending).values() if words)
 
 
@@ -53,7 +57,7 @@ def test_every_topic_has_its_row_while_nothing_is_wrong(ros):
     ros.until(lambda: rig.diagnostics, what='a report')
 
     topics = ('detections', 'odom', 'cmd_vel')
-    outputs = ('lock', 'speed_limit', 'fresh/detections')
+    outputs = ('lock', 'speed_limit', 'fresh/detections', 'freshness', 'diagnostics')
     assert rig.report(': type') == {f'/watchdog: /{name}: type': (OK, '') for name in topics}
     assert rig.report(': QoS') == {
         f'/watchdog: /{name}: QoS': (OK, '') for name in (*topics, *outputs)
@@ -85,6 +89,27 @@ def test_a_reader_with_other_demands_is_an_error_that_names_the_policy(ros):
 
     words = '/lock: nothing reaches /test_helper, incompatible durability'
     assert words in until_row(rig, '/lock: QoS', ERROR)
+
+
+def test_every_output_names_a_reader_it_cannot_reach(ros):
+    from rclpy.duration import Duration
+
+    from edge_inference_ros.ros import qos
+
+    rig = Rig(ros).start()
+    impossible = qos.output()
+    impossible.deadline = Duration(nanoseconds=1)
+    rclpys = ('/rosout', '/parameter_events', '/watchdog/transition_event')
+    outputs = {p.topic_name: p.msg_type for p in rig.node.publishers if p.topic_name not in rclpys}
+    assert set(outputs) == {
+        '/diagnostics', '/fresh/detections', '/freshness', '/lock', '/speed_limit'
+    }  # fmt: skip
+    for topic, kind in outputs.items():
+        ros.collect(kind, topic, impossible)
+
+    for topic in outputs:
+        words = f'{topic}: nothing reaches /test_helper, incompatible deadline'
+        ros.until(lambda words=words: words in str(rig.report(': QoS')), what=words)
 
 
 @pytest.mark.parametrize(('choice', 'stamped'), [('Twist', True), ('TwistStamped', False)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from support.robots import GIVEN
+
 S = 10**9
 TURNS = 40
 
@@ -58,7 +60,7 @@ class Rig:
         from edge_inference_ros.nodes.watchdog import Watchdog
 
         self.ros, self.clock = ros, None if params.get('use_sim_time') else Clock()
-        params = {'heartbeat_s': 0.001, 'diagnostics_period_s': 0.1, **params}
+        params = {**GIVEN, 'heartbeat_s': 0.001, 'diagnostics_period_s': 0.1, **params}
         overrides = [Parameter(name, value=value) for name, value in params.items()]
         self.node = ros.add(
             Watchdog(now=self.clock, context=ros.context, parameter_overrides=overrides)
