@@ -18,6 +18,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -151,8 +152,19 @@ def _run(title: str, step: Step, arguments: list[str]) -> int:
     extra = {name: said[name] for name in _paths(function)}
     if 'made_by' in inspect.signature(function).parameters:
         extra['made_by'] = f'{PROGRAM} {title} {shlex.join(arguments)}'.strip()
-    result = function(params=params, **extra)
+    with _clean(step, extra.get('out')):
+        result = function(params=params, **extra)
     return _show(result, as_json=as_json)
+
+
+def _clean(step: Step, out: Path | None) -> AbstractContextManager[None]:
+    """What a failed step began is removed again; what was trained so far stays, it took hours."""
+    kind, _, name = step.module.partition('.')
+    if kind != 'optimize' or '.train.' in registry.path(kind, name):
+        return nullcontext()
+    from edge_inference_ros.optimize._folder import untouched_on_failure
+
+    return untouched_on_failure(out)
 
 
 def _show(result: Any, *, as_json: bool) -> int:

@@ -82,7 +82,7 @@ def test_every_value_of_the_heartbeat_is_explained():
     from edge_inference_ros.guard.timeline import Instant
     from edge_inference_ros.guard.verdict import Source, Verdict
 
-    heartbeat = pytest.importorskip('edge_inference_ros.ros.heartbeat', reason='needs ROS 2')
+    heartbeat = pytest.importorskip('edge_inference_ros.nodes.watchdog_rows', reason='needs ROS 2')
     guard, now = Guard(RobotProfile(), [Source('camera')]), Instant(2 * 10**9, 10**9)
     guard.judge('camera', now.ros_ns - 10**6, 'front', now)
     status = guard.tick(now)

@@ -14,10 +14,11 @@ FOLDERS = {
     if (folder / '__init__.py').is_file()
 }
 
-INNER = {'errors', 'core'}
+INNER = {'errors', 'machine', 'core'}
 LEAVES = ('sensors', 'heads', 'trackers', 'backends')
 MAY_IMPORT = {
     'errors': set(),
+    'machine': {'errors', 'machine'},
     'core': INNER,
     'guard': INNER | {'guard'},
     'catalog': INNER | {'catalog'},
@@ -63,6 +64,7 @@ MESSAGES = {
 ROS = {'rclpy', 'ament_index_python', 'cv_bridge', 'sensor_msgs_py', 'tf2_ros'} | MESSAGES
 OUTSIDE = {
     'errors': set(),
+    'machine': set(),
     'bringup': set(),
     'core': {'numpy'},
     'guard': {'numpy'},

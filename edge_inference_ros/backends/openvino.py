@@ -20,6 +20,7 @@ from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+from edge_inference_ros.machine import processor
 
 _FAULTS = (RuntimeError, MemoryError, ValueError, TypeError)
 
@@ -114,6 +115,19 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
             ' export the network again, or take backend ort'
         ) from error
     return Engine(network, manifest, notes=(f'OpenVINO: {chosen}',))
+
+
+def caution(path: Path) -> str:
+    """What this processor costs the network in ``path``, in words; empty when nothing."""
+    if not processor.pairs_saturate():
+        return ''
+    if onnx_file.largest_int8(onnx_file.read(path)) <= processor.SAFE_INT8:
+        return ''
+    return (
+        f'{path.name}: this processor ({processor.instruction_set(processor.flags())}) cuts off'
+        ' sums of its eight-bit weights, and the answers are worse than those it was judged by.'
+        ' Quantise with weights of 7 bits (edge_inference optimize quantize), or take fp32'
+    )
 
 
 def _settings(manifest: Manifest, path: Path, threads: int) -> dict[str, Any]:

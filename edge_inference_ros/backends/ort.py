@@ -13,6 +13,8 @@ convolutional networks of 25 and 4 ms):
   executor needs.
 * The memory arena stays on: without it the large network's p95 grows by a fifth.
 * All graph optimisations; operators run one after the other, for there is only one frame.
+* Where the processor would cut off sums of eight-bit products, and the weights are large enough
+  for it (``machine/processor.py``), slower kernels that do not. ``caution`` says so.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+from edge_inference_ros.machine import processor
 
+_EXACT_ON_AVX2 = 'session.x64quantprecision'
 _FATAL_ONLY = 4  # what is less is raised, and logged by whoever meets it
 _DTYPES = {
     'tensor(bool)': np.bool_,
@@ -147,9 +151,12 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
     """
     network = onnx_file.read(path)
     chosen = _cores.threads(threads)
+    settings = _settings(chosen.count)
+    if _saturates(network):
+        settings.add_session_config_entry(_EXACT_ON_AVX2, '1')
     try:
         session = onnxruntime.InferenceSession(
-            network, _settings(chosen.count), providers=['CPUExecutionProvider']
+            network, settings, providers=['CPUExecutionProvider']
         )
     except MemoryError as error:
         raise OutOfMemory(
@@ -161,6 +168,21 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
             ' export the network again, with an opset this version knows'
         ) from error
     return Engine(session, manifest, notes=(f'ONNX Runtime: {chosen}',))
+
+
+def caution(path: Path) -> str:
+    """What this processor costs the network in ``path``, in words; empty when nothing."""
+    if not _saturates(onnx_file.read(path)):
+        return ''
+    return (
+        f'{path.name}: this processor ({processor.instruction_set(processor.flags())}) would cut'
+        ' off sums of its eight-bit weights; exact kernels run instead, hardly faster than fp32.'
+        ' Quantise with weights of 7 bits (edge_inference optimize quantize), or take fp32'
+    )
+
+
+def _saturates(network: bytes) -> bool:
+    return processor.pairs_saturate() and onnx_file.largest_int8(network) > processor.SAFE_INT8
 
 
 def _settings(threads: int) -> Any:

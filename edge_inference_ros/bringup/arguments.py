@@ -81,7 +81,8 @@ AUTOSTART = Argument(
 )
 TRANSPORT = Argument(
     'transport',
-    'profile in config/transport: shm, shm_4k; default takes the middleware as it is',
+    'profile in config/transport: shm, shm_4k, shm_small, udp; default takes the middleware as it'
+    ' is',
     checks.transport,
     'shm',
 )

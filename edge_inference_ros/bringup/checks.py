@@ -15,7 +15,7 @@ from typing import Any
 from edge_inference_ros.core import registry
 from edge_inference_ros.core import transport as profiles
 from edge_inference_ros.core.manifest import FILE_NAME, read_yaml
-from edge_inference_ros.core.share import share
+from edge_inference_ros.core.share import locate, share
 from edge_inference_ros.errors import ConfigError, ParameterError
 
 Check = Callable[[str], Any]
@@ -112,17 +112,12 @@ def precision(value: str) -> str:
 
 
 def model(value: str) -> str:
-    """A shipped model, or the folder of one as an absolute path; empty leaves it to the files."""
+    """A model by its name, or the folder of one as an absolute path; empty leaves it to files."""
     if not value:
         return ''
-    shelf = share('models')
-    folder = here(value) if os.sep in value else shelf / value
+    folder = here(value) if os.sep in value else locate('models', value)
     if not (folder / FILE_NAME).is_file():
-        known = ', '.join(sorted(path.parent.name for path in shelf.glob(f'*/{FILE_NAME}')))
-        raise ConfigError(
-            f'{folder} holds no {FILE_NAME}; there are {known}, or give the path of a model folder'
-            ' (with a slash)'
-        )
+        raise ConfigError(f'{folder} holds no {FILE_NAME}; give the path of a model folder')
     return str(folder) if os.sep in value else value
 
 

@@ -15,6 +15,8 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from edge_inference_ros.errors import ModelError
 
 LARGEST_BYTES = (2 << 30) - 1
@@ -35,8 +37,12 @@ _INSIDE = {
     'sparse': {1: _TENSOR, 2: _TENSOR},
 }  # fmt: skip
 _DIMS = 1
+_DATA_TYPE = 2
+_INT32_DATA = 5
+_RAW_DATA = 9
 _EXTERNAL_DATA = 13
 _DATA_LOCATION = 14
+_INT8 = 3
 _MOST_DIMS = 64
 _LEAST_BYTES = 0.25  # that a number takes: four of 2 bits share a byte
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -80,6 +86,33 @@ def size_bytes(path: Path) -> int:
     if size > LARGEST_BYTES:
         raise ModelError(f'{path}: {size} bytes; at most {LARGEST_BYTES}')
     return size
+
+
+def largest_int8(data: bytes) -> int:
+    """The largest magnitude among the signed eight-bit constants; 0 where there are none.
+
+    Args:
+        data: of a file that ``read`` has let pass.
+    """
+    tensors = _tensors(memoryview(data), 'model')
+    return max((_largest_int8(tensor) for tensor in tensors), default=0)
+
+
+def _largest_int8(tensor: memoryview) -> int:
+    """Numbers lie raw, or as one varint each, a negative one in ten bytes."""
+    kind, raw, listed = 0, memoryview(b''), list[int]()
+    for field, value in _fields(tensor):
+        if field == _DATA_TYPE and isinstance(value, int):
+            kind = value
+        elif field == _RAW_DATA and isinstance(value, memoryview):
+            raw = value
+        elif field == _INT32_DATA:
+            listed += [value] if isinstance(value, int) else _packed(value)
+    if kind != _INT8:
+        return 0
+    said = np.array([n & 0xFF for n in listed], np.uint8).view(np.int8)
+    numbers = np.concatenate([np.frombuffer(raw, np.int8), said]).astype(np.int16)
+    return int(np.abs(numbers).max(initial=0))
 
 
 def _names_other_files(message: memoryview, kind: str, depth: int) -> bool:

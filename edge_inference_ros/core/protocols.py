@@ -54,6 +54,9 @@ class Backend(Protocol):
             BackendError: the runtime or its device failed.
         """
 
+    # A backend may also have ``caution(path: Path) -> str``: what this machine costs the network,
+    # in words for an operator; empty when nothing.
+
 
 class Head(Protocol[SampleT_contra, FitT, FoundT_co]):
     """What a network's author knew: how to show it a sample, how to read its answer.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from edge_inference_ros.core.scratch import Scratch
 from edge_inference_ros.core.types import Crowding
 
+_BUFFER = 256
 _SLAB = 4096
 """Elements handled at once where numpy must allocate: 32 kB of indices."""
 
@@ -49,6 +52,19 @@ class Choice:
         above = first(np.logical_and(good, np.greater(scores, least, out=spare), out=spare), count)
         level = first(np.equal(scores, least, out=spare), count - len(above))
         return np.sort(np.concatenate((above, level)))
+
+
+@contextmanager
+def small_buffers() -> Iterator[None]:
+    """Let numpy before 2.3 (the last for Python 3.10) allocate 2 kB for a reduction, not 64.
+
+    It makes room to convert 8192 elements twice, whether or not anything is to be converted.
+    """
+    before = np.setbufsize(_BUFFER)
+    try:
+        yield
+    finally:
+        np.setbufsize(before)
 
 
 def first(true: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

@@ -21,7 +21,7 @@ from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.scratch import Scratch
 from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
-from edge_inference_ros.heads._choose import Choice, best_classes
+from edge_inference_ros.heads._choose import Choice, best_classes, small_buffers
 from edge_inference_ros.heads._finish import Finish
 from edge_inference_ros.heads._fit import Canvas, Fit
 
@@ -94,7 +94,8 @@ class Head:
     def _sigmoids(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """(Q,) probability of the likeliest class. Borrowed."""
         best: NDArray[Any] = self._scores(len(logits))
-        np.max(logits, axis=1, out=best)
+        with small_buffers():
+            np.max(logits, axis=1, out=best)
         best += best * 0  # an infinity becomes NaN, lest it count as certainty
         np.exp(np.negative(best, out=best), out=best)
         best += 1
@@ -111,11 +112,12 @@ class Head:
         """(Q,) probability of the likeliest class, 'no object' aside. Borrowed."""
         best: NDArray[Any] = self._scores(len(logits))
         powers: NDArray[Any] = self._powers(*logits.shape)
-        np.max(logits, axis=1, out=best)
-        np.subtract(logits, best[:, None], out=powers)
-        np.exp(powers, out=powers)
-        np.max(powers[:, :-1], axis=1, out=best)
-        best /= powers.sum(axis=1)
+        with small_buffers():
+            np.max(logits, axis=1, out=best)
+            np.subtract(logits, best[:, None], out=powers)
+            np.exp(powers, out=powers)
+            np.max(powers[:, :-1], axis=1, out=best)
+            best /= powers.sum(axis=1)
         return best
 
 

@@ -24,7 +24,7 @@ from edge_inference_ros.core.stats import QUANTILES, Window, samples_needed
 from edge_inference_ros.core.types import Crowding, MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
-from edge_inference_ros.ros import process, qos
+from edge_inference_ros.ros import process, qos, words
 from edge_inference_ros.ros.base import EdgeNode
 from edge_inference_ros.ros.clock_fault import clock_fault
 from edge_inference_ros.ros.hang import HangGuard
@@ -123,6 +123,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         """Subscribe."""
         kinds, topic = self.input()
         params = self.parameters.current
+        self._progress = words.Progress(self.get_logger().info)
         keep.callback(setattr, self, '_reader', None)
         self._reader = keep.enter_context(
             Reader(
@@ -138,6 +139,22 @@ class Detector(EdgeNode[CameraDetectorParams]):
         )
         if params.hang_s:
             keep.enter_context(HangGuard(self._lane, limit_s=params.hang_s))
+
+    def about(self) -> str:
+        """The model and what runs it."""
+        file = self.manifest.file(
+            self.parameters.current.backend, self.parameters.current.precision
+        )
+        runs_on = '; '.join(getattr(self._pipeline.engine, 'notes', ()))
+        return (
+            f'model {self.manifest.name}, {file.precision} on {self._engine["backend"]}'
+            + f' ({runs_on})' * bool(runs_on)
+        )
+
+    def connections(self) -> str:
+        """What is read and written."""
+        written = words.writes(self, 'detections', 'latency')
+        return f'reads {self._reader}; writes {written}'
 
     def adapt(self, params: CameraDetectorParams) -> None:
         """Take over a new score threshold with the next frame."""
@@ -193,9 +210,9 @@ class Detector(EdgeNode[CameraDetectorParams]):
             settings=_settings(params, self._lane.checkpoint),
             checkpoint=self._lane.checkpoint,
         )
+        if self._pipeline.caution:
+            self.get_logger().warning(self._pipeline.caution)
         self._pipeline.head.spec = _head(self.manifest, params)
-        for note in getattr(self._pipeline.engine, 'notes', ()):
-            self.get_logger().info(note)
         self._engine = {
             'model': self.manifest.name,
             'digest': self.manifest.file(params.backend, params.precision).sha256[:12],
@@ -263,6 +280,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
             if stage not in self._stats:
                 self._stats[stage] = Window(WINDOW)
             self._stats[stage].add(lap_ns * MS)
+        self._progress.output(total_ns * MS)
         self._pipeline_ms.publish(Float64(data=total_ns * MS))
         self._processing_ms.publish(Float64(data=timing.total_ns * MS))
 
@@ -306,8 +324,9 @@ class Detector(EdgeNode[CameraDetectorParams]):
             verdict, facts = self._reader.look()
             missing = facts.missing
             rows.append((int(verdict.level), f'{name}: input', str(verdict), '', facts.values()))
+            self._progress.look(f'; {tally.posted - tally.done} of {tally.posted} not seen so far')
             rows += [
-                (level, f'{name}: {topic}', words, '', {}) for level, topic, words in self.beside()
+                (grade, f'{name}: {topic}', said, '', {}) for grade, topic, said in self.beside()
             ]
         values = {
             **{name: str(count) for name, count in dataclasses.asdict(tally).items()},

@@ -33,13 +33,13 @@ from edge_inference_ros.guard.speed_limit import SpeedLimiter
 from edge_inference_ros.guard.standing import State
 from edge_inference_ros.guard.timeline import Instant
 from edge_inference_ros.guard.verdict import Status, Verdict
+from edge_inference_ros.nodes.watchdog_command import CommandInput
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
-from edge_inference_ros.ros import process, qos
+from edge_inference_ros.nodes.watchdog_rows import source_row, strange_frame, summary_row
+from edge_inference_ros.ros import process, qos, words
 from edge_inference_ros.ros.base import EdgeNode
-from edge_inference_ros.ros.command import CommandInput
 from edge_inference_ros.ros.connections import Connections, Row
-from edge_inference_ros.ros.heartbeat import source_row, strange_frame, summary_row
-from edge_inference_ros.ros.messages import ERROR, OK
+from edge_inference_ros.ros.messages import ERROR, MS, OK
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import diagnostics
 
@@ -106,6 +106,8 @@ class Watchdog(EdgeNode[WatchdogParams]):
     def activate(self, keep: ExitStack) -> None:
         """Subscribe to everything as bytes, and start to tick."""
         params = self.parameters.current
+        self._profiles: dict[str, Any] = {}
+        self._progress = words.Progress(self.get_logger().info)
         # Who has heard that the robot may move must not go on believing it.
         keep.callback(self._say_locked)
         for topic, kind in self._kinds:
@@ -126,6 +128,19 @@ class Watchdog(EdgeNode[WatchdogParams]):
             keep.callback(self.destroy_timer, timer)
         process.settle()
 
+    def about(self) -> str:
+        """What is guarded, and by which limits."""
+        params = self.parameters.current
+        return f'guards {", ".join(params.topics)} up to {params.v_cap_mps:g} m/s'
+
+    def connections(self) -> str:
+        """What is read and written."""
+        written = words.writes(
+            self, *(f'fresh/{topic}' for topic in self.parameters.current.topics)
+        )
+        read = (words.reads(self, topic, profile) for topic, profile in self._profiles.items())
+        return f'reads {", ".join(read)}; writes {written}'
+
     def adapt(self, params: WatchdogParams) -> None:
         """Judge by the new profile from the next tick on."""
         if self.is_configured:
@@ -137,6 +152,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
     ) -> None:
         profile = qos.follow(self, topic)
         profile.depth = ODOMETRY_DEPTH if kind is Odometry else 1
+        self._profiles[topic] = profile
         subscription = qos.subscribe(
             self,
             kind,
@@ -173,9 +189,10 @@ class Watchdog(EdgeNode[WatchdogParams]):
         judgement = self._guard.judge(topic, stamp_ns, frame_id, now)
         if judgement.forwarded:
             forward(data)
+            self._progress.output(judgement.age_ns * MS)
         # What was refused for its stamp has no age: one zero stamp would count as fifty years.
         if judgement.aged and topic not in self.parameters.current.optional:
-            self._limiter.observe(judgement.age_ns)
+            self._limiter.observe(judgement.age_ns, topic)
 
     def _moved(self, data: bytes) -> None:
         now = self._now()
@@ -261,17 +278,17 @@ class Watchdog(EdgeNode[WatchdogParams]):
             yield 'cmd_vel', self._command.kind, lost
 
     def _input(self, topic: str, kind: Any, lost: str) -> Row:
-        words = qos.unheard(self, topic, kind, lost)
-        return (ERROR if words else OK, f'{topic}: input', words, '', {})
+        wrong = qos.unheard(self, topic, kind, lost)
+        return (ERROR if wrong else OK, f'{topic}: input', wrong, '', {})
 
     def _report(self) -> None:
         now = self._now()
         status = self._judge(now)
         name = self.get_fully_qualified_name()
         for source in status.sources:
-            if (words := strange_frame(source)) and words not in self._strange:
-                self._strange.add(words)
-                self.get_logger().error(f'{source.name}: {words}')
+            if (wrong := strange_frame(source)) and wrong not in self._strange:
+                self._strange.add(wrong)
+                self.get_logger().error(f'{source.name}: {wrong}')
         rows = [
             self._summary(status),
             *(source_row(source, sim_time=self._sim_time) for source in status.sources),
@@ -280,6 +297,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         ]
         named = [(row[0], f'{name}: {row[1]}', *row[2:]) for row in rows]
         self._diagnostics.publish(diagnostics(now.ros_ns, '', named))
+        self._progress.look()
 
 
 _REMEDIES = {

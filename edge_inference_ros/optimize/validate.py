@@ -78,9 +78,9 @@ class Params:
         low=-1.0,
         high=1.0,
     )
-    sqnr_db: float = param(
+    output_db: float = param(
         0.0,
-        'least ratio of signal to difference of the outputs; 0: not judged',
+        'least ratio of signal to difference of every output tensor, dB; 0 does not judge it',
         low=0.0,
         high=200.0,
     )
@@ -228,7 +228,7 @@ def _agree(made: Judgement, one: Detector, other: Detector, params: Params) -> N
         found,
         agreement=wanted.agreement,
         score_difference=wanted.score_difference,
-        sqnr_db=params.sqnr_db,
+        output_db=params.output_db,
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from edge_inference_ros.core import transport
 from edge_inference_ros.errors import BAD_CONFIGURATION, ConfigError
-from edge_inference_ros.ros import segments
+from edge_inference_ros.ros import segments, words
 
 EXECUTOR = 'EDGE_INFERENCE_EXECUTOR'
 """Environment: ``single`` or ``events``, see ``executor``."""
@@ -292,7 +292,10 @@ def autostart(node: Any) -> bool:
     Returns:
         Whether it is active now because of this call.
     """
-    if not hasattr(node, 'trigger_configure') or not _wants_autostart(node):
+    if not hasattr(node, 'trigger_configure'):
+        return False
+    if not _wants_autostart(node):
+        node.get_logger().info(words.unconfigured(node))
         return False
     import rclpy
     from rclpy.lifecycle import TransitionCallbackReturn

@@ -10,7 +10,7 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
 from edge_inference_ros.core import transport
-from edge_inference_ros.ros import qos
+from edge_inference_ros.ros import qos, words
 from edge_inference_ros.ros.account import Account, Facts
 from edge_inference_ros.ros.inputs import Ends, Judge, Level, Verdict
 
@@ -83,6 +83,9 @@ class Reader:
         """
         now_ns, sequence = self._clock(), self._sequence
         self._account.seen(now_ns, stamp_ns, age_ns, message_bytes, sequence=sequence)
+
+    def __str__(self) -> str:
+        return words.reads(self._node, self._topic, self._profile)
 
     def look(self) -> tuple[Verdict, Facts]:
         """Adapt to whoever publishes now, and judge how the input fares."""

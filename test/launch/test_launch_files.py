@@ -7,6 +7,7 @@ import yaml
 from support.launching import LAUNCH, ROOT, Genuine
 
 from edge_inference_ros.bringup import arguments
+from edge_inference_ros.core.manifest import load
 from edge_inference_ros.core.params import build, specs
 from edge_inference_ros.errors import BAD_CONFIGURATION, ConfigError
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
@@ -538,3 +539,13 @@ def test_the_shipped_values_are_the_defaults_so_that_the_file_is_a_description(p
 
     for name, value in parameters(path).items():
         assert (tuple(value) if isinstance(value, list) else value) == defaults[name], name
+
+
+@pytest.mark.parametrize('model', sorted((ROOT / 'models').glob('*/manifest.yaml')))
+@pytest.mark.parametrize('overlay', PLATFORMS, ids=lambda p: p.stem)
+def test_a_platform_works_with_every_model_that_ships(overlay, model):
+    content = parameters(overlay)
+
+    file = load(model.parent).file(content['backend'], content.get('precision', ''))
+
+    assert file.path.is_file()

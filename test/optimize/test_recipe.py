@@ -128,7 +128,7 @@ def test_a_gate_at_the_end_does_not_change_what_is_published(tmp_path, said):
 
 def test_what_the_gate_refused_is_not_published_and_not_forgotten_either(tmp_path, said):
     target = tmp_path / 'small'
-    strict = gated(said, sqnr_db=200.0)
+    strict = gated(said, output_db=200.0)
 
     first = cook(tmp_path, strict, publish=str(target))
     second = cook(tmp_path, strict, publish=str(target))

@@ -77,14 +77,14 @@ def test_elements_are_compared_with_signal_to_noise():
 
     assert list(said.outputs) == ['y']
     assert said.outputs['y'].furthest == 0.5
-    assert said.outputs['y'].sqnr_db == pytest.approx(10 * np.log10(25 / 0.25))
+    assert said.outputs['y'].output_db == pytest.approx(10 * np.log10(25 / 0.25))
 
 
 def test_outputs_without_any_difference_are_200_db_apart():
     said = Agreement()
     add_outputs(said, {'y': np.ones(3)}, {'y': np.ones(3)})
 
-    assert said.outputs['y'].sqnr_db == 200
+    assert said.outputs['y'].output_db == 200
 
 
 # ---- whole runs
@@ -153,7 +153,7 @@ def test_a_slightly_changed_model_passes_unless_elements_are_judged(tmp_path):
     close = damaged(detector(tmp_path / 'close'), 1.0005)
 
     assert not validate.run(good, None, Params(other=str(close), **SELF)).refused
-    judged = Params(other=str(close), sqnr_db=150.0, **SELF)
+    judged = Params(other=str(close), output_db=150.0, **SELF)
     assert 'dB, wanted 150.0' in validate.run(good, None, judged).refused
 
 

@@ -376,3 +376,14 @@ def test_an_empty_file_is_named_as_one(tmp_path):
 
     with pytest.raises(BagError, match=r'a\.mcap is empty'), open_bag(tmp_path / 'a.mcap'):
         pass
+
+
+@pytest.mark.parametrize('index', list(IndexType))
+def test_a_chunk_that_is_not_what_its_checksum_says_is_refused(tmp_path, index):
+    path = mcap(tmp_path / 'a.mcap', compression=CompressionType.NONE, index_types=index)
+    data = bytearray(path.read_bytes())
+    data[data.index(PICTURES[2]) + 40] ^= 1  # one bit of one picture
+    path.write_bytes(data)
+
+    with pytest.raises(BagError, match=r'chunk at byte .* is damaged'), open_bag(path) as bag:
+        list(bag.records())
