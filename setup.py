@@ -36,6 +36,7 @@ setup(
         'openvino': ['openvino'],
         'replay': ['rosbags', 'mcap', 'matplotlib'],
         'monitor': ['rich', 'textual'],
+        'view': ['rerun-sdk'],
         'optimize': [
             'onnx',
             'onnxruntime',

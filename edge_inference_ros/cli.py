@@ -45,6 +45,7 @@ _SHELF = 'catalog.shelf'
 STEPS: dict[str, dict[str, Step]] = {
     'demo': {'': Step('replay.demo')},
     'top': {'': Step('monitor.top')},
+    'view': {'': Step('monitor.view')},
     'doctor': {'': Step('monitor.doctor')},
     'replay': {
         'play': Step('replay.play'),

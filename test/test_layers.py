@@ -42,6 +42,7 @@ REACHED = {
         'optimize.export',
         'optimize.quantize',
     },
+    'monitor': {'replay.bags', 'replay.definitions'},
     'optimize': {'train.deploy', 'train.fit', 'train.net'},
 }
 MESSAGES = {
@@ -98,7 +99,7 @@ OUTSIDE = {
     'replay': {'numpy', 'cv2', 'mcap', 'rosbags', 'matplotlib'} | ROS,
     'sim': {'numpy', 'cv2'},
     'gauges': set(),
-    'monitor': {'rich', 'textual'} | ROS,
+    'monitor': {'numpy', 'rerun', 'rich', 'textual'} | ROS,
     'cli': set(),
 }
 ONLY_HERE = {

@@ -24,6 +24,7 @@ BY_PIP = {
     'onnxscript': 'optimize',
     'openvino': 'openvino',
     'pycocotools': 'optimize',
+    'rerun': 'view',
     'rich': 'monitor',
     'rosbags': 'replay',
     'textual': 'monitor',
@@ -31,6 +32,8 @@ BY_PIP = {
     'torch_pruning': 'optimize',
 }
 """What rosdep has no key for, and the extra of setup.py that brings it."""
+PACKAGE_OF = {'rerun': 'rerun-sdk'}
+"""What a module is called on PyPI, where that is another name."""
 OF_THE_DEVICE = {'cuda', 'pycuda', 'pynvml', 'tensorrt'}
 """Comes with JetPack or CUDA, not from us."""
 OF_PYTHON = {'backports', 'compression', 'lz4'}
@@ -70,7 +73,7 @@ def depends():
 def test_what_is_imported_is_declared(said, name):
     if name in BY_PIP:
         wanted = said['extras_require'][BY_PIP[name]]
-        assert name.replace('_', '-') in wanted
+        assert PACKAGE_OF.get(name, name.replace('_', '-')) in wanted
     else:
         assert ROSDEP.get(name, name) in depends()
 
