@@ -14,10 +14,11 @@ EdgeInferenceError
 │   ├── BackendUnavailable
 │   ├── OutOfMemory
 │   └── InferenceFailed
-└── SampleError           this one frame is unusable   dropped and counted, lane goes on
-    ├── BadImage
-    ├── BadCloud
-    └── BadStamp
+├── SampleError           this one frame is unusable   dropped and counted, lane goes on
+│   ├── BadImage
+│   ├── BadCloud
+│   └── BadStamp
+└── Abandoned             nobody waits any more        what was begun is closed, nothing is said
 
 A stale or superseded sample is not an error: it is a value (``Verdict``, ``Tally``).
 """
@@ -95,3 +96,7 @@ class BadCloud(SampleError):
 
 class BadStamp(SampleError):
     """A sample without a usable acquisition time."""
+
+
+class Abandoned(EdgeInferenceError):
+    """What was being opened is no longer wanted: the process is told to end."""

@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -40,11 +40,17 @@ _MESSAGES = 8
 
 
 def open(  # noqa: A001 - the seam's word
-    manifest: Manifest, path: Path, *, options: Options | None = None, build_engine: str = ''
+    manifest: Manifest,
+    path: Path,
+    *,
+    options: Options | None = None,
+    build_engine: str = '',
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> Engine:
     """Load ``path``, an ONNX file or an engine, on the calling thread.
 
-    ``build_engine``, if not empty, replaces the one in ``options``.
+    ``build_engine``, if not empty, replaces the one in ``options``. ``checkpoint`` is called
+    between two steps that may take long; what it raises ends them.
 
     Raises:
         EngineMissing: no engine was built from the network; the message has the command.
@@ -58,7 +64,7 @@ def open(  # noqa: A001 - the seam's word
     check(options)
     engine = Engine()
     try:
-        engine.load(manifest, path, options)
+        engine.load(manifest, path, options, checkpoint=checkpoint)
     except BaseException:
         engine.close()
         raise
@@ -101,13 +107,21 @@ class Engine:
         """Whether a run is one launch; otherwise its parts are queued one by one."""
         return bool(self._graph)
 
-    def load(self, manifest: Manifest | None, path: Path, options: Options) -> None:
+    def load(
+        self,
+        manifest: Manifest | None,
+        path: Path,
+        options: Options,
+        *,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> None:
         """Reserve everything; what was reserved before a failure is freed by ``close``."""
         self._cuda = self._keep.enter_context(_cuda.entered(options.provider))
         self._trt = trt = library()
         self._log = log(trt)
         found = _trt_plans.Library(trt, self._log, self._cuda)
         plan, built = _trt_plans.find(found, manifest, path, options)
+        checkpoint()
         self.digest = hashlib.sha256(plan).hexdigest()
         self._hold('_stream', self._cuda.queue.stream(options.priority), 'end_stream')
         self._hold('_runtime', _runtime(trt, self._log, built, options))
@@ -120,6 +134,7 @@ class Engine:
         self._hold('_context', self._engine.create_execution_context())
         if self._context is None:
             self._refuse(f'{path}: no execution context')
+        checkpoint()
         specs = _trt_io.specs(trt, self._engine, self._context, manifest)
         self.memory = self._choose_memory(trt, specs, options)
         self._bind(trt, _trt_io.allocate(self._cuda, specs, self.memory, self._keep), self._keep)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from edge_inference_ros.core.latency import monotonic_ns
 from edge_inference_ros.core.types import MonoNs
-from edge_inference_ros.errors import BackendError, OutOfMemory, SampleError
+from edge_inference_ros.errors import Abandoned, BackendError, OutOfMemory, SampleError
 
 PATIENCE = 10
 """A job that fails this often in a row will not get better by itself."""
+
+TURN_S = 0.1
+"""Between two questions, while a lane opens, whether anybody still wants it."""
 
 
 @dataclass(slots=True)
@@ -43,14 +46,14 @@ class Job:
     Attributes:
         work: consumes one sample, on the lane's thread.
         priority: smaller is more critical.
-        on_loss: told, on the lane's thread, why a sample was rejected or failed.
+        on_loss: told, on the lane's thread, why which sample was rejected or failed.
         waiting: the newest sample not yet started, with the time it was posted.
     """
 
     name: str
     work: Callable[[Any], None]
     priority: int = 0
-    on_loss: Callable[[Exception], None] = lambda _error: None
+    on_loss: Callable[[Exception, Any], None] = lambda _error, _sample: None
     tally: Tally = field(default_factory=Tally)
     waiting: tuple[Any, MonoNs] | None = None
     failures_in_row: int = 0
@@ -71,6 +74,12 @@ class Lane:
     A CUDA context belongs to the thread that made it current, so ``open_jobs`` runs on the lane,
     and what it puts on its stack is closed there. Posting never blocks and never queues: a sample
     nobody has started is replaced by the next.
+
+    Args:
+        open_jobs: opens what the jobs need, on the lane's thread.
+        choose: which of the jobs that have a sample goes next.
+        on_failure: told, on the lane's thread, which error ended the lane.
+        wanted: asked while the lane opens; once it says no, ``open`` raises ``Abandoned``.
     """
 
     def __init__(
@@ -79,10 +88,12 @@ class Lane:
         *,
         choose: Callable[[Sequence[Job]], Job] = most_critical,
         on_failure: Callable[[Job, BaseException], None],
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._open_jobs = open_jobs
         self._choose = choose
         self._on_failure = on_failure
+        self._wanted = wanted
         self._bell = threading.Condition()
         self._closed = False
         self._steps = 0
@@ -117,23 +128,51 @@ class Lane:
             job.tally.posted += 1
             job.tally.rejected += 1
 
-    def __enter__(self) -> Lane:
-        self._thread.start()
+    def open(self) -> None:
+        """Start the thread and wait until the jobs are open.
+
+        Whatever ends the wait, an interrupt included, closes the lane.
+
+        Raises:
+            Abandoned: ``wanted`` said no meanwhile.
+            Exception: what ``open_jobs`` raised.
+        """
         try:
+            self._thread.start()
+            # In turns, because a signal that only shuts ROS down ends no wait.
+            while not wait([self._opened], TURN_S).done:
+                self.checkpoint()
             self._opened.result()
         except BaseException:
-            self._thread.join()
+            self.close()
             raise
+
+    def close(self) -> None:
+        """Finish the sample in progress, close what was opened, end the thread. Idempotent.
+
+        A lane that is still opening ends with the step it is in; see ``checkpoint``.
+        """
+        with self._bell:
+            self._closed = True
+            self._bell.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def checkpoint(self) -> None:
+        """Call it between two long steps of opening: no later step is begun for nobody.
+
+        Raises:
+            Abandoned: the lane was closed meanwhile, or nobody wants it.
+        """
+        if self._closed or not self._wanted():
+            raise Abandoned('nobody waits for the model any more')
+
+    def __enter__(self) -> Lane:
+        self.open()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._bell:
-            self._closed = True
-            for job in self.jobs:
-                job.tally.superseded += job.waiting is not None
-                job.waiting = None
-            self._bell.notify()
-        self._thread.join()
+        self.close()
 
     def _live(self) -> None:
         with ExitStack() as keep:
@@ -143,14 +182,28 @@ class Lane:
                 self._opened.set_exception(error)
                 return
             self._opened.set_result(jobs)
-            while (taken := self._take(jobs)) is not None:
-                job, sample = taken
-                self._steps += 1
-                end = self._work(job, sample)
-                self._steps += 1
-                if end is not None:
-                    self._on_failure(job, end)
-                    return
+            try:
+                self._serve(jobs)
+            finally:
+                self._drop(jobs)
+
+    def _serve(self, jobs: Sequence[Job]) -> None:
+        """Work until the lane is closed, or an error ends it."""
+        while (taken := self._take(jobs)) is not None:
+            job, sample = taken
+            self._steps += 1
+            end = self._work(job, sample)
+            self._steps += 1
+            if end is not None:
+                self._on_failure(job, end)
+                return
+
+    def _drop(self, jobs: Sequence[Job]) -> None:
+        """Count what nobody will start any more."""
+        with self._bell:
+            for job in jobs:
+                job.tally.superseded += job.waiting is not None
+                job.waiting = None
 
     def _work(self, job: Job, sample: Any) -> BaseException | None:
         """Do one sample; return the error that ends the lane, if it does."""
@@ -159,11 +212,11 @@ class Lane:
         except SampleError as error:
             with self._bell:
                 job.tally.rejected += 1
-            job.on_loss(error)
+            job.on_loss(error, sample)
         except Exception as error:  # noqa: BLE001 - one lost sample must not end perception
             job.tally.failed += 1
             job.failures_in_row += 1
-            job.on_loss(error)
+            job.on_loss(error, sample)
             fatal = isinstance(error, BackendError) and not isinstance(error, OutOfMemory)
             return error if fatal or job.failures_in_row >= PATIENCE else None
         else:

@@ -8,10 +8,21 @@ from dataclasses import dataclass
 
 from edge_inference_ros.core.types import MonoNs
 
+_SLEEPLESS = getattr(time, 'CLOCK_BOOTTIME', time.CLOCK_MONOTONIC)
+
 
 def monotonic_ns() -> MonoNs:
     """Now, on the clock that only ever moves forward."""
     return MonoNs(time.monotonic_ns())
+
+
+def sleepless_ns() -> MonoNs:
+    """Now, on the clock that only ever moves forward, also while the computer sleeps.
+
+    ``monotonic_ns`` stands still in suspend (clock_gettime(2)): what was held then would be no
+    older afterwards. Where the system has no such clock it is the same as ``monotonic_ns``.
+    """
+    return MonoNs(time.clock_gettime_ns(_SLEEPLESS))
 
 
 @dataclass(frozen=True, slots=True)

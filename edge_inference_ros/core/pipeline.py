@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.latency import Stopwatch, Timing, monotonic_ns
 from edge_inference_ros.core.manifest import InputSpec, Manifest, TensorSpec, verify
-from edge_inference_ros.core.protocols import Backend, Engine, Head, Tracker
+from edge_inference_ros.core.protocols import Backend, Engine, Head, Tracker, TrackSettings
 from edge_inference_ros.core.types import MonoNs, Origin, Tensors, Tracked
 from edge_inference_ros.errors import SpecMismatch
 
@@ -81,11 +81,14 @@ def open_pipeline(
     backend: str,
     precision: str = '',
     tracker: str = 'none',
+    track_settings: TrackSettings | None = None,
     settings: Mapping[str, Any] | None = None,
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> Pipeline[Any, Any, Any]:
     """Assemble what ``manifest`` describes; ``keep`` closes the engine.
 
-    Call it on the thread that will run it. ``settings`` go to the backend's ``open``.
+    Call it on the thread that will run it. ``settings`` go to the backend's ``open``;
+    ``checkpoint`` is called between two steps that may take long, and what it raises ends them.
 
     Raises:
         ConfigError: no such backend, head or tracker.
@@ -93,13 +96,17 @@ def open_pipeline(
         BackendError: the runtime is not installed or has no device.
     """
     runtime: Backend = registry.load('backends', backend)
+    follow = registry.load('trackers', tracker).Tracker
     file = manifest.file(backend, precision)
+    checkpoint()
     verify(file)
+    checkpoint()
     engine = runtime.open(manifest, file.path, **(settings or {}))
     keep.callback(engine.close)
+    checkpoint()
     _check(manifest, engine, file.path.name)
     head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)
-    return Pipeline(head, engine, registry.load('trackers', tracker).Tracker())
+    return Pipeline(head, engine, follow(track_settings or TrackSettings()))
 
 
 def _check(manifest: Manifest, engine: Engine, file_name: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from edge_inference_ros.core.manifest import HeadSpec, Manifest
+from edge_inference_ros.core.params import param
 from edge_inference_ros.core.types import RosNs, Tensors, Tracked
 
 SampleT_contra = TypeVar('SampleT_contra', contravariant=True)
@@ -71,10 +73,42 @@ class Head(Protocol[SampleT_contra, FitT, FoundT_co]):
         """Read ``outputs`` back into the sample's own coordinates."""
 
 
+@dataclass(frozen=True)
+class TrackSettings:
+    """How long an object keeps its identity. Times follow the rate at which samples come.
+
+    A tracker takes from it what it understands; ``none`` takes nothing.
+    """
+
+    track_confirmed_after: int = param(
+        2, 'times an object must be found before it gets an identity', low=1, high=100
+    )
+    track_coast_s: float = param(
+        0.5,
+        'an object with an identity keeps it this long without being found',
+        low=0.0,
+        high=60.0,
+    )
+    track_coast_frames: int = param(
+        3, 'and at least for so many frames, at the rate measured', low=1, high=1000
+    )
+    track_late_frames: int = param(
+        3,
+        'a frame older than its predecessor by no more than so many frames is late: it gets'
+        ' identities and changes none; an older one is another time, which forgets them',
+        low=0,
+        high=1000,
+    )
+    track_least_iou: float = param(
+        0.2, 'a box this different from where its object should be is another', low=0.01, high=1.0
+    )
+
+
 class Tracker(Protocol[FoundT]):
     """Gives objects that persist an identity that does too.
 
-    A module ``trackers/<name>.py`` holds ``class Tracker``, made without arguments.
+    A module ``trackers/<name>.py`` holds ``class Tracker``, made with ``Tracker(settings)``, a
+    ``TrackSettings`` of which it takes what it understands.
     """
 
     def update(self, found: FoundT, stamp_ns: RosNs) -> Tracked[FoundT]:

@@ -309,14 +309,41 @@ def stopping_left_s(
     return -2.0 * c0 / (c1 + math.sqrt(c1 * c1 - 4.0 * c2 * c0))
 
 
+def spent_s(robot: RobotProfile, v: float, w: float, d_m: float) -> float:
+    """How long until ``d_m`` is spent if the robot gains speed *and* turns as hard as it may.
+
+    ``displacement_s`` holds the yaw rate, for it is asked again at every message; who is promised
+    an instant hears nothing until then. So the rate s grows by a + α R until v or w is at its cap,
+    by what is left of that until the other is, and then no more.
+    """
+    if not d_m > 0.0:
+        return 0.0
+    v, w, lever_m = abs(v), abs(w), robot.lever_m
+    a = robot.a_acc_mps2 if v < robot.v_cap_mps else 0.0
+    alpha = robot.yaw_acc_radps2 if w < robot.w_cap_radps else 0.0
+    ends = (
+        ((robot.v_cap_mps - v) / a if a else 0.0, a),
+        ((robot.w_cap_radps - w) / alpha if alpha else 0.0, alpha * lever_m),
+    )
+    rate, gain, now_s = v + robot.v_other_mps + w * lever_m, a + alpha * lever_m, 0.0
+    for end_s, share in ends if ends[0] <= ends[1] else ends[::-1]:
+        span_s = end_s - now_s
+        if (d1 := span_s * (rate + 0.5 * gain * span_s)) >= d_m:
+            break
+        d_m, now_s = d_m - d1, end_s
+        rate, gain = rate + gain * span_s, max(0.0, gain - share)
+    root = rate + math.sqrt(rate * rate + 2.0 * gain * d_m)
+    return now_s + 2.0 * d_m / root if root > 0.0 else math.inf
+
+
 def left_s(
     robot: RobotProfile, v: float, w: float, *, range_m: float, off_m: float, age_s: float
 ) -> float:
-    """How long A, of which ``off_m`` is spent, and B still hold if the robot accelerates from now.
+    """How long A, of which ``off_m`` is spent, and B still hold whatever the robot does from now.
 
     Right up to D - age, beyond which nobody asks: where the range is ample B holds for longer.
     """
-    for_s = displacement_s(robot, v, w, d_m=robot.d_max_m - off_m)
+    for_s = spent_s(robot, v, w, robot.d_max_m - off_m)
     if range_m < robot.ample_m or abs(v) > robot.v_cap_mps:
         return min(for_s, stopping_left_s(robot, v, age_s, range_m=range_m))
     return for_s

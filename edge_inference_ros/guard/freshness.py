@@ -8,7 +8,6 @@ Judged three times: when it arrives (``Guard.judge``), on every tick of a steady
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from edge_inference_ros.core.types import Level, RosNs
 from edge_inference_ros.errors import ParameterError
@@ -20,7 +19,6 @@ from edge_inference_ros.guard.deadline import (
     deadline_ns,
     left_s,
 )
-from edge_inference_ros.guard.drift import Drift
 from edge_inference_ros.guard.odometry import S_PER_NS, Motion, Odometry
 from edge_inference_ros.guard.robot import RobotProfile
 from edge_inference_ros.guard.standing import Rules, Standing, State
@@ -34,52 +32,9 @@ from edge_inference_ros.guard.verdict import (
     Status,
     Verdict,
 )
+from edge_inference_ros.guard.watch import Watch
 
-_STRAYS_WINDOW = (1 << 10) - 1
-_STRAYS_MANY = 3
 _NEVER = RosNs(0)
-
-
-@dataclass(eq=False, slots=True)
-class _Watch:
-    """What the guard remembers of one source; places are on the axis of the timeline."""
-
-    source: Source
-    robot: RobotProfile
-    standing: Standing
-    frame_id: str
-    stamp_ns: int = 0
-    place_ns: int | None = None
-    lapsed: Verdict | None = None
-    news: bool = False
-    last: Verdict = Verdict.NONEWDATA
-    strays: int = 0
-    counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
-    drift: Drift = field(default_factory=Drift)
-
-    @property
-    def two_senders(self) -> bool:
-        return self.strays.bit_count() >= _STRAYS_MANY
-
-    def hold(self, stamp_ns: int, frame_id: str, place_ns: int) -> None:
-        self.stamp_ns, self.frame_id, self.place_ns = stamp_ns, frame_id, place_ns
-        self.lapsed, self.news = None, True
-
-    def lapse(self, why: Verdict) -> None:
-        """What is held goes stale once and for all, though the robot may slow down later."""
-        if not self.lapsed:
-            self.lapsed = why
-            self.standing.lapse()
-
-    def forget(self) -> None:
-        self.standing.reset()
-        self.drift.forget()
-        self.stamp_ns, self.place_ns, self.lapsed = 0, None, None
-
-    def note(self, verdict: Verdict) -> None:
-        self.last = verdict
-        self.counts[verdict] += 1
-        self.strays = (self.strays << 1 | (verdict is Verdict.OUT_OF_ORDER)) & _STRAYS_WINDOW
 
 
 _Here = tuple[Instant, int, Motion]
@@ -115,31 +70,69 @@ class Guard:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ParameterError(f'sources named twice: {", ".join(twice)}')
         self._rules = rules or Rules()
-        self._skew_ns = int(self._rules.skew_tol_s * NS_PER_S)
         self._robot = robot
+        self._sim = sim_time
         self.resume_mps: float | None = None
-        self.odometry = Odometry(robot, skew_ns=self._skew_ns)
-        caps_s = [(source.robot or robot).deadline_cap_s for source in sources]
-        self._timeline = Timeline(sim_time=sim_time, horizon_ns=int(max(caps_s) * NS_PER_S))
+        self._timeline = Timeline(sim_time=sim_time)
+        self.odometry = Odometry(robot)
+        self._moves = self._timeline.track()
         self._since_ns: int | None = None
         self._watches = {
-            s.name: _Watch(s, s.robot or robot, Standing(self._rules), s.frame_id) for s in sources
+            s.name: Watch(
+                s, s.robot or robot, Standing(self._rules), self._timeline.track(), s.frame_id
+            )
+            for s in sources
         }
+        self.reconfigure(robot, rules=self._rules)
 
-    def reconfigure(self, robot: RobotProfile) -> None:
-        """Judge by another profile from the next call on; sources with their own keep it."""
+    def reconfigure(self, robot: RobotProfile, *, rules: Rules | None = None) -> None:
+        """Judge by another profile from the next call on; sources with their own keep it.
+
+        Args:
+            robot: the profile.
+            rules: None: those there were.
+        """
         self._robot = self.odometry.robot = robot
+        self._rules = rules or self._rules
+        self._timeline.skew_ns = int(self._rules.skew_tol_s * NS_PER_S)
+        self._skew_ns = self.odometry.skew_ns = self._timeline.tolerance_ns()
         for watch in self._watches.values():
             watch.robot = watch.source.robot or robot
+            watch.standing.rules = self._rules
 
-    def moved(self, stamp_ns: RosNs, vx: float, vy: float, wz: float, now: Instant) -> bool:
-        """Take an odometry sample, m/s and rad/s in the base frame; False if unusable."""
+    def moved(
+        self,
+        stamp_ns: RosNs,
+        vx: float,
+        vy: float,
+        wz: float,
+        now: Instant,
+        *,
+        pose: tuple[float, float, float] | None = None,
+    ) -> bool:
+        """Take an odometry sample, m/s and rad/s in the base frame; False if unusable.
+
+        Args:
+            stamp_ns: when it was measured.
+            vx: forward.
+            vy: to the left.
+            wz: yaw rate.
+            now: when it arrived.
+            pose: x and y in m, yaw in rad, in odometry's own frame, to check the rates against.
+        """
         axis_ns = self._look(now)
-        place_ns = self._timeline.place(stamp_ns)
-        return self.odometry.add(place_ns, vx, vy, wz, now_ns=axis_ns)
+        place_ns = self._timeline.place(stamp_ns, self._moves)
+        taken = self.odometry.add(place_ns, vx, vy, wz, now_ns=axis_ns, pose=pose)
+        if taken:
+            self._moves.came(place_ns)
+        return taken
 
     def commanded(self, vx: float, vy: float, wz: float, now: Instant) -> None:
-        """Take a velocity command: it leads motion."""
+        """Take a velocity command: it leads motion.
+
+        Three times NaN for one that cannot be read, such as one of another message type: what
+        is unknown is not zero.
+        """
         self.odometry.command(vx, vy, wz, now_ns=self._look(now))
 
     def judge(
@@ -164,13 +157,15 @@ class Guard:
         _, axis_ns, motion = here = self._here(now)
         limit_ns = _limit_ns(watch.robot, motion)
         self._look_at_held(watch, limit_ns, axis_ns)
-        place_ns = self._timeline.place(stamp_ns + watch.source.stamp_offset_ns)
+        place_ns = self._timeline.place(stamp_ns + watch.source.stamp_offset_ns, watch.track)
         age_ns = axis_ns - place_ns
-        if refusal := payload or self._refusal(watch, stamp_ns, frame_id, age_ns):
+        alien = watch.is_of_another_frame(frame_id, now.mono_ns)
+        if refusal := payload or self._refusal(watch, stamp_ns, place_ns, age_ns, alien=alien):
             judgement = Judgement(refusal, age_ns, 0, 0.0, _NEVER, motion.v_mps)
         else:
             place_ns = min(place_ns, axis_ns)
             judgement = self._measure(watch.robot, limit_ns, place_ns, here)
+            watch.track.came(place_ns)
         verdict = judgement.verdict
         watch.note(verdict)
         if verdict in FORWARDED:
@@ -204,21 +199,20 @@ class Guard:
             self.odometry.flush()
             for watch in self._watches.values():
                 watch.forget()
-        if shift_ns := self._timeline.shift_ns:
-            for watch in self._watches.values():
-                watch.stamp_ns += shift_ns if watch.stamp_ns else 0
+        if self._sim:
+            self._skew_ns = self.odometry.skew_ns = self._timeline.tolerance_ns()
         return axis_ns
 
-    def _refusal(self, watch: _Watch, stamp_ns: int, frame_id: str, age_ns: int) -> Verdict | None:
+    def _refusal(
+        self, watch: Watch, stamp_ns: int, place_ns: int, age_ns: int, *, alien: bool
+    ) -> Verdict | None:
         """Why a message is refused before its freshness is looked at."""
         if stamp_ns == 0:
             return Verdict.ZERO_STAMP
-        if watch.frame_id and frame_id != watch.frame_id:
+        if alien:
             return Verdict.MALFORMED
-        if stamp_ns == watch.stamp_ns:
-            return Verdict.REPEATED
-        if watch.stamp_ns and stamp_ns < watch.stamp_ns:
-            return Verdict.OUT_OF_ORDER
+        if watch.stamp_ns and (order_ns := watch.order(stamp_ns, place_ns)) <= 0:
+            return Verdict.REPEATED if order_ns == 0 else Verdict.OUT_OF_ORDER
         if age_ns < -self._skew_ns:
             return Verdict.FUTURE
         return None
@@ -234,12 +228,14 @@ class Guard:
             return Judgement(stale, age_ns, limit_ns, off_m, _NEVER, v)
         age_s, range_m = age_ns * S_PER_NS, robot.range_toward(toward)
         holds_s = left_s(robot, v, w, range_m=range_m, off_m=off_m, age_s=age_s)
+        if range_m > robot.range_toward(robot.anywhere):
+            holds_s = min(holds_s, self.odometry.sure_s(axis_ns))
         left_ns = int(min(holds_s, (limit_ns - age_ns) * S_PER_NS) * NS_PER_S)
         expires_ns = RosNs(now.ros_ns + max(0, left_ns))
         verdict = Verdict.NO_ODOM if fault else Verdict.OK
         return Judgement(verdict, age_ns, limit_ns, off_m, expires_ns, v)
 
-    def _look_at_held(self, watch: _Watch, limit_ns: int, axis_ns: int) -> None:
+    def _look_at_held(self, watch: Watch, limit_ns: int, axis_ns: int) -> None:
         """Let what is held lapse before what comes instead of it is judged."""
         if watch.place_ns is None or watch.lapsed:
             return
@@ -247,7 +243,7 @@ class Guard:
         if stale := _stale(watch.robot, axis_ns - watch.place_ns, limit_ns, off_m):
             watch.lapse(stale)
 
-    def _resumable(self, watch: _Watch, here: _Here, share: float) -> bool:
+    def _resumable(self, watch: Watch, here: _Here, share: float) -> bool:
         """Whether what is held would be fresh at the speed to be resumed, with time to spare."""
         if watch.standing.state is not State.STALE or watch.place_ns is None:
             return True
@@ -256,7 +252,7 @@ class Guard:
         limit = _limit(watch.robot, motion._replace(v_mps=max(motion.v_mps, resume)))
         return limit.feasible and axis_ns - watch.place_ns <= share * limit.limit_ns
 
-    def _review(self, watch: _Watch, here: _Here, *, stalled: bool) -> SourceStatus:
+    def _review(self, watch: Watch, here: _Here, *, stalled: bool) -> SourceStatus:
         now, _, motion = here
         limit = _limit(watch.robot, motion)
         held = self._held(watch, limit.limit_ns, here)
@@ -265,7 +261,7 @@ class Guard:
         state = watch.standing.state
         if stalled:
             state = State.CLOCK_STALLED
-        elif not limit.feasible and state is not State.NODATA:
+        elif not (limit.feasible or motion.fault or state is State.NODATA):
             state = State.SPEED_INFEASIBLE
         status = SourceStatus(
             watch.source.name,
@@ -278,11 +274,12 @@ class Guard:
             watch.counts,
             watch.two_senders,
             watch.drift.ppm,
+            (watch.frame_id, '' if watch.other_since_ns is None else watch.other_frame),
         )
         watch.news = False
         return status
 
-    def _held(self, watch: _Watch, limit_ns: int, here: _Here) -> Judgement | None:
+    def _held(self, watch: Watch, limit_ns: int, here: _Here) -> Judgement | None:
         """What is held, judged again; it lapses if it is found to be stale."""
         if watch.place_ns is None:
             return None
@@ -293,7 +290,7 @@ class Guard:
             return held._replace(verdict=watch.lapsed, expires_at_ns=_NEVER)
         return held if watch.news else held._replace(verdict=Verdict.NONEWDATA)
 
-    def _level(self, watch: _Watch, state: State, now: Instant, motion: Motion) -> Level:
+    def _level(self, watch: Watch, state: State, now: Instant, motion: Motion) -> Level:
         if state is State.NODATA:
             waited_ns = now.mono_ns - (self._since_ns or 0)
             return Level.ERROR if waited_ns > self._rules.grace_s * NS_PER_S else Level.WARN

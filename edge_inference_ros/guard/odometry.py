@@ -7,12 +7,17 @@ over an upper bound of the speed between samples:
 * from a sample the robot can only have gained a_acc t, up to v_cap; so the bound is
   min(v0 + a_acc t, max(v_cap, v0)) until the next sample, however that sample came about;
 * if the next sample v1 is faster than this explains (noise, a descent), the bound is v1;
-* a gap, and any time in which a bad sample was seen, counts at v_cap;
+* a sample that cannot be used (no number, from the future, faster than a robot of this kind can
+  be) is named, and bridged by that bound; a gap of more than odom_timeout counts at v_cap;
 * a command leads motion: the bound is at least what was commanded meanwhile;
+* so do poses that show more than the twist says, see ``guard/poses.py``;
 * speeds above v_cap are believed when the sample before makes them possible. One that would take
   more than 1 g is a spike: it counts at v_cap, but still tightens the deadline.
 
 The same bound, with its own limits, holds for the yaw rate.
+
+What the odometer shows is a whole number of femtometres (and femtoradians), so that it loses
+nothing however far the robot drives.
 """
 
 from __future__ import annotations
@@ -23,20 +28,23 @@ from enum import Enum
 from typing import NamedTuple
 
 from edge_inference_ros.guard.deadline import reach
-from edge_inference_ros.guard.robot import GRAVITY_MPS2, RobotProfile
+from edge_inference_ros.guard.heading import Heading
+from edge_inference_ros.guard.poses import Pose, Poses
+from edge_inference_ros.guard.robot import GRAVITY_MPS2, SPIKE_RADPS2, RobotProfile
 
 S_PER_NS = 1e-9
-SPIKE_RADPS2 = 30.0
-"""Nothing that carries a camera changes its yaw rate faster; a reading that does is a spike."""
+_FEMTO = 1e15
 
 
 class OdometryFault(Enum):
-    """Why the caps are used instead of odometry."""
+    """What is wrong with odometry."""
 
     ABSENT = 'no odometry yet'
     STALE = 'odometry too old'
     NONFINITE = 'odometry is not a number'
     FUTURE = 'odometry is stamped in the future'
+    ABSURD = 'odometry is faster than a robot of this profile can be'
+    CONTRADICTED = 'the poses in odometry move faster than its twist says'
 
 
 class Motion(NamedTuple):
@@ -44,9 +52,11 @@ class Motion(NamedTuple):
 
     Attributes:
         v_mps: speed, from odometry or command, whichever is greater; grown by a_acc since.
-        w_radps: yaw rate, likewise, not grown.
-        toward: directions of travel, bits of ``guard/robot.py``.
-        fault: why v and w are the caps; None when they are measured.
+        w_radps: yaw rate, likewise; grown by alpha_acc.
+        toward: directions that count, bits of ``guard/robot.py``.
+        fault: what is wrong with odometry; None while it is sound. For as long as odom_timeout
+            the last good sample is grown all the same; then v and w are the caps, and ``toward``
+            is every direction the robot can move in.
     """
 
     v_mps: float
@@ -73,17 +83,20 @@ class _Bound(NamedTuple):
 class _Leg(NamedTuple):
     """What the odometer read at a sample, and the bounds from there to the next."""
 
-    path_m: float
-    turn_rad: float
+    path_fm: int
+    turn_frad: int
     v: _Bound
     w: _Bound
 
-    def after(self, t_s: float) -> tuple[float, float]:
-        path_m, turn_rad, (v, v_gain, v_top), (w, w_gain, w_top) = self
-        return path_m + reach(v, t_s, v_gain, v_top), turn_rad + reach(w, t_s, w_gain, w_top)
+    def after(self, t_s: float) -> tuple[int, int]:
+        path_fm, turn_frad, (v, v_gain, v_top), (w, w_gain, w_top) = self
+        return (
+            path_fm + int(reach(v, t_s, v_gain, v_top) * _FEMTO),
+            turn_frad + int(reach(w, t_s, w_gain, w_top) * _FEMTO),
+        )
 
 
-_NOWHERE = _Leg(0.0, 0.0, _Bound(0.0, 0.0, 0.0), _Bound(0.0, 0.0, 0.0))
+_NOWHERE = _Leg(0, 0, _Bound(0.0, 0.0, 0.0), _Bound(0.0, 0.0, 0.0))
 
 
 class Odometry:
@@ -93,6 +106,7 @@ class Odometry:
 
     Attributes:
         robot: the limits; may be replaced while running.
+        skew_ns: how far in the future a sample may be stamped; likewise.
         late: samples that came out of order. They are not needed: the bound covers them.
     """
 
@@ -102,21 +116,23 @@ class Odometry:
         '_command_ns',
         '_fault',
         '_floor',
+        '_heading',
         '_last',
         '_legs',
         '_lost',
+        '_poses',
         '_seen_ns',
         '_shown',
-        '_skew_ns',
         '_tail',
         '_times',
         'late',
         'robot',
+        'skew_ns',
     )
 
     def __init__(self, robot: RobotProfile, *, skew_ns: int = 0, capacity: int = 1024) -> None:
         self.robot = robot
-        self._skew_ns = skew_ns
+        self.skew_ns = skew_ns
         self._capacity = capacity
         self.late = 0
         self.flush()
@@ -125,7 +141,8 @@ class Odometry:
         """Forget everything: time itself has jumped."""
         self._times: list[int] = []
         self._legs: list[_Leg] = []
-        self._last = (0.0, 0.0, 0)
+        self._last = (0.0, 0.0)
+        self._heading, self._poses = Heading(), Poses()
         self._fault: OdometryFault | None = OdometryFault.ABSENT
         self._floor = (0.0, 0.0)
         self._command = (0.0, 0.0, 0)
@@ -135,17 +152,27 @@ class Odometry:
     def command(self, vx: float, vy: float, wz: float, *, now_ns: int) -> None:
         """Take note of a velocity command, m/s and rad/s in the base frame.
 
-        One that is not a number could mean anything and counts as the caps.
+        One that cannot be read, is not a number or beyond belief could mean anything: it counts
+        as the caps, in every direction.
         """
-        v, w, toward = math.hypot(vx, vy), abs(wz), 0
-        if math.isfinite(v + w):
-            toward = self.robot.toward(vx, vy)
+        robot, v, w = self.robot, math.hypot(vx, vy), abs(wz)
+        if robot.is_believable(v, w):
+            toward = robot.toward(vx, vy)
         else:
-            v, w = self.robot.v_cap_mps, self.robot.w_cap_radps
+            v, w, toward = robot.v_cap_mps, robot.w_cap_radps, robot.anywhere
         self._command, self._command_ns = (v, w, toward), now_ns
         self._raise_floor(v, w)
 
-    def add(self, place_ns: int, vx: float, vy: float, wz: float, *, now_ns: int) -> bool:
+    def add(
+        self,
+        place_ns: int,
+        vx: float,
+        vy: float,
+        wz: float,
+        *,
+        now_ns: int,
+        pose: tuple[float, float, float] | None = None,
+    ) -> bool:
         """Take one sample, m/s and rad/s in the base frame; False if it cannot be used.
 
         Args:
@@ -154,20 +181,32 @@ class Odometry:
             vy: to the left.
             wz: yaw rate.
             now_ns: when it arrived, on the axis.
+            pose: x and y in m, yaw in rad, in odometry's own fixed frame; None if it has none.
         """
         v, w = math.hypot(vx, vy), abs(wz)
-        if not math.isfinite(v + w):
-            return self._doubt(OdometryFault.NONFINITE)
-        if place_ns > now_ns + self._skew_ns:
-            return self._doubt(OdometryFault.FUTURE)
+        if fault := self._refusal(v, w, place_ns - now_ns):
+            self._fault, self._seen_ns = fault, None
+            return False
         if self._times and place_ns <= self._times[-1]:
             self.late += 1
             return False
+        self._poses.take(self.robot, place_ns, (v, w), pose and Pose(*pose))
+        shown_v, shown_w, _ = self._poses.shown
+        self._raise_floor(shown_v, shown_w)
+        span_s = (place_ns - self._times[-1]) * S_PER_NS if self._times else 0.0
+        self._heading.take(self.robot, vx, vy, span_s=span_s)
         self._append(place_ns, v, w)
-        self._last = (v, w, self.robot.toward(vx, vy))
-        self._fault = None
-        self._set_floor(*self._commanded(now_ns)[:2])
+        self._last, self._fault = (v, w), None
+        command_v, command_w, _ = self._commanded(now_ns)
+        self._set_floor(max(command_v, shown_v), max(command_w, shown_w))
         return True
+
+    def _refusal(self, v: float, w: float, ahead_ns: int) -> OdometryFault | None:
+        if not math.isfinite(v + w):
+            return OdometryFault.NONFINITE
+        if not self.robot.is_believable(v, w):
+            return OdometryFault.ABSURD
+        return OdometryFault.FUTURE if ahead_ns > self.skew_ns else None
 
     def motion(self, now_ns: int) -> Motion:
         """How fast the robot may be moving at ``now_ns``."""
@@ -179,12 +218,26 @@ class Odometry:
             _, _, sure_v, sure_w = self._legs[-1] if self._legs else _NOWHERE
             v = max(robot.v_cap_mps, command_v, sure_v.start)
             w = max(robot.w_cap_radps, command_w, sure_w.start)
-            return Motion(v, w, toward, self._lost)
-        v, w, moving = self._last
-        v, age_s = max(v, command_v), (now_ns - self._times[-1]) * S_PER_NS
-        if age_s > 0.0 and v < robot.v_cap_mps:
-            v = min(v + robot.a_acc_mps2 * age_s, robot.v_cap_mps)
-        return Motion(v, max(w, command_w), moving | toward, None)
+            return Motion(v, w, toward | robot.anywhere | self._heading.ways, self._lost)
+        v, w = self._last
+        fault, age_s = self._fault, (now_ns - self._times[-1]) * S_PER_NS
+        if self._poses.until_ns is not None:
+            shown_v, shown_w, shown_toward = self._poses.shown
+            v, w, toward = max(v, shown_v), max(w, shown_w), toward | shown_toward
+            fault = fault or OdometryFault.CONTRADICTED
+        v, w = max(v, command_v), max(w, command_w)
+        if age_s > 0.0:
+            v = _grown(v, robot.a_acc_mps2 * age_s, robot.v_cap_mps)
+            w = _grown(w, robot.yaw_acc_radps2 * age_s, robot.w_cap_radps)
+            if age_s > self._heading.sure_s:
+                toward |= robot.anywhere
+        return Motion(v, w, toward | self._heading.ways, fault)
+
+    def sure_s(self, now_ns: int) -> float:
+        """For how long from ``now_ns`` on no direction counts that does not count now."""
+        if not self._times:
+            return math.inf  # all count already
+        return self._heading.sure_s - (now_ns - self._times[-1]) * S_PER_NS
 
     def since(self, place_ns: int, now_ns: int) -> Travel:
         """How far the robot may have moved from ``place_ns`` to ``now_ns``."""
@@ -204,25 +257,20 @@ class Odometry:
             return self.robot.v_cap_mps * age_s, self.robot.w_cap_radps * age_s
         if now_ns != self._seen_ns:
             self._see(now_ns)
-        path_m, turn_rad = self._shown
-        from_m, from_rad = self._read(place_ns)
-        return path_m - from_m, turn_rad - from_rad
+        path_fm, turn_frad = self._shown
+        from_fm, from_frad = self._read(place_ns)
+        return (path_fm - from_fm) / _FEMTO, (turn_frad - from_frad) / _FEMTO
 
     def _see(self, now_ns: int) -> None:
         """Work out, once for an instant, why the caps hold, if so, and what the odometer shows."""
-        self._seen_ns, self._lost = now_ns, self._fault
+        self._seen_ns, self._lost = now_ns, None
         if not self._times:
+            self._lost = self._fault
             return
-        if not self._lost and (now_ns - self._times[-1]) * S_PER_NS > self.robot.odom_timeout_s:
-            self._lost = OdometryFault.STALE
-        if self._lost:
-            self._tail = self._open_leg(lost=True)
+        if (now_ns - self._times[-1]) * S_PER_NS > self.robot.odom_timeout_s:
+            self._lost = self._fault or OdometryFault.STALE
+        self._tail = self._open_leg(lost=self._lost is not None)
         self._shown = self._read(now_ns)
-
-    def _doubt(self, fault: OdometryFault) -> bool:
-        self._fault = fault
-        self._raise_floor(self.robot.v_cap_mps, self.robot.w_cap_radps)
-        return False
 
     def _raise_floor(self, v: float, w: float) -> None:
         self._set_floor(max(self._floor[0], v), max(self._floor[1], w))
@@ -230,8 +278,6 @@ class Odometry:
     def _set_floor(self, v: float, w: float) -> None:
         """No less than ``v`` and ``w`` since the newest sample."""
         self._floor, self._seen_ns = (v, w), None
-        if self._legs:
-            self._tail = self._open_leg()
 
     def _commanded(self, now_ns: int) -> tuple[float, float, int]:
         since_ns = self._command_ns
@@ -242,20 +288,20 @@ class Odometry:
     def _append(self, place_ns: int, v: float, w: float) -> None:
         """Close the leg before the sample and open the one after it."""
         robot = self.robot
-        path_m = turn_rad = 0.0
+        path_fm = turn_frad = 0
         if self._times:
             span_s = (place_ns - self._times[-1]) * S_PER_NS
             v = _sure(v, self._last[0], robot.v_cap_mps, GRAVITY_MPS2 * span_s)
             w = _sure(w, self._last[1], robot.w_cap_radps, SPIKE_RADPS2 * span_s)
             self._legs[-1] = leg = self._closed(self._legs[-1], v, w, span_s)
-            path_m, turn_rad = leg.after(span_s)
+            path_fm, turn_frad = leg.after(span_s)
         self._times.append(place_ns)
         self._legs.append(
             _Leg(
-                path_m,
-                turn_rad,
+                path_fm,
+                turn_frad,
                 _Bound(v, robot.a_acc_mps2, max(robot.v_cap_mps, v)),
-                _Bound(w, robot.alpha_acc_radps2, max(robot.w_cap_radps, w)),
+                _Bound(w, robot.yaw_acc_radps2, max(robot.w_cap_radps, w)),
             )
         )
         if len(self._times) >= 2 * self._capacity:
@@ -273,15 +319,15 @@ class Odometry:
 
     def _open_leg(self, *, lost: bool = False) -> _Leg:
         """The leg from the newest sample on, whose end is not known; at the caps if ``lost``."""
-        path_m, turn_rad, v, w = self._legs[-1]
+        path_fm, turn_frad, v, w = self._legs[-1]
         return _Leg(
-            path_m,
-            turn_rad,
+            path_fm,
+            turn_frad,
             _open(v, floor=self._floor[0], lost=lost),
             _open(w, floor=self._floor[1], lost=lost),
         )
 
-    def _read(self, at_ns: int) -> tuple[float, float]:
+    def _read(self, at_ns: int) -> tuple[int, int]:
         """What the odometer shows at ``at_ns``; before the oldest sample it ran at the caps."""
         times = self._times
         if at_ns >= times[-1]:
@@ -291,7 +337,14 @@ class Odometry:
         first, before_s = self._legs[0], (times[0] - at_ns) * S_PER_NS
         v = max(self.robot.v_cap_mps, first.v.start)
         w = max(self.robot.w_cap_radps, first.w.start)
-        return first.path_m - v * before_s, first.turn_rad - w * before_s
+        return (
+            first.path_fm - int(v * before_s * _FEMTO),
+            first.turn_frad - int(w * before_s * _FEMTO),
+        )
+
+
+def _grown(rate: float, gain: float, cap: float) -> float:
+    return min(rate + gain, cap) if rate < cap else rate
 
 
 def _sure(rate: float, before: float, cap: float, most_change: float) -> float:

@@ -17,6 +17,12 @@ from edge_inference_ros.errors import ParameterError
 
 GRAVITY_MPS2 = 9.80665
 
+SPIKE_RADPS2 = 30.0
+"""Nothing that carries a camera changes its yaw rate faster; a reading that does is a spike."""
+
+BELIEVABLE = 20.0
+"""So many times its highest speed no robot has: a figure beyond is a fault, no measurement."""
+
 FORWARD, REVERSE, SIDE = 1, 2, 4
 """Directions of travel, as bits: each stands for the quarter of the compass around it."""
 
@@ -60,8 +66,8 @@ class RobotProfile:
         live=True,
     )
     alpha_acc_radps2: float = param(
-        0.0,
-        'the same for yaw, between odometry samples; 0: the rate stays between the two',
+        3.2,
+        '[alpha] the same for yaw; 0: not stated, and then 30 is assumed',
         low=0.0,
         high=500.0,
         live=True,
@@ -120,6 +126,23 @@ class RobotProfile:
         '[L] the same when moving sideways; 0: nothing looks there',
         low=0.0,
         high=1000.0,
+        live=True,
+    )
+    reverses: bool = param(
+        default=True,
+        doc='the robot can reverse, so without odometry it may be doing so',
+        live=True,
+    )
+    strafes: bool = param(
+        default=False,
+        doc='the same for moving sideways: omnidirectional wheels, legs',
+        live=True,
+    )
+    creep_m: float = param(
+        0.04,
+        'another direction than forward counts once the robot goes so far before it stops',
+        low=0.0,
+        high=1.0,
         live=True,
     )
     margin_m: float = param(
@@ -287,17 +310,33 @@ class RobotProfile:
         """
         return self.room_m(self.v_cap_mps, self.deadline_cap_s, self.v_other_mps)
 
-    def range_toward(self, toward: int) -> float:
-        """Guaranteed range of the sensors that cover every direction in ``toward``, m.
+    @cached_property
+    def yaw_acc_radps2(self) -> float:
+        """[alpha] what is stated, or the most that is possible."""
+        return self.alpha_acc_radps2 or SPIKE_RADPS2
 
-        The worst of them, since the robot moves in all of them. A robot that stands still is
+    @cached_property
+    def anywhere(self) -> int:
+        """Every direction the robot can move in: what an unknown direction means."""
+        return FORWARD | REVERSE * self.reverses | SIDE * self.strafes
+
+    def range_toward(self, toward: int) -> float:
+        """Guaranteed range of the sensors that cover forward and all of ``toward``, m.
+
+        The worst of them, since the robot moves in all of them; and whatever it does now, it is
         about to go forward.
         """
         if toward <= FORWARD:
             return self.range_m
-        ranges = ((FORWARD, self.range_m), (REVERSE, self.range_reverse_m))
-        covered = min((r for bit, r in ranges if toward & bit), default=self.range_side_m)
-        return min(covered, self.range_side_m) if toward & SIDE else covered
+        back_m = self.range_reverse_m if toward & REVERSE else self.range_m
+        side_m = self.range_side_m if toward & SIDE else self.range_m
+        return min(self.range_m, back_m, side_m)
+
+    def is_believable(self, v_mps: float, w_radps: float) -> bool:
+        """Whether a robot of this profile can be thought to move so; False for what is NaN."""
+        return v_mps <= BELIEVABLE * self.v_cap_mps and (
+            w_radps <= BELIEVABLE * self.w_cap_radps + SPIKE_RADPS2
+        )
 
     def toward(self, vx_mps: float, vy_mps: float) -> int:
         """Which quarter a velocity in the base frame points into; 0 when hardly moving."""

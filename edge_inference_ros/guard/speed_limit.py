@@ -125,7 +125,7 @@ class SpeedLimiter:
         return on_grid(speed_for(self.robot, tau_s, w_radps), self.robot)
 
     def _held(self, now_ns: MonoNs) -> bool:
-        """Whether more speed would have done for long enough; a stop has the debounce of the lock."""
+        """Whether more would have done for long enough; a stop has the debounce of the lock."""
         if self.published is None:
             return True
         held_ns = now_ns - (self._since_ns or 0)

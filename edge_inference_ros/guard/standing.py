@@ -92,7 +92,7 @@ class Standing:
 
     @property
     def errors(self) -> int:
-        """Errors among the last ``valid_window`` messages, since the state was entered."""
+        """Errors among the last ``valid_window`` messages, since trust was last lost."""
         return _count(self._bad, self.rules.valid_window)
 
     def good(self, *, resumable: bool = True) -> None:
@@ -121,8 +121,14 @@ class Standing:
         self._enter(State.NODATA)
 
     def _enter(self, state: State) -> None:
+        """Begin to count again; but who becomes valid does not forget its latest errors.
+
+        Else a source that became valid later, because it knew less, would be allowed more of them.
+        """
         self.state = state
-        self._good = self._bad = 0
+        self._good = 0
+        if state is not State.VALID:
+            self._bad = 0
 
     def _note(self, *, good: bool) -> None:
         """Shift the message into two registers of bits, newest lowest."""

@@ -34,6 +34,9 @@ class Verdict(Enum):
 FORWARDED = (Verdict.OK, Verdict.NO_ODOM)
 """Fit for use; NO_ODOM was judged at the caps and deserves a warning."""
 
+AGED = (*FORWARDED, Verdict.STALE_AGE, Verdict.STALE_MOVED)
+"""Judged by its age; whatever else was refused for its header has none."""
+
 UNCOUNTED = (Verdict.REPEATED, Verdict.OUT_OF_ORDER)
 """Neither good nor an error, so that silence behind them keeps counting."""
 
@@ -63,6 +66,11 @@ class Judgement(NamedTuple):
     def forwarded(self) -> bool:
         """Whether the message may be passed on."""
         return self.verdict in FORWARDED
+
+    @property
+    def aged(self) -> bool:
+        """Whether ``age_ns`` says how late the source is, also where the deadline was 0."""
+        return self.verdict in AGED
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ class SourceStatus(NamedTuple):
         counts: messages by verdict since the start; live, do not change it.
         two_senders: so many are out of order that two nodes seem to publish on one topic.
         drift_ppm: how fast the sensor's clock falls behind ours; None while it does not.
+        frames: the frame of the source, and another that its newest messages carry instead, which
+            makes them MALFORMED; each empty when there is none.
     """
 
     name: str
@@ -107,6 +117,7 @@ class SourceStatus(NamedTuple):
     counts: dict[Verdict, int]
     two_senders: bool
     drift_ppm: float | None = None
+    frames: tuple[str, str] = ('', '')
 
 
 class Status(NamedTuple):
@@ -115,6 +126,7 @@ class Status(NamedTuple):
     Attributes:
         age_ns: the greatest age of what the required sources hold; None if one holds nothing.
         motion: the motion assumed, and what is wrong with odometry.
+        limit_mps: what ``SpeedLimiter`` allows, for whoever asks it to put in; None: a stop.
     """
 
     state: State
@@ -122,8 +134,19 @@ class Status(NamedTuple):
     sources: tuple[SourceStatus, ...]
     motion: Motion
     age_ns: int | None
+    limit_mps: float | None = None
 
     @property
     def fresh(self) -> bool:
-        """Whether the robot may move on what it sees."""
+        """Whether what the robot sees is good enough to move on."""
         return self.state is State.VALID
+
+    @property
+    def locked(self) -> bool:
+        """Whether the robot must stand: one answer for the lock and the speed limit.
+
+        A limiter that asks for a stop says nothing (see ``guard/speed_limit.py``), and the limit
+        it gave before still holds downstream. So its stop locks, and the lock opens only on a
+        limit that has been said.
+        """
+        return not self.fresh or self.limit_mps is None

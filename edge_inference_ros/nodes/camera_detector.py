@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -29,7 +29,12 @@ from edge_inference_ros.ros.messages import bgr_image, header_msg, label_info
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import Detections2DWriter
 
-_INPUTS = {'raw': ('image', ImageMsg), 'compressed': ('compressed', CompressedImage)}
+_FORMS = {
+    'raw': (ImageMsg,),
+    'compressed': (CompressedImage,),
+    'auto': (ImageMsg, CompressedImage),
+}
+_SENSORS = {ImageMsg: 'image', CompressedImage: 'compressed'}
 _TO_BGR = {
     'rgb': cv2.COLOR_RGB2BGR,
     'rgba': cv2.COLOR_RGBA2BGR,
@@ -50,14 +55,13 @@ class CameraDetector(Detector):
         super().__init__('camera_detector', CameraDetectorParams, **options)
 
     def configure(self, keep: ExitStack) -> None:
-        """Choose the sensor view; the rest is every detector's."""
-        sensor, self._message = _INPUTS[self.parameters.read().transport]
-        self._sensor = registry.load('sensors', sensor)
+        """Choose the sensor views; the rest is every detector's."""
+        self._kinds = _FORMS[self.parameters.read().transport]
+        self._views = {kind: registry.load('sensors', _SENSORS[kind]).view for kind in self._kinds}
         self._overlay = self.advertise(keep, ImageMsg, '~/overlay')
-        self._labels = qos.advertise(
-            self, LabelInfo, 'label_info', qos.latched(), on_mismatch=self._mismatched
+        self._labels = self.advertise(
+            keep, LabelInfo, 'label_info', profile=qos.latched(), create=self.create_publisher
         )
-        keep.callback(self.destroy_publisher, self._labels)
         self._health, self._moving = ImageHealth(), False
         super().configure(keep)
         self._label()
@@ -86,13 +90,22 @@ class CameraDetector(Detector):
         )
         keep.callback(self.destroy_subscription, odometer)
 
-    def input(self) -> tuple[type[Any], str]:
-        """``image``, in the form the parameter ``transport`` says."""
-        return self._message, 'image'
+    def input(self) -> tuple[Sequence[type[Any]], str]:
+        """``image``, in the forms the parameter ``transport`` allows."""
+        return self._kinds, 'image'
+
+    def remedies(self) -> Mapping[str, str]:
+        """The other form of a picture asks for another ``transport``."""
+        others = {kind: form for form, kinds in _FORMS.items() for kind in kinds if form != 'auto'}
+        return {
+            f'sensor_msgs/msg/{kind.__name__}': f'set the parameter transport to {form} or auto'
+            for kind, form in others.items()
+            if kind not in self._kinds
+        }
 
     def view(self, msg: Any, origin: Origin) -> Image:
         """See an Image or CompressedImage message as a picture."""
-        image: Image = self._sensor.view(msg, origin)
+        image: Image = self._views[type(msg)](msg, origin)
         return image
 
     def look(self, sample: Image) -> None:
@@ -107,7 +120,7 @@ class CameraDetector(Detector):
 
     def _moved(self, data: bytes) -> None:
         try:
-            _, (vx, vy, *_) = read_odometry(data)
+            vx, vy, *_ = read_odometry(data).twist
         except BadStamp:  # bytes that are no odometry say nothing of motion
             return
         self._moving = math.hypot(vx, vy) > MOVING_MPS

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_inference_ros.core.params import param
+from edge_inference_ros.core.protocols import TrackSettings
 
 
 @dataclass(frozen=True)
-class CameraDetectorParams:
+class CameraDetectorParams(TrackSettings):
     """What may be said to a camera_detector; topics are remapped, not parameters."""
 
     model: str = param(
@@ -25,7 +26,9 @@ class CameraDetectorParams:
     )
     tracker: str = param('sort', 'gives objects an identity: none, sort, or a plug-in')
     transport: str = param(
-        'raw', 'sensor_msgs/Image, or sensor_msgs/CompressedImage', choices=('raw', 'compressed')
+        'auto',
+        'raw: sensor_msgs/Image; compressed: sensor_msgs/CompressedImage; auto: what is published',
+        choices=('auto', 'raw', 'compressed'),
     )
     reliability: str = param(
         'auto',
@@ -41,7 +44,7 @@ class CameraDetectorParams:
     )
     expected_rate_hz: float = param(
         0.0,
-        'frames the camera takes in a second; 0 learns it from the stamps',
+        'frames the camera promises in a second; fewer are a warning; 0: no promise',
         low=0.0,
         high=1000.0,
     )

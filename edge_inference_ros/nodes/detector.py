@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64
 
 from edge_inference_ros.core.cdr import NS_PER_S
-from edge_inference_ros.core.lane import Job, Lane, Tally
+from edge_inference_ros.core.lane import PATIENCE, Job, Lane, Tally
 from edge_inference_ros.core.latency import Stopwatch, monotonic_ns
 from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
@@ -24,7 +26,9 @@ from edge_inference_ros.errors import BadStamp, SampleError
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 from edge_inference_ros.ros import process, qos
 from edge_inference_ros.ros.base import EdgeNode
-from edge_inference_ros.ros.hang import PERIOD_S, HangGuard
+from edge_inference_ros.ros.clock_fault import clock_fault
+from edge_inference_ros.ros.hang import HangGuard
+from edge_inference_ros.ros.losses import Losses
 from edge_inference_ros.ros.messages import (
     ERROR,
     MS,
@@ -62,10 +66,15 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def __init__(self, name: str, schema: type[CameraDetectorParams], **options: Any) -> None:
         super().__init__(name, schema, **options)
         self._mismatches: set[qos.Mismatch] = set()
+        self._ends: list[qos.Watch] = []
 
-    def input(self) -> tuple[type[Any], str]:
-        """Message type and topic to subscribe to; asked when the node activates."""
+    def input(self) -> tuple[Sequence[type[Any]], str]:
+        """Message types that will do, the likeliest first, and the topic; asked on activation."""
         raise NotImplementedError
+
+    def remedies(self) -> Mapping[str, str]:
+        """What to do about other types on that topic, by their full names."""
+        return {}
 
     def view(self, msg: Any, origin: Origin) -> Any:
         """See a message as a sample. Raises ``SampleError``."""
@@ -91,12 +100,14 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self.manifest = load(locate('models', params.model))
         self._write = self.writer(self.manifest)
         self._stats: dict[str, Window] = {}
-        self._loss: Exception | None = None
+        self._losses = Losses()
         self._reader: Reader | None = None
         self._reported = Tally()
         self._make_publishers(keep)
         self._stop_soon = self.while_open(self._stop, keep)
-        self._lane = keep.enter_context(Lane(self._open_jobs, on_failure=self._broke))
+        self._lane = Lane(self._open_jobs, on_failure=self._broke, wanted=self.context.ok)
+        keep.callback(self._lane.close)  # before it opens: an interrupt may come at any moment
+        self._lane.open()
         self._job = self._lane.jobs[0]
         steady = Clock(clock_type=STEADY)
         report = self.while_open(self._report, keep)
@@ -106,26 +117,23 @@ class Detector(EdgeNode[CameraDetectorParams]):
 
     def activate(self, keep: ExitStack) -> None:
         """Subscribe."""
-        kind, topic = self.input()
+        kinds, topic = self.input()
         params = self.parameters.current
         keep.callback(setattr, self, '_reader', None)
         self._reader = keep.enter_context(
             Reader(
                 self,
-                kind,
+                kinds,
                 topic,
                 self.while_open(self._receive, keep),
                 profile=_RELIABILITY[params.reliability],
                 expected_hz=params.expected_rate_hz,
                 on_mismatch=self._mismatched,
+                remedies=self.remedies(),
             )
         )
-        if limit_s := params.hang_s:
-            guard = HangGuard(self._lane, limit_s=limit_s)
-            keep.callback(guard.close)
-            look = self.while_open(guard.look, keep)
-            timer = self.create_timer(PERIOD_S, look, clock=Clock(clock_type=STEADY))
-            keep.callback(self.destroy_timer, timer)
+        if params.hang_s:
+            keep.enter_context(HangGuard(self._lane, limit_s=params.hang_s))
 
     def adapt(self, params: CameraDetectorParams) -> None:
         """Take over a new score threshold with the next frame."""
@@ -138,26 +146,33 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._diagnostics = self.advertise(keep, DiagnosticArray, '/diagnostics')
         self._pipeline_ms = self.advertise(keep, Float64, '~/debug/pipeline_latency_ms')
         self._processing_ms = self.advertise(keep, Float64, '~/debug/processing_time_ms')
-        self._ends = [
-            qos.Watch(self, topic, qos.output(), self._mismatched, reading=False)
-            for topic in ('detections', 'latency')
-        ]
         keep.callback(self._mismatches.clear)
 
-    def advertise(self, keep: ExitStack, kind: type[Any], topic: str) -> Any:
-        """A publisher that is silent while the node is inactive, until ``keep`` closes."""
-        made = qos.advertise(
-            self,
-            kind,
-            topic,
-            qos.output(),
-            on_mismatch=self._mismatched,
-            create=self.create_lifecycle_publisher,
-        )
-        keep.callback(self._withdraw, made)
+    def advertise(  # noqa: D417
+        self,
+        keep: ExitStack,
+        kind: type[Any],
+        topic: str,
+        *,
+        profile: QoSProfile | None = None,
+        create: Callable[..., Any] | None = None,
+    ) -> Any:
+        """A publisher, until ``keep`` closes; readers it cannot reach are reported all that time.
+
+        Args:
+            profile: what it offers; ``qos.output`` unless said.
+            create: what makes it: one that is silent while the node is inactive unless said.
+        """
+        offer = profile or qos.output()
+        create = create or self.create_lifecycle_publisher
+        end = qos.Watch(self, topic, offer, self._mismatched, reading=False)
+        made = qos.advertise(self, kind, topic, offer, on_mismatch=self._mismatched, create=create)
+        self._ends.append(end)
+        keep.callback(self._withdraw, made, end)
         return made
 
-    def _withdraw(self, publisher: Any) -> None:
+    def _withdraw(self, publisher: Any, end: qos.Watch) -> None:
+        self._ends.remove(end)
         # rclpy keeps every managed entity for ever, also those that are destroyed.
         self._managed_entities.discard(publisher)
         self.destroy_publisher(publisher)
@@ -170,7 +185,9 @@ class Detector(EdgeNode[CameraDetectorParams]):
             backend=params.backend,
             precision=params.precision,
             tracker=params.tracker,
-            settings=_settings(params),
+            track_settings=params,
+            settings=_settings(params, self._lane.checkpoint),
+            checkpoint=self._lane.checkpoint,
         )
         self._pipeline.head.spec = _head(self.manifest, params)
         self._engine = {
@@ -187,11 +204,13 @@ class Detector(EdgeNode[CameraDetectorParams]):
             origin = self._origin(msg.header, received_ns)
         except SampleError as error:
             self._lane.reject(self._job)
-            self._lost(error)
+            self._lost(error, (msg, None))
+            stamp, age_ns = 0, 0
         else:
             self._lane.post(self._job, (msg, origin))
-            if self._reader is not None:
-                self._reader.seen(origin.stamp_ns, origin.transport_ns, len(msg.data))
+            stamp, age_ns = origin.stamp_ns, origin.transport_ns
+        if self._reader is not None:
+            self._reader.seen(stamp, age_ns, len(msg.data))
 
     def _origin(self, header: Any, received_ns: MonoNs) -> Origin:
         taken_ns, stamp = stamp_ns(header), header.stamp
@@ -228,9 +247,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
         origin, timing = prediction.origin, prediction.timing
         values = latency_values(origin, timing, self._job.tally) | self._engine
         level, words = self.condition()
-        if origin.transport_ns < 0:
-            ahead_ms = -origin.transport_ns * MS
-            level, words = ERROR, f'CLOCK_FAULT: stamped {ahead_ms:.3f} ms in the future'
+        if fault := clock_fault(origin.transport_ns, origin.stamp_ns, origin.received_ns):
+            level, words = ERROR, f'CLOCK_FAULT: {fault}'
         row = (level, self.get_fully_qualified_name(), words, origin.frame_id, values)
         self._latency.publish(diagnostics(origin.stamp_ns, origin.frame_id, [row]))
         total_ns = origin.transport_ns + timing.total_ns
@@ -248,11 +266,22 @@ class Detector(EdgeNode[CameraDetectorParams]):
             self._mismatches.add(mismatch)
             self.get_logger().error(str(mismatch))
 
-    def _lost(self, error: Exception) -> None:
-        self._loss = error
+    def _lost(self, error: Exception, sample: tuple[Any, Origin | None]) -> None:
+        """Count it; say the first of each kind, with its stamp and where it comes from."""
+        if not self._losses.add(error):
+            return
+        stamp = sample[0].header.stamp
+        said = f'lost the frame stamped {stamp.sec}.{stamp.nanosec:09d}: {_named(error)}'
+        if not isinstance(error, SampleError):
+            said += f'\n{"".join(traceback.format_exception(error)).rstrip()}'
+        self.get_logger().warning(
+            f'{said}\nFurther ones are counted in the diagnostics: lost_{type(error).__name__}'
+        )
 
-    def _broke(self, _job: Job, error: BaseException) -> None:
+    def _broke(self, job: Job, error: BaseException) -> None:
         """On the lane's thread: hand the failure to the executor's."""
+        if job.failures_in_row >= PATIENCE:
+            self.get_logger().error(f'{PATIENCE} frames in a row were lost: giving up')
         self.broken = error
         self.call_soon(self._stop_soon)
 
@@ -273,6 +302,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         values = {
             **{name: str(count) for name, count in dataclasses.asdict(tally).items()},
             'miss_ratio': miss_ratio(tally, before, missing=missing),
+            **self._losses.values(),
             **rollup({stage: _spread(window) for stage, window in list(self._stats.items())}),
             **self._engine,
         }
@@ -285,17 +315,23 @@ class Detector(EdgeNode[CameraDetectorParams]):
 
     def _judge(self, tally: Tally, before: Tally) -> tuple[int, str]:
         if self.broken is not None:
-            return ERROR, f'{type(self.broken).__name__}: {self.broken}'
+            return ERROR, _named(self.broken)
         if not (lost := tally.rejected + tally.failed - before.rejected - before.failed):
             return self.condition()
-        message = f'{lost} lost, the last to {type(self._loss).__name__}: {self._loss}'
-        self.get_logger().warning(message)
-        return WARN, message
+        newest = self._losses.newest
+        words = 'lost' if newest is None else f'lost, the last to {_named(newest)}'
+        return WARN, f'{lost} {words}'
 
 
-def _settings(params: CameraDetectorParams) -> dict[str, Any]:
+def _named(error: BaseException) -> str:
+    return f'{type(error).__name__}: {error}'
+
+
+def _settings(params: CameraDetectorParams, checkpoint: Callable[[], None]) -> dict[str, Any]:
     """What only the backend that was chosen understands."""
-    return {'build_engine': params.build_engine} if params.backend == 'trt' else {}
+    if params.backend != 'trt':
+        return {}
+    return {'build_engine': params.build_engine, 'checkpoint': checkpoint}
 
 
 def _head(manifest: Manifest, params: CameraDetectorParams) -> HeadSpec:

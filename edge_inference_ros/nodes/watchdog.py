@@ -116,7 +116,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
     def adapt(self, params: WatchdogParams) -> None:
         """Judge by the new profile from the next tick on."""
         if self.is_configured:
-            self._guard.reconfigure(params)
+            self._guard.reconfigure(params, rules=params)
             self._limiter.robot = params
 
     def _listen(
@@ -170,16 +170,16 @@ class Watchdog(EdgeNode[WatchdogParams]):
         if judgement.forwarded:
             forward(data)
         # What was refused for its stamp has no age: one zero stamp would count as fifty years.
-        if judgement.deadline_ns and topic not in self.parameters.current.optional:
+        if judgement.aged and topic not in self.parameters.current.optional:
             self._limiter.observe(judgement.age_ns)
 
     def _moved(self, data: bytes) -> None:
         now = self._now()
         try:
-            stamp_ns, (vx, vy, _, _, _, wz) = read_odometry(data)
+            stamp_ns, (vx, vy, _, _, _, wz), pose = read_odometry(data)
         except BadStamp:  # bytes that are no odometry could mean any motion
-            stamp_ns, vx, vy, wz = now.ros_ns, math.nan, math.nan, math.nan
-        self._guard.moved(stamp_ns, vx, vy, wz, now)
+            stamp_ns, vx, vy, wz, pose = now.ros_ns, math.nan, math.nan, math.nan, None
+        self._guard.moved(stamp_ns, vx, vy, wz, now, pose=pose)
 
     def _commanded(self, data: bytes) -> None:
         reader = Reader(data, BadStamp)

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from edge_inference_ros.errors import BackendUnavailable, ConfigError, ModelError
+from edge_inference_ros.errors import Abandoned, BackendUnavailable, ConfigError, ModelError
 from edge_inference_ros.ros import qos
 from edge_inference_ros.ros.params import Parameters
 
@@ -174,7 +174,9 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
             self.get_logger().error(f'cannot {verb}: {error}')
             answer = FAILURE
         except Exception as error:  # noqa: BLE001 - a transition answers ERROR, it does not raise
-            self.get_logger().error(f'failed to {verb}: {_text(error)}')
+            # Without a context anything may fail, and there is nothing to correct.
+            if self.context.ok() and not isinstance(error, Abandoned):
+                self.get_logger().error(f'failed to {verb}: {_text(error)}')
             answer = ERROR
         else:
             return SUCCESS

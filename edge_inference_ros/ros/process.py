@@ -256,10 +256,13 @@ def autostart(node: Any) -> bool:
     """
     if not hasattr(node, 'trigger_configure') or not _wants_autostart(node):
         return False
+    import rclpy
     from rclpy.lifecycle import TransitionCallbackReturn
 
     for verb in ('configure', 'activate'):
         answer = getattr(node, f'trigger_{verb}')()
+        if not rclpy.ok():
+            return False
         if answer != TransitionCallbackReturn.SUCCESS:
             node.get_logger().error(
                 f'could not {verb} at start; correct the cause, then'

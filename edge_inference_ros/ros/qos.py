@@ -185,7 +185,7 @@ class Watch:
         for info in self._others(self._topic):
             other = info.qos_profile
             pair = (other, self._ours) if self._reading else (self._ours, other)
-            standing += [self._found(policy, _full_name(info)) for policy in clashes(*pair)]
+            standing += [self._found(policy, full_name(info)) for policy in clashes(*pair)]
         return standing
 
     def on_event(self, event: Any) -> None:
@@ -276,5 +276,6 @@ def retire(entity: Any) -> None:
         handler.take_data = lambda: None
 
 
-def _full_name(info: Any) -> str:
+def full_name(info: Any) -> str:
+    """The node behind an end of a topic, as discovery knows it."""
     return f'{info.node_namespace.rstrip("/")}/{info.node_name}'

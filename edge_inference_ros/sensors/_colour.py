@@ -34,6 +34,7 @@ GRBG = cv2.COLOR_BayerGB2RGB
 UYVY = cv2.COLOR_YUV2RGB_UYVY
 YUYV = cv2.COLOR_YUV2RGB_YUY2
 NV21 = cv2.COLOR_YUV2RGB_NV21
+NV12 = cv2.COLOR_YUV2RGB_NV12
 
 
 def top_byte(words: Words, is_bigendian: bool) -> Bytes:  # noqa: FBT001 - a Conversion

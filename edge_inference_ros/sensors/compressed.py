@@ -3,8 +3,9 @@
 The claimed size is read from the file's own header and judged before anything is decoded, so a
 few bytes cannot ask for gigabytes. Decoding follows ``cv2.IMREAD_COLOR`` (three channels, alpha
 dropped, palettes looked up) where the file has colour and ``cv2.IMREAD_GRAYSCALE`` where it has
-none; 16-bit PNGs keep their upper bytes. EXIF orientation is *not* applied: calibration is of the
-sensor's own rows and columns.
+none; 16-bit PNGs keep their upper bytes. A grey file whose format says that the camera's mosaic
+was compressed as it is ('bayer_rggb8; jpeg compressed') becomes the colours of it. EXIF
+orientation is *not* applied: calibration is of the sensor's own rows and columns.
 
 A cut file is refused. Bytes lost from the middle of a JPEG are not noticed: libjpeg fills the
 rest with grey and OpenCV does not pass its warning on. Use a reliable transport for those.
@@ -26,7 +27,7 @@ from edge_inference_ros.core.cdr import octets
 from edge_inference_ros.core.types import Image, Origin
 from edge_inference_ros.errors import BadImage
 from edge_inference_ros.sensors._cdr import read_compressed
-from edge_inference_ros.sensors.image import PIXELS_LIMIT
+from edge_inference_ros.sensors.image import LAYOUTS, PIXELS_LIMIT, refuse_depth
 
 MESSAGE = 'sensor_msgs/msg/CompressedImage'
 
@@ -72,10 +73,11 @@ class Claim(NamedTuple):
 
 
 def view(msg: Any, origin: Origin) -> Image:
-    """Decode ``msg`` to mono where the file is grey, else to three channels.
+    """Decode ``msg`` to mono where the file is grey and no mosaic, else to three channels.
 
-    The order is bgr, unless the format says the publisher compressed rgb as if it were bgr
-    ('rgb8; jpeg compressed rgb8', as old versions of compressed_image_transport write).
+    The order is bgr, unless it was a mosaic, or the format says that the publisher compressed rgb
+    as if it were bgr ('rgb8; jpeg compressed rgb8', as old versions of compressed_image_transport
+    write): then it is rgb.
 
     Args:
         msg: has format and data, as ``sensor_msgs/CompressedImage``; data is bytes, bytearray,
@@ -83,12 +85,16 @@ def view(msg: Any, origin: Origin) -> Image:
         origin: travels with the picture.
 
     Raises:
-        BadImage: neither JPEG nor PNG, cut short, undecodable, or of an absurd size.
+        BadImage: neither JPEG nor PNG, cut short, undecodable, of an absurd size, or no picture.
     """
+    encoding = msg.format.partition(';')[0].strip()
+    refuse_depth(encoding)
     payload = octets(msg.data, BadImage)
     claim = _claim(payload, msg.format)
     _check(claim, payload)
     pixels = _decode(payload, claim)
+    if claim.is_grey and encoding.startswith('bayer_'):
+        return Image(origin, _colours(pixels, encoding), 'rgb')
     if claim.is_grey:
         return Image(origin, pixels[:, :, np.newaxis], 'mono')
     return Image(origin, pixels, 'rgb' if 'compressed rgb' in msg.format else 'bgr')
@@ -104,6 +110,23 @@ def view_raw(buffer: Any, origin: Origin) -> Image:
     return view(read_compressed(buffer), origin)
 
 
+def _colours(mosaic: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
+    """The picture behind a mosaic, of which eight bits are left whatever it had."""
+    layout = LAYOUTS.get(f'{encoding.rstrip("0123456789")}8')
+    if layout is None or layout.convert is None:
+        known = ', '.join(name for name in LAYOUTS if name.startswith('bayer_'))
+        raise BadImage(
+            f'a mosaic of encoding {encoding!r}; we read {known}: set one in the driver'
+        )
+    if min(mosaic.shape) < layout.least:
+        height, width = mosaic.shape
+        raise BadImage(
+            f'a mosaic of {width}x{height} pixels; {encoding} needs at least '
+            f'{layout.least}x{layout.least}: check width and height in the camera driver'
+        )
+    return layout.convert(mosaic[:, :, np.newaxis], False)  # noqa: FBT003 - a Conversion
+
+
 def _claim(payload: memoryview, named: str) -> Claim:
     if payload[:3] == _JPEG_START:
         return _jpeg_claim(payload)
@@ -111,7 +134,7 @@ def _claim(payload: memoryview, named: str) -> Claim:
         return _png_claim(payload)
     raise BadImage(
         f'{len(payload)} bytes of format {named!r} beginning {bytes(payload[:8]).hex(" ")!r}; '
-        'we decode JPEG and PNG: set one of them in the publisher (depth goes as 16UC1 png)'
+        'we decode JPEG and PNG: set one of them in the publisher'
     )
 
 

@@ -3,17 +3,19 @@
 Nothing here imports ROS: a message is whatever has the right attributes, so the same code reads
 live messages, bag records and the plain objects of a unit test.
 
-=====================================  =======  ==========================================
-encoding                               order    cost
-=====================================  =======  ==========================================
-rgb8, bgr8, rgba8, bgra8, mono8        its own  none: a strided view of the message
-8UC1, 8UC3, 8UC4                       mono, bgr, bgra (as cv_bridge reads them): none
-mono16, 16UC1                          mono     upper bytes, one pass
-uyvy, yuv422, yuyv, yuv422_yuy2, nv21  rgb      one pass
-bayer_*8                               rgb      one pass, bilinear
-bayer_*16                              rgb      upper bytes, then as bayer_*8: two passes
-=====================================  =======  ==========================================
+=======================================  =======  ==========================================
+encoding                                 order    cost
+=======================================  =======  ==========================================
+rgb8, bgr8, rgba8, bgra8, mono8          its own  none: a strided view of the message
+8UC1, 8UC3, 8UC4                         mono, bgr, bgra (as cv_bridge reads them): none
+mono16, rgb16, bgr16, rgba16, bgra16     its own  upper bytes, one pass
+uyvy, yuv422, yuyv, yuv422_yuy2          rgb      one pass
+nv12, nv21                               rgb      one pass
+bayer_*8                                 rgb      one pass, bilinear
+bayer_*16                                rgb      upper bytes, then as bayer_*8: two passes
+=======================================  =======  ==========================================
 
+16UC1 and 32FC1 are distances (REP 118) and are refused as pictures, by name.
 Sixteen bits lose the lower eight; a sensor that leaves its ten or twelve bits at the low end looks
 dark and must be scaled by its driver. The conversions take a fraction of a millisecond for 1080p
 and allocate their result; call ``view`` where that time is yours to spend.
@@ -76,7 +78,14 @@ def _mosaic16(code: int) -> Layout:
     return Layout('rgb', 1, _colour.mosaic16(code), least=3, dtype=_WORD)
 
 
-_MONO16 = Layout('mono', 1, _colour.top_byte, dtype=_WORD)
+def _words(order: str, samples: int) -> Layout:
+    return Layout(order, samples, _colour.top_byte, dtype=_WORD)
+
+
+def _planes(code: int) -> Layout:
+    return Layout('rgb', 1, _colour.colours(code), multiple=(2, 2), rows_per_two=3)
+
+
 _UYVY = Layout('rgb', 2, _colour.colours(_colour.UYVY), multiple=(2, 1))
 _YUYV = Layout('rgb', 2, _colour.colours(_colour.YUYV), multiple=(2, 1))
 _MOSAICS = {
@@ -95,17 +104,27 @@ LAYOUTS = {
     '8UC1': Layout('mono', 1),
     '8UC3': Layout('bgr', 3),
     '8UC4': Layout('bgra', 4),
-    'mono16': _MONO16,
-    '16UC1': _MONO16,
+    'mono16': _words('mono', 1),
+    'rgb16': _words('rgb', 3),
+    'bgr16': _words('bgr', 3),
+    'rgba16': _words('rgba', 4),
+    'bgra16': _words('bgra', 4),
     'uyvy': _UYVY,
     'yuv422': _UYVY,
     'yuyv': _YUYV,
     'yuv422_yuy2': _YUYV,
-    'nv21': Layout('rgb', 1, _colour.colours(_colour.NV21), multiple=(2, 2), rows_per_two=3),
+    'nv12': _planes(_colour.NV12),
+    'nv21': _planes(_colour.NV21),
     **{f'bayer_{name}8': _mosaic8(code) for name, code in _MOSAICS.items()},
     **{f'bayer_{name}16': _mosaic16(code) for name, code in _MOSAICS.items()},
 }
-"""Every encoding we read, by its name in ``sensor_msgs/image_encodings.hpp``."""
+"""Every encoding we read, by its name in ``sensor_msgs/image_encodings.hpp``.
+
+nv12, which that file lacks, is what hardware decoders of the Jetson and of V4L2 give.
+"""
+
+DEPTH = ('16UC1', '32FC1')
+"""Distances in millimetres and in metres (REP 118)."""
 
 
 def view(msg: Any, origin: Origin) -> Image:
@@ -119,6 +138,7 @@ def view(msg: Any, origin: Origin) -> Image:
     Raises:
         BadImage: an encoding we do not read, or sizes that do not agree.
     """
+    refuse_depth(msg.encoding)
     layout = LAYOUTS.get(msg.encoding)
     if layout is None:
         raise BadImage(
@@ -135,6 +155,17 @@ def view(msg: Any, origin: Origin) -> Image:
     if layout.convert is not None:
         pixels = layout.convert(pixels, bool(msg.is_bigendian))
     return Image(origin, pixels, layout.order)
+
+
+def refuse_depth(encoding: str) -> None:
+    """Raise ``BadImage`` for an encoding of distances, which would look like a dark picture."""
+    if encoding in DEPTH:
+        raise BadImage(
+            f'encoding {encoding!r} holds distances (REP 118), not a picture: remap image to the'
+            " camera's colour or infrared topic (such as color/image_raw, infra1/image_rect_raw)."
+            ' What reads depth is depth_image_proc, whose points (sensor_msgs/PointCloud2) our'
+            ' inputs called points take. A grey camera of 16 bits must say mono16'
+        )
 
 
 def view_raw(buffer: Any, origin: Origin) -> Image:

@@ -1,7 +1,8 @@
 """Follows boxes that keep their velocity, after SORT.
 
-Bewley et al., Simple Online and Realtime Tracking, 2016, with two changes: motion is filtered in
-seconds, so a skipped frame is a longer step and nothing else, and only boxes of one class match.
+Bewley et al., Simple Online and Realtime Tracking, 2016, with three changes: motion is filtered in
+seconds, so a skipped frame is a longer step and nothing else; only boxes of one class match; and
+how long a track lives follows the measured rate, so that a camera of one frame a second works too.
 Every coordinate has its own constant-velocity Kalman filter, all of them at once in numpy: 100
 objects cost about as much as one, under a millisecond on a core of a small computer
 (``python -m bench.pipeline``).
@@ -9,6 +10,7 @@ objects cost about as much as one, under a millisecond on a core of a small comp
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -16,10 +18,13 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from edge_inference_ros.core.boxes import from_centres, iou
+from edge_inference_ros.core.protocols import TrackSettings
 from edge_inference_ros.core.types import Detections2D, RosNs, Tracked
 
 MOST_TRACKS = 256
-CONFIRMED_AFTER = 2
+LONGEST_PERIOD_NS = 5_000_000_000
+"""Samples further apart than this say nothing about a rate."""
+
 _LAST_ID = 2**31 - 1
 
 # Standard deviations as parts of the box's size: what a detector jitters, how fast an object may
@@ -114,29 +119,42 @@ class _Tracks:
         self.seen_ns[which] = now_ns
 
 
+class _Period:
+    """The time between two samples: the median of the last few, which one pause does not move."""
+
+    def __init__(self) -> None:
+        self._steps_ns: deque[int] = deque(maxlen=9)
+        self.ns = 0
+
+    def add(self, step_ns: int) -> None:
+        """A sample came ``step_ns`` after the one before."""
+        if 0 < step_ns <= LONGEST_PERIOD_NS:
+            self._steps_ns.append(step_ns)
+            self.ns = sorted(self._steps_ns)[len(self._steps_ns) // 2]
+
+
 class Tracker:
-    """Gives an object an identity once it was found twice, and lets it coast when it is missed.
+    """Gives an object an identity once it was found often enough, and lets it coast when missed.
 
-    Stamps that go backwards, as when a bag starts again, forget every track; identities go on and
-    are not used again. At most ``MOST_TRACKS`` objects are followed, the best-scored first.
-
-    Args:
-        coast_s: a confirmed track lives this long without being found.
-        least_iou: a box this different from where its track should be is another object.
+    A sample that comes late, in the wrong order, gets the identities of its time and changes
+    nothing. One from much earlier, as when a bag starts again, forgets every track; identities go
+    on and are not used again. At most ``MOST_TRACKS`` objects are followed, the best-scored first.
     """
 
-    def __init__(self, *, coast_s: float = 0.5, least_iou: float = 0.2) -> None:
-        self._coast_ns = round(coast_s * 1e9)
-        self._least_iou = least_iou
+    def __init__(self, settings: TrackSettings | None = None) -> None:
+        self._settings = settings or TrackSettings()
+        self._period = _Period()
         self._next_id = 0
         self._now_ns = 0
         self._tracks = _nothing()
 
     def update(self, found: Detections2D, stamp_ns: RosNs) -> Tracked[Detections2D]:
-        """Name what was found at ``stamp_ns``; -1 is what was found for the first time."""
+        """Name what was found at ``stamp_ns``; -1 is what has no identity yet."""
+        if 0 < self._now_ns - stamp_ns <= self._late_ns:
+            return self._recognise(found, stamp_ns)
         self._advance(stamp_ns)
         boxes = _centres(found.boxes_px)
-        rows, columns = self._match(found)
+        rows, columns = self._match(found, self._tracks.motion[:, :, _POSITION])
         self._tracks.correct(rows, boxes[columns], stamp_ns)
         self._name(rows)
         ids = np.full(len(found), -1, np.int32)
@@ -147,34 +165,59 @@ class Tracker:
         self._tracks.add(_Tracks.born(boxes[new], found.class_ids[new], stamp_ns))
         return Tracked(found, ids)
 
+    @property
+    def _coast_ns(self) -> int:
+        settings = self._settings
+        least_ns = settings.track_coast_frames * self._period.ns
+        return max(round(settings.track_coast_s * 1e9), least_ns)
+
+    @property
+    def _late_ns(self) -> int:
+        return self._settings.track_late_frames * (self._period.ns or LONGEST_PERIOD_NS)
+
+    def _recognise(self, found: Detections2D, stamp_ns: int) -> Tracked[Detections2D]:
+        """The identities at a time that has passed; nothing is learned from it."""
+        motion = self._tracks.motion
+        back_s = (stamp_ns - self._now_ns) / 1e9
+        rows, columns = self._match(
+            found, motion[:, :, _POSITION] + motion[:, :, _VELOCITY] * back_s
+        )
+        ids = np.full(len(found), -1, np.int32)
+        ids[columns] = self._tracks.ids[rows]
+        return Tracked(found, ids)
+
     def _advance(self, stamp_ns: int) -> None:
         if stamp_ns < self._now_ns:
             self._tracks = _nothing()
+        elif self._now_ns:
+            self._period.add(stamp_ns - self._now_ns)
         # What was last seen before a gap longer than a track may coast is not worth predicting.
         self._tracks.keep(stamp_ns - self._tracks.seen_ns <= self._coast_ns)
         if len(self._tracks.ids):
             self._tracks.predict((stamp_ns - self._now_ns) / 1e9)
         self._now_ns = stamp_ns
 
-    def _match(self, found: Detections2D) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Tracks and detections that belong together, pairwise."""
-        tracks = self._tracks
-        predicted = from_centres(tracks.motion[:, :, _POSITION].astype(np.float32))
-        likeness = iou(predicted, found.boxes_px)
-        likeness[tracks.class_ids[:, None] != found.class_ids] = 0
+    def _match(
+        self, found: Detections2D, positions: NDArray[np.float64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Tracks, at (T, 4) centre boxes, and detections that belong together, pairwise."""
+        likeness = iou(from_centres(positions.astype(np.float32)), found.boxes_px)
+        likeness[self._tracks.class_ids[:, None] != found.class_ids] = 0
         rows, columns = linear_sum_assignment(likeness, maximize=True)
-        close = likeness[rows, columns] >= self._least_iou
+        close = likeness[rows, columns] >= self._settings.track_least_iou
         return rows[close], columns[close]
 
     def _name(self, rows: NDArray[np.intp]) -> None:
         tracks = self._tracks
-        nameless = rows[(tracks.hits[rows] >= CONFIRMED_AFTER) & (tracks.ids[rows] < 0)]
+        nameless = rows[
+            (tracks.hits[rows] >= self._settings.track_confirmed_after) & (tracks.ids[rows] < 0)
+        ]
         fresh = (self._next_id + np.arange(len(nameless))) % _LAST_ID
         tracks.ids[nameless] = fresh
         self._next_id = (self._next_id + len(nameless)) % _LAST_ID
 
     def _forget(self, stamp_ns: int) -> None:
-        """An object seen only once, and missed the next time, was none."""
+        """An object without an identity that is missed the next time was none."""
         tracks = self._tracks
         tracks.keep((tracks.seen_ns == stamp_ns) | (tracks.ids >= 0))
 

@@ -76,14 +76,14 @@ class Machine:
     def options(self, **said):
         return _trt_plans.Options(cache=str(self.cache), **said)
 
-    def open(self, manifest, path, **said):
-        return trt.open(manifest, path, options=self.options(**said))
+    def open(self, manifest, path, *, checkpoint=lambda: None, **said):
+        return trt.open(manifest, path, options=self.options(**said), checkpoint=checkpoint)
 
-    def opened(self, *, options=None, build=None, **change):
+    def opened(self, *, options=None, build=None, checkpoint=lambda: None, **change):
         """The engine of a model built a moment ago."""
         manifest, path = self.model(**change)
         self.build(path, **(build or {}))
-        return self.open(manifest, path, **(options or {}))
+        return self.open(manifest, path, checkpoint=checkpoint, **(options or {}))
 
 
 @pytest.fixture

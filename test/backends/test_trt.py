@@ -13,6 +13,7 @@ import pytest
 
 from edge_inference_ros.backends import _cuda, _cuda_errors, trt
 from edge_inference_ros.errors import (
+    Abandoned,
     BackendUnavailable,
     InferenceFailed,
     OutOfMemory,
@@ -41,6 +42,23 @@ def test_outputs_are_the_inputs_doubled_once_run_returns(machine, version, provi
     assert np.all(answer(engine, 3) == 6)
     assert np.all(answer(engine, 7) == 14)
     engine.close()
+
+
+@pytest.mark.parametrize('steps', [0, 1])
+def test_an_opening_nobody_wants_any_more_ends_between_two_steps(machine, steps):
+    left = [None] * steps
+
+    def checkpoint():
+        if not left:
+            raise Abandoned('nobody waits')
+        left.pop()
+
+    machine.start()
+    with pytest.raises(Abandoned):
+        machine.opened(checkpoint=checkpoint)
+
+    assert not machine.device.live
+    assert not machine.device.calls('execute_async_v3')
 
 
 def test_the_second_provider_steps_in_when_the_first_is_missing(machine):

@@ -1,12 +1,14 @@
 """The lane keeps the newest sample, counts the rest and owns its thread."""
 
+import _thread
+import signal
 import threading
 from contextlib import ExitStack
 
 import pytest
 
 from edge_inference_ros.core.lane import PATIENCE, Job, Lane, most_critical
-from edge_inference_ros.errors import BadImage, InferenceFailed, OutOfMemory
+from edge_inference_ros.errors import Abandoned, BadImage, InferenceFailed, OutOfMemory
 
 DEADLINE_S = 20.0
 
@@ -188,3 +190,98 @@ def test_work_in_progress_has_a_number_of_its_own():
     assert len(set(numbers)) == len(bench.seen) == 2
     assert None not in numbers
     assert lane.busy_with is None
+
+
+@pytest.fixture
+def interruptible():
+    """Whatever pytest runs under, an interrupt is a KeyboardInterrupt here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_while_it_opens_ends_with_the_step_it_is_in(interruptible):
+    begun, steps, closed = threading.Event(), [], threading.Event()
+
+    def open_jobs(keep):
+        keep.callback(closed.set)
+        begun.set()
+        _thread.interrupt_main()
+        wait_for(lambda: lane._closed)  # a step that no signal ends
+        steps.append('first')
+        lane.checkpoint()
+        steps.append('second')
+
+    lane = Lane(open_jobs, on_failure=print)
+    with pytest.raises(KeyboardInterrupt):
+        lane.open()
+
+    assert steps == ['first']
+    assert closed.is_set()
+    assert not lane._thread.is_alive()
+
+
+def test_an_interrupt_when_all_but_the_last_moment_of_opening_is_over_ends_the_thread(
+    interruptible, monkeypatch
+):
+    lane = Lane(lambda keep: [Job('job', print)], on_failure=print)
+
+    def interrupted(*_):
+        lane.jobs  # noqa: B018 - the lane has opened well and waits for samples
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('edge_inference_ros.core.lane.wait', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lane.open()
+
+    assert not lane._thread.is_alive()
+
+
+def test_a_lane_nobody_wants_any_more_is_abandoned():
+    wanted = threading.Event()
+    wanted.set()
+
+    def open_jobs(keep):
+        wanted.clear()
+        wait_for(lambda: lane._closed)
+        lane.checkpoint()
+
+    lane = Lane(open_jobs, on_failure=print, wanted=wanted.is_set)
+    with pytest.raises(Abandoned):
+        lane.open()
+
+    assert not lane._thread.is_alive()
+
+
+def test_a_lane_that_was_never_opened_closes_and_closes_again():
+    lane = Bench().lane
+
+    lane.close()
+    lane.close()
+
+
+def test_the_lost_sample_is_named_with_its_error():
+    lost = []
+    lane = Lane(
+        lambda keep: [Job('job', fail, on_loss=lambda *said: lost.append(said))],
+        on_failure=print,
+    )
+    with lane:
+        lane.post(lane.jobs[0], 'sample')
+        wait_for(lambda: lost)
+
+    ((error, sample),) = lost
+    assert (repr(error), sample) == ("KeyError('sample')", 'sample')
+
+
+def fail(sample):
+    raise KeyError(sample)
+
+
+def wait_for(condition):
+    end = threading.Event()
+    for _ in range(int(DEADLINE_S / 0.005)):
+        if condition():
+            return
+        end.wait(0.005)
+    pytest.fail(f'waited {DEADLINE_S:g} s in vain')

@@ -242,13 +242,21 @@ def test_a_sensor_clock_that_drifts_is_reported_before_it_does_harm(figure, ppm)
     ('v', 'ahead_ns'),
     [(math.nan, 0), (math.inf, 0), (-math.inf, 0), (0.2, S)],
 )
-def test_unusable_odometry_means_the_caps_until_the_next_good_sample(v, ahead_ns):
+def test_unusable_odometry_is_named_and_bridged_until_it_is_too_old(v, ahead_ns):
     stand = Stand(v=0.2)
     stand.stream(10)
 
     stand.guard.moved(stand.now.ros_ns + ahead_ns, v, 0.0, 0.0, stand.now)
-    assert stand.tick().motion.v_mps == CAP
+    assert 0.2 <= stand.tick().motion.v_mps < 0.23
+    assert stand.tick().motion.fault
     assert stand.tick().level is Level.WARN
+
+    stand.odometry = False
+    stand.pass_(200 * MS)
+    stand.guard.moved(stand.now.ros_ns + ahead_ns, v, 0.0, 0.0, stand.now)
+    assert stand.tick().motion.v_mps == CAP
+    assert not stand.tick().fresh
+    stand.odometry = True
 
     stand.pass_(TICK_NS)
     assert stand.tick().motion.fault is None

@@ -19,6 +19,7 @@ from edge_inference_ros.guard.deadline import (
     speed_for,
     speed_for_displacement,
     speed_for_stopping,
+    spent_s,
     stopping_distance_m,
     stopping_left_s,
     stopping_s,
@@ -138,13 +139,29 @@ def test_what_is_left_ends_with_the_first_of_all_budgets(robot, share, w, ample,
     limit_s = deadline(robot, v, w, range_m=range_m).limit_s - age_s
     assume(limit_s > 0.0)
     budgets_s = (
-        displacement_s(robot, v, w, d_m=robot.d_max_m - spent_m),
+        spent_s(robot, v, w, robot.d_max_m - spent_m),
         stopping_left_s(robot, v, age_s, range_m=range_m),
     )
 
     found_s = left_s(robot, v, w, range_m=range_m, off_m=spent_m, age_s=age_s)
 
     assert min(limit_s, found_s) == pytest.approx(min(limit_s, *budgets_s), rel=1e-9)
+
+
+@given(robots(), between(0.0, 1.3), between(0.0, 1.3), st.sampled_from((0.0, 0.5, 3.2)))
+def test_what_is_promised_holds_even_if_the_robot_gains_speed_and_turns(robot, v, w, alpha):
+    robot = dataclasses.replace(robot, alpha_acc_radps2=alpha)
+    v, w = v * robot.v_cap_mps, w * robot.w_cap_radps
+    for_s = spent_s(robot, v, w, robot.d_max_m)
+    assume(for_s < 100.0)
+
+    spent = reach(v, for_s, robot.a_acc_mps2, robot.v_cap_mps)
+    spent += robot.lever_m * reach(w, for_s, alpha or 30.0, robot.w_cap_radps)
+    assert spent + robot.v_other_mps * for_s == pytest.approx(robot.d_max_m, rel=1e-9)
+
+
+def test_a_spent_budget_lasts_no_longer():
+    assert spent_s(AMR, 0.0, 0.0, 0.0) == spent_s(AMR, 0.0, 0.0, -1.0) == 0.0
 
 
 @given(robots(), speeds, rates)

@@ -31,6 +31,9 @@ def a_robot(draw):
         range_m=draw.choice((1.5, 2.6, 4.0, 8.0)),
         range_reverse_m=draw.choice((0.0, 2.0)),
         range_side_m=draw.choice((0.0, 2.0)),
+        reverses=draw.random() < 0.5,
+        strafes=draw.random() < 0.3,
+        alpha_acc_radps2=draw.choice((0.0, 1.0, 3.2)),
         a_acc_mps2=draw.choice((0.0, 0.5, 1.0)),
     )
 
@@ -42,19 +45,28 @@ class Drive:
         self.draw = random.Random(seed)
         self.robot = a_robot(self.draw)
         names = [Source(f'source {k}') for k in range(SOURCES)]
-        self.guard = Guard(self.robot, names, sim_time=self.draw.random() < 0.3)
+        self.sim, self.steps = self.draw.random() < 0.3, []
+        self.guard = Guard(self.robot, names, sim_time=self.sim)
         self.slow = SlowJudge(self.robot)
         self.ns, self.v, self.goal, self.w, self.turn = 10 * S, 0.5, 0.5, 0.0, 0
         self.last_odom_ns, self.accepted = 0, {}
-        self.said, self.in_band = Counter(), 0
+        self.said, self.in_band, self.looked = Counter(), 0, False
 
     @property
     def now(self):
         return Instant(EPOCH + self.ns, self.ns)
 
+    @property
+    def skew_ns(self):
+        """In simulation the clock of the guard moves in the steps in which it looks."""
+        return max([SKEW_NS, *self.steps[-8:]]) if self.sim else SKEW_NS
+
     def step(self):
         draw = self.draw
-        self.ns += draw.randrange(1 * MS, 12 * MS)
+        step_ns = draw.randrange(1 * MS, 12 * MS)
+        if self.looked:
+            self.steps.append(step_ns)
+        self.ns, self.looked = self.ns + step_ns, True
         self._steer()
         if self.ns - self.last_odom_ns > draw.choice((10, 20, 20, 20, 50)) * MS:
             self.last_odom_ns = self.ns
@@ -75,7 +87,7 @@ class Drive:
         at_ns, vx, vy, wz = self.ns - draw.randrange(8 * MS), self.v, 0.0, self.w
         vx += draw.gauss(0.0, 0.005)
         if kind < 0.02:
-            vx = draw.choice((math.nan, math.inf, -math.inf))
+            vx = draw.choice((math.nan, math.inf, -math.inf, 1e17, 50.0))
         elif kind < 0.03:
             wz = math.nan
         elif kind < 0.06:
@@ -89,7 +101,7 @@ class Drive:
         elif kind < 0.14:
             vx = wz = 0.0
         self.guard.moved(EPOCH + at_ns, vx, vy, wz, self.now)
-        self.slow.odometry(at_ns / S, vx, vy, wz, now_s=self.ns / S, skew_s=SKEW_NS / S)
+        self.slow.odometry(at_ns / S, vx, vy, wz, now_s=self.ns / S, skew_s=self.skew_ns / S)
 
     def _command(self):
         draw = self.draw
@@ -145,7 +157,7 @@ class Drive:
             return 'MALFORMED', math.inf
         if last and stamp_ns <= last:
             return ('REPEATED' if stamp_ns == last else 'OUT_OF_ORDER'), math.inf
-        if stamp_ns - EPOCH > self.ns + SKEW_NS:
+        if stamp_ns - EPOCH > self.ns + self.skew_ns:
             return 'FUTURE', math.inf
         return self.slow.verdict((stamp_ns - EPOCH) / S, self.ns / S)
 

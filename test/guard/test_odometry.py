@@ -92,13 +92,22 @@ def test_slowing_down_may_have_happened_at_the_very_end():
 
 
 @pytest.mark.parametrize(('first', 'second'), [(0.2, 0.6), (0.6, 0.2), (-0.6, 0.2)])
-def test_between_two_samples_the_greater_yaw_rate_counts(first, second):
+def test_between_two_samples_the_yaw_rate_may_have_grown_or_been_the_greater(first, second):
     odometry = Odometry(AMR)
     odometry.add(0, 0.0, 0.0, first, now_ns=0)
     odometry.add(20 * MS, 0.0, 0.0, second, now_ns=20 * MS)
 
-    assert odometry.since(5 * MS, 20 * MS).turn_rad == pytest.approx(0.6 * 0.015)
-    assert odometry.since(20 * MS, 40 * MS).turn_rad == pytest.approx(second * 0.02)
+    grown = 0.0 if second > abs(first) else 3.2 * (0.02**2 - 0.005**2) / 2
+    assert odometry.since(5 * MS, 20 * MS).turn_rad == pytest.approx(0.6 * 0.015 + grown)
+    grown = 3.2 * 0.02**2 / 2
+    assert odometry.since(20 * MS, 40 * MS).turn_rad == pytest.approx(second * 0.02 + grown)
+
+
+def test_a_yaw_acceleration_that_is_not_stated_is_the_most_that_is_possible():
+    odometry = drive(lambda _: 0.0, until_s=0.0, one=robot('amr', alpha_acc_radps2=0.0))
+
+    assert odometry.motion(10 * MS).w_radps == pytest.approx(0.3)
+    assert odometry.motion(50 * MS).w_radps == 1.0
 
 
 def test_a_gap_counts_at_the_cap():
@@ -115,7 +124,7 @@ def test_what_is_exactly_as_long_as_the_timeout_is_no_gap():
     odometry.add(0, 0.1, 0.0, 0.0, now_ns=0)
     odometry.add(200 * MS, 0.1, 0.0, 0.0, now_ns=200 * MS)
 
-    assert odometry.since(0, 200 * MS) == pytest.approx((0.1 * 0.2 + 0.5 * 0.2**2, 0.0))
+    assert odometry.since(0, 200 * MS) == pytest.approx((0.1 * 0.2 + 0.5 * 0.2**2, 1.6 * 0.2**2))
 
 
 def test_a_sample_that_acceleration_just_explains_was_reached_at_the_very_end():
@@ -148,7 +157,8 @@ def test_before_the_first_sample_the_caps_hold_whatever_came_after_it():
     odometry.add(120 * MS, 0.5, 0.0, 0.2, now_ns=120 * MS)
 
     assert odometry.since(0, 100 * MS) == pytest.approx((0.15, 0.1))
-    assert odometry.since(0, 120 * MS) == pytest.approx((0.15 + 0.01, 0.1 + 0.004))
+    turn_rad = 0.1 + 0.2 * 0.02  # 0.2 is more than 3.2 rad/s² explains
+    assert odometry.since(0, 120 * MS) == pytest.approx((0.15 + 0.01, turn_rad))
 
 
 @pytest.mark.parametrize(
@@ -160,17 +170,62 @@ def test_before_the_first_sample_the_caps_hold_whatever_came_after_it():
         ((1.7e308, 0.0, 1.7e308), OdometryFault.NONFINITE),
     ],
 )
-def test_a_sample_that_is_no_number_means_the_caps_until_the_next_good_one(bad, fault):
-    odometry = drive(lambda _: 0.1, until_s=0.1)
+def test_a_sample_that_is_no_number_is_named_and_bridged_by_what_can_have_happened(bad, fault):
+    odometry, silent = drive(lambda _: 0.1, until_s=0.1), drive(lambda _: 0.1, until_s=0.1)
 
     assert not odometry.add(120 * MS, *bad, now_ns=120 * MS)
-    assert odometry.motion(120 * MS) == (1.5, 1.0, 0, fault)
-    assert odometry.since(100 * MS, 120 * MS) == pytest.approx((1.5 * 0.02, 0.02))
+    v, w, toward, named = odometry.motion(120 * MS)
+    assert (v, w, toward, named) == (pytest.approx(0.12), pytest.approx(0.064), FORWARD, fault)
+    assert odometry.since(0, 120 * MS) == silent.since(0, 120 * MS)
 
-    assert odometry.add(140 * MS, 0.1, 0.0, 0.0, now_ns=140 * MS)
+    for one in (odometry, silent):
+        assert one.add(140 * MS, 0.1, 0.0, 0.0, now_ns=140 * MS)
     assert odometry.motion(140 * MS) == (0.1, 0.0, FORWARD, None)
-    assert odometry.since(100 * MS, 140 * MS) == pytest.approx((1.5 * 0.04, 0.04))
-    assert odometry.since(140 * MS, 160 * MS).path_m < 0.003
+    assert odometry.since(0, 150 * MS) == silent.since(0, 150 * MS)
+
+
+@pytest.mark.parametrize('bad', [math.nan, 1e17])
+def test_bad_samples_one_after_the_other_mean_the_caps_after_the_timeout(bad):
+    odometry = drive(lambda _: 0.1, until_s=0.1)
+    for ms in range(120, 302, 20):
+        odometry.add(ms * MS, bad, 0.0, 0.0, now_ns=ms * MS)
+
+    fault = OdometryFault.ABSURD if bad == 1e17 else OdometryFault.NONFINITE
+    assert odometry.motion(300 * MS).v_mps == pytest.approx(0.3)
+    assert odometry.motion(301 * MS) == (1.5, 1.0, FORWARD | REVERSE, fault)
+    assert odometry.since(100 * MS, 301 * MS).path_m == pytest.approx(1.5 * 0.201)
+
+
+def test_what_no_robot_of_this_kind_can_do_is_a_fault_and_no_measurement():
+    odometry = drive(lambda _: 1.0, until_s=1.0)
+
+    assert odometry.add(1020 * MS, 29.9, 0.0, 49.9, now_ns=1020 * MS)
+    for vx, wz in ((30.1, 0.0), (1e16, 0.0), (0.0, 50.1), (1.7e308, 1.7e308)):
+        assert not odometry.add(1040 * MS, vx, 0.0, wz, now_ns=1040 * MS)
+
+
+@pytest.mark.parametrize('absurd', [1e16, 1e17, 1.7e308])
+def test_absurd_figures_leave_every_metre_on_the_odometer(absurd):
+    odometry = Odometry(AMR)
+    for k in range(1, 200):
+        at_ns = k * 20 * MS
+        if k in (10, 11) or 20 < k < 90:
+            odometry.command(absurd, 0.0, 0.0, now_ns=at_ns)
+            odometry.add(at_ns, absurd, 0.0, 0.0, now_ns=at_ns)
+        else:
+            odometry.add(at_ns, 1.0, 0.0, 0.0, now_ns=at_ns)
+
+    assert odometry.since(at_ns - S, at_ns).path_m == pytest.approx(1.0, rel=0.02)
+    assert odometry.motion(at_ns) == (1.0, 0.0, FORWARD, None)
+
+
+def test_the_odometer_loses_nothing_over_a_million_kilometres():
+    odometry, one = Odometry(robot('amr', odom_timeout_s=10.0)), 10**6 * S
+    for k in range(700):
+        odometry.add(k * one, 1.5, 0.0, 0.0, now_ns=k * one)
+
+    assert odometry.since(0, 699 * one).path_m == pytest.approx(1.0485e9)
+    assert odometry.since(699 * one, 699 * one + 20 * MS).path_m == pytest.approx(0.03, rel=1e-9)
 
 
 def test_a_sample_from_the_future_is_refused_and_means_the_caps():
@@ -195,12 +250,12 @@ def test_odometry_is_stale_right_after_its_timeout():
     odometry = drive(lambda _: 0.1, until_s=0.0)
 
     assert odometry.motion(200 * MS).fault is None
-    assert odometry.motion(200 * MS + 1) == (1.5, 1.0, 0, OdometryFault.STALE)
+    assert odometry.motion(200 * MS + 1) == (1.5, 1.0, FORWARD | REVERSE, OdometryFault.STALE)
     assert odometry.since(0, 200 * MS + 1).path_m == pytest.approx(0.3)
 
 
 def test_without_any_odometry_the_caps_hold():
-    assert Odometry(AMR).motion(0) == (1.5, 1.0, 0, OdometryFault.ABSENT)
+    assert Odometry(AMR).motion(0) == (1.5, 1.0, FORWARD | REVERSE, OdometryFault.ABSENT)
 
 
 def test_aged_odometry_grows_by_what_the_robot_could_have_gained():
@@ -249,7 +304,7 @@ def test_a_locked_wheel_does_not_hide_what_was_commanded():
 
     assert odometry.motion(200 * MS) == (1.0, 0.3, FORWARD, None)
     assert odometry.since(100 * MS, 200 * MS).path_m >= 0.1
-    assert odometry.since(100 * MS, 200 * MS).turn_rad == pytest.approx(0.03)
+    assert odometry.since(100 * MS, 200 * MS).turn_rad == pytest.approx(0.03 + 5 * 1.6 * 0.02**2)
 
 
 @pytest.mark.parametrize(('vx', 'wz'), [(math.nan, 0.0), (0.1, math.inf), (1.7e308, 1.7e308)])
@@ -257,7 +312,7 @@ def test_a_command_that_is_no_number_counts_as_the_caps(vx, wz):
     odometry = drive(lambda _: 0.1, until_s=0.1)
     odometry.command(vx, 0.0, wz, now_ns=100 * MS)
 
-    assert odometry.motion(100 * MS) == (1.5, 1.0, FORWARD, None)
+    assert odometry.motion(100 * MS) == (1.5, 1.0, FORWARD | REVERSE, None)
 
 
 def test_a_command_counts_from_when_it_came_until_it_is_old():
@@ -278,8 +333,7 @@ def test_the_exact_last_moment_of_a_command_still_counts():
     odometry.command(1.0, 0.0, 0.0, now_ns=0)
 
     assert odometry.motion(500 * MS).v_mps == 1.5
-    assert odometry.motion(500 * MS).toward == FORWARD
-    assert odometry.motion(500 * MS + 1).toward == 0
+    assert odometry.motion(500 * MS).w_radps == 1.0
 
 
 @pytest.mark.parametrize('command', [(math.nan, 0.0, 0.0), (0.0, 0.0, math.inf)])
@@ -287,7 +341,7 @@ def test_a_command_that_is_no_number_could_mean_anything(command):
     odometry = drive(lambda _: 0.0, until_s=0.0)
     odometry.command(*command, now_ns=0)
 
-    assert odometry.motion(0) == (1.5, 1.0, 0, None)
+    assert odometry.motion(0) == (1.5, 1.0, FORWARD | REVERSE, None)
 
 
 def test_odometry_and_command_in_opposite_directions_are_both_kept():
@@ -301,13 +355,13 @@ def test_a_commanded_speed_above_the_cap_is_not_clipped_when_odometry_fails():
     odometry = Odometry(AMR)
     odometry.command(2.0, 0.0, 1.5, now_ns=0)
 
-    assert odometry.motion(0) == (2.0, 1.5, FORWARD, OdometryFault.ABSENT)
+    assert odometry.motion(0) == (2.0, 1.5, FORWARD | REVERSE, OdometryFault.ABSENT)
 
 
 def test_a_speed_above_the_cap_is_not_clipped_when_odometry_goes_stale():
     odometry = drive(lambda _: 1.8, until_s=0.1, rate=lambda _: 1.2)
 
-    assert odometry.motion(S) == (1.8, 1.2, 0, OdometryFault.STALE)
+    assert odometry.motion(S) == (1.8, 1.2, FORWARD | REVERSE, OdometryFault.STALE)
     assert odometry.since(100 * MS, S).path_m == pytest.approx(1.8 * 0.9)
 
 
@@ -326,7 +380,7 @@ def test_flushing_forgets_everything():
     odometry.command(0.2, 0.0, 0.0, now_ns=100 * MS)
     odometry.flush()
 
-    assert odometry.motion(110 * MS) == (1.5, 1.0, 0, OdometryFault.ABSENT)
+    assert odometry.motion(110 * MS) == (1.5, 1.0, FORWARD | REVERSE, OdometryFault.ABSENT)
     assert odometry.add(50 * MS, 0.1, 0.0, 0.0, now_ns=50 * MS)
     assert odometry.motion(50 * MS) == (0.1, 0.0, FORWARD, None)
 

@@ -88,16 +88,16 @@ def test_a_good_message_is_resumable_unless_said_otherwise():
     assert standing.state is State.VALID
 
 
-def test_errors_are_counted_since_the_state_was_entered():
+def test_who_becomes_valid_does_not_forget_its_latest_errors():
     standing = Standing(Rules())
     assert standing.errors == 0
-    for say in (standing.good, standing.bad, standing.good):
+    for say in (standing.good, standing.bad, standing.good, standing.good):
         say()
-    assert standing.errors == 1
-    standing.good()
-    assert (standing.state, standing.errors) == (State.VALID, 0)
+    assert (standing.state, standing.errors) == (State.VALID, 1)
     standing.bad()
-    assert standing.errors == 1
+    assert (standing.state, standing.errors) == (State.VALID, 2)
+    standing.bad()
+    assert (standing.state, standing.errors) == (State.STALE, 0)
 
 
 def test_a_reset_forgets_everything():

@@ -38,9 +38,9 @@ class Rig:
         self.ros.until(lambda: self.beats, what='a heartbeat')
         self.samples, hear = 0, self.node._guard.moved
 
-        def moved(*sample):
+        def moved(*sample, **pose):
             self.samples += 1
-            return hear(*sample)
+            return hear(*sample, **pose)
 
         self.node._guard.moved = moved
         return self
@@ -160,8 +160,8 @@ def test_a_message_from_another_frame_is_refused(rig):
     assert len(rig.fresh) == 1
 
 
-def test_without_odometry_the_highest_speed_is_assumed(rig):
-    rig.start()
+def test_without_odometry_the_highest_speed_is_assumed(ros):
+    rig = Rig(ros, range_reverse_m=4.0).start()
 
     rig.detect(age_s=0.25)
     rig.detect(age_s=0.1)
@@ -251,6 +251,7 @@ def test_several_topics_of_several_types_are_guarded(ros):
         ros,
         topics=['detections', 'points'],
         types=['vision_msgs/msg/Detection2DArray', 'sensor_msgs/msg/PointCloud2'],
+        range_reverse_m=4.0,
     )
     fresh = ros.collect(PointCloud2, 'fresh/points')
     rig.start()
@@ -394,10 +395,11 @@ def test_a_message_without_a_stamp_does_not_count_as_an_age(rig):
 
 
 @pytest.mark.parametrize('ppm', [100, -100])
-def test_a_sensor_clock_that_drifts_is_named_in_the_diagnostics(rig, ppm):
+def test_a_sensor_clock_that_drifts_is_named_in_the_diagnostics(ros, ppm):
     from edge_inference_ros.guard.timeline import Instant
 
-    rig.start().drive(0.0)
+    rig = Rig(ros, range_reverse_m=4.0).start()
+    rig.drive(0.0)
     start = rig.node._now()
     for windows in range(7):
         passed_ns = windows * 10 * S

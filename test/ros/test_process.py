@@ -305,7 +305,7 @@ class Probe(EdgeNode):
     def __init__(self):
         super().__init__('probe', WatchdogParams)
         self.publisher = self.create_publisher(Bool, 'lock', 1)
-        self.create_timer(0.01, self.until_the_end(self.tick))
+        self.create_timer(0.01, self.while_open(self.tick, self._configured))
     def tick(self):
         print('now busy')
         while self.context.ok() or 'FOREVER' in os.environ:

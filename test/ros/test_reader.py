@@ -31,7 +31,7 @@ class Listener:
         self.node = ros.node('listener')
         self.reader = Reader(
             self.node,
-            image(),
+            options.pop('kinds', [image()]),
             'front/image',
             self.heard.append,
             on_mismatch=self.mismatches.append,
@@ -125,7 +125,82 @@ def test_a_topic_that_carries_another_type_is_named(ros, qos):
 
     verdict, _ = listener.reader.look()
 
-    assert 'it carries sensor_msgs/msg/CompressedImage' in str(verdict)
+    assert 'it carries sensor_msgs/msg/CompressedImage: remap' in str(verdict)
+
+
+def test_the_remedy_for_another_form_of_what_we_read_is_the_callers(ros):
+    remedy = 'set the parameter transport:=compressed'
+    listener = Listener(ros, remedies={'sensor_msgs/msg/CompressedImage': remedy})
+    ros.child('-c', COMPRESSING)
+    ros.until(listener.writers_seen(1))
+    listener.now_ns = 3 * SECOND
+
+    assert str(listener.reader.look()[0]).endswith(f'CompressedImage: {remedy}')
+
+
+@pytest.mark.parametrize('first', ['writer', 'reader'])
+def test_it_takes_that_of_its_types_which_is_published(ros, first):
+    from sensor_msgs.msg import CompressedImage
+
+    if first == 'writer':
+        ros.child('-c', COMPRESSING)
+        ros.until(lambda: ros.helper.count_publishers('front/image'))
+    listener = Listener(ros, kinds=[image(), CompressedImage])
+    if first == 'reader':
+        assert listener.reader.kind is image()
+        ros.child('-c', COMPRESSING)
+    ros.until(listener.writers_seen(1))
+
+    listener.reader.look()
+    ros.until(lambda: listener.heard, what='a message of the other type')
+
+    assert listener.reader.kind is CompressedImage
+    assert listener.heard[0].format == 'jpeg'
+
+
+def test_the_topics_that_would_do_are_named_when_nobody_publishes(ros):
+    from sensor_msgs.msg import CompressedImage
+
+    listener = Listener(ros)
+    for kind, topic in ((image(), 'rear/image'), (CompressedImage, 'rear/compressed')):
+        ros.publisher(kind, topic)
+    ros.until(lambda: listener.node.count_publishers('rear/image'))
+    listener.now_ns = 3 * SECOND
+
+    assert 'or remap to one of /rear/image (ros2' in str(listener.reader.look()[0])
+
+
+def test_what_the_writer_numbered_and_did_not_come_is_missing(ros):
+    writer = ros.publisher(image(), 'front/image', 1)
+    listener = Listener(ros)
+    stamps = iter(range(1, 100))
+    listener.reader._callback = lambda _: listener.reader.seen(next(stamps) * SECOND // 30, 0, 100)
+    ros.until(lambda: writer.get_subscription_count() == 1)
+    writer.publish(image()())
+    ros.until(lambda: listener.reader.look()[1].received == 1)
+
+    for _ in range(3):  # while nobody takes them, the newest replaces the others
+        writer.publish(image()())
+    ros.until(lambda: listener.reader.look()[1].received == 2)
+
+    verdict, facts = listener.reader.look()
+    assert (facts.skipped, facts.newly_lost, facts.is_counted) == (2, 0, True)
+    assert 'this process is overloaded' in str(verdict)
+
+
+def test_two_writers_that_send_by_turns_are_named(ros):
+    left, right = ros.node('left'), ros.node('right')
+    writers = [node.create_publisher(image(), 'front/image', 1) for node in (left, right)]
+    listener = Listener(ros)
+    listener.reader._callback = lambda _: listener.reader.seen(SECOND, 0, 100)
+    ros.until(lambda: all(writer.get_subscription_count() for writer in writers))
+    for count in range(1, 11):
+        writers[count % 2].publish(image()())
+        ros.until(lambda count=count: listener.reader.look()[1].received == count)
+
+    verdict, _ = listener.reader.look()
+
+    assert verdict.message.endswith('2 publishers that send by turns: /left, /right')
 
 
 def test_a_silent_writer_is_told_from_none(ros, qos):
@@ -136,17 +211,20 @@ def test_a_silent_writer_is_told_from_none(ros, qos):
     ros.node('camera').create_publisher(image(), 'front/image', qos.sensor())
     ros.until(listener.writers_seen(1))
 
-    assert 'config/transport/shm.xml' in str(listener.reader.look()[0])
+    said = str(listener.reader.look()[0])
+    assert 'though /camera has announced it; either it sends nothing' in said
+    assert 'config/transport/shm.xml' in said
 
 
 def test_what_it_is_told_it_has_seen_is_in_the_account(ros):
     listener = Listener(ros)
     listener.reader.seen(7 * SECOND, 2_000_000, 100)
+    listener.reader.seen(0, 0, 100)
 
     verdict, facts = listener.reader.look()
 
-    assert (facts.received, facts.age_s, facts.message_bytes) == (1, 0.002, 100)
-    assert verdict.level == Level.OK
+    assert (facts.received, facts.age_s, facts.message_bytes) == (2, 0.002, 100)
+    assert '1 of the last 2 messages on /front/image carry no usable stamp' in verdict.message
 
 
 def test_closing_unsubscribes(ros):
@@ -163,6 +241,7 @@ import rclpy
 from sensor_msgs.msg import CompressedImage
 rclpy.init()
 node = rclpy.create_node('camera')
-node.create_publisher(CompressedImage, 'front/image', 1)
+camera = node.create_publisher(CompressedImage, 'front/image', 1)
+node.create_timer(0.05, lambda: camera.publish(CompressedImage(format='jpeg')))
 rclpy.spin(node)
 """

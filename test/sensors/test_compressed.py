@@ -79,9 +79,76 @@ def test_grey_stays_grey(kind):
 def test_sixteen_bits_become_their_upper_eight():
     words = np.frombuffer(noise(2 * 10 * 21), '<u2').reshape(10, 21)
 
-    seen = sensor.view(compressed(encoded(words, '.png'), '16UC1; png compressed'), ORIGIN)
+    seen = sensor.view(compressed(encoded(words, '.png'), 'mono16; png compressed'), ORIGIN)
 
     assert np.array_equal(seen.pixels[:, :, 0], words >> 8)
+
+
+TILES = ['rggb', 'bggr', 'gbrg', 'grbg']
+ORANGE = (200, 100, 50)
+
+
+def mosaic(tile, dtype=np.uint8, scale=1):
+    """A picture of one colour as the sensor's filters see it."""
+    raw = np.zeros((12, 16), dtype)
+    for at, colour in enumerate(tile):
+        raw[at // 2 :: 2, at % 2 :: 2] = ORANGE['rgb'.index(colour)] * scale
+    return raw
+
+
+@pytest.mark.parametrize('tile', TILES)
+@pytest.mark.parametrize(
+    ('kind', 'said', 'tolerance'),
+    [
+        ('.png', 'bayer_{}8; png compressed', 0),
+        ('.png', 'bayer_{}8; png compressed bayer_{}8', 0),
+        ('.jpg', 'bayer_{}8; jpeg compressed ', 12),
+    ],
+)
+def test_a_compressed_mosaic_becomes_its_colours(tile, kind, said, tolerance):
+    data = encoded(mosaic(tile), kind)
+
+    seen = sensor.view(compressed(data, said.format(tile, tile)), ORIGIN)
+
+    assert seen.order == 'rgb'
+    assert np.abs(seen.pixels.astype(int) - ORANGE).max() <= tolerance
+
+
+@pytest.mark.parametrize('tile', TILES)
+def test_a_compressed_mosaic_of_sixteen_bits_becomes_the_colours_of_its_upper_bytes(tile):
+    data = encoded(mosaic(tile, np.uint16, 256), '.png')
+
+    seen = sensor.view(compressed(data, f'bayer_{tile}16; png compressed'), ORIGIN)
+
+    assert (seen.pixels == ORANGE).all()
+
+
+def test_colours_made_of_a_mosaic_before_it_was_compressed_are_left_alone():
+    seen = sensor.view(compressed(PNG, 'bayer_rggb8; png compressed bgr8'), ORIGIN)
+
+    assert seen.order == 'bgr'
+    assert np.array_equal(seen.pixels, RAMP)
+
+
+@pytest.mark.parametrize(
+    ('data', 'said', 'words'),
+    [
+        (encoded(mosaic('rggb'), '.png'), 'bayer_rgbw8; png', 'we read bayer_rggb8'),
+        (
+            encoded(mosaic('rggb')[:2], '.png'),
+            'bayer_rggb8; png',
+            '16x2 pixels; bayer_rggb8 needs',
+        ),
+        (PNG, '16UC1; png compressed', 'holds distances'),
+        (b'\0' * 12 + PNG, '16UC1; compressedDepth png', 'not a picture: remap image'),
+        (b'\0' * 12 + PNG, '32FC1; compressedDepth rvl', 'holds distances'),
+    ],
+)
+def test_what_is_no_picture_though_it_can_be_decoded_is_refused(data, said, words):
+    with pytest.raises(BadImage) as refused:
+        sensor.view(compressed(data, said), ORIGIN)
+
+    assert words in str(refused.value)
 
 
 def test_alpha_is_dropped():
@@ -134,7 +201,7 @@ def test_a_cut_jpeg_with_a_thumbnail_inside_is_still_cut():
     [
         (b'', '0 bytes of format'),
         (b'GIF89a', "beginning '47 49 46 38 39 61'; we decode JPEG and PNG"),
-        (b'\0' * 12 + PNG, 'depth goes as 16UC1 png'),
+        (b'\0' * 12 + PNG, 'we decode JPEG and PNG'),
         (JPEG[:2] + b'\xff\xd9', 'without a frame header by byte 4'),
         (JPEG[:2] + b'\xff\xe0\x00\x01' + JPEG[2:], 'without a frame header'),
         (JPEG[:2] + b'\xff\xfe\x00\x02' * 300 + JPEG[2:], 'without a frame header'),

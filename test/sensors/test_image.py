@@ -58,20 +58,32 @@ def test_plain_encodings_are_views_of_the_padded_rows(encoding):
     assert lies_within(seen.pixels, msg.data)
 
 
-@pytest.mark.parametrize('encoding', ['mono16', '16UC1'])
+WORDS = {
+    'mono16': ('mono', 1),
+    'rgb16': ('rgb', 3),
+    'bgr16': ('bgr', 3),
+    'rgba16': ('rgba', 4),
+    'bgra16': ('bgra', 4),
+}
+
+
+@pytest.mark.parametrize('encoding', WORDS)
 @pytest.mark.parametrize('is_bigendian', [0, 1])
-@pytest.mark.parametrize('step', [12, 13, 20])
-def test_sixteen_bits_become_their_upper_eight(encoding, is_bigendian, step):
-    msg = image(encoding, step=step, is_bigendian=is_bigendian)
+@pytest.mark.parametrize('padding', [0, 1, 8])
+def test_sixteen_bits_become_their_upper_eight(encoding, is_bigendian, padding):
+    colours, channels = WORDS[encoding]
+    step = 6 * 2 * channels + padding
+    msg = image(encoding, step=step, is_bigendian=is_bigendian, data=noise(4 * step))
 
     seen = sensor.view(msg, ORIGIN)
 
     def value(y, x):
-        start = y * step + 2 * x
+        start = y * step + 2 * channels * x
         order = 'big' if is_bigendian else 'little'
-        return [int.from_bytes(msg.data[start : start + 2], order) // 256]
+        starts = range(start, start + 2 * channels, 2)
+        return [int.from_bytes(msg.data[at : at + 2], order) // 256 for at in starts]
 
-    assert seen.order == 'mono'
+    assert seen.order == colours
     assert np.array_equal(seen.pixels, each_pixel(msg, value))
 
 
@@ -91,14 +103,15 @@ def test_packed_yuv_becomes_rgb(encoding):
     assert np.abs(seen.pixels - each_pixel(msg, value)).max() <= 1.5
 
 
-def test_nv21_becomes_rgb():
-    msg = image('nv21', step=7)
+@pytest.mark.parametrize(('encoding', 'u', 'v'), [('nv12', 0, 1), ('nv21', 1, 0)])
+def test_two_planes_become_rgb(encoding, u, v):
+    msg = image(encoding, step=7)
 
     seen = sensor.view(msg, ORIGIN)
 
     def value(y, x):
-        v = (msg.height + y // 2) * msg.step + x // 2 * 2
-        return rgb_of(msg.data[y * msg.step + x], msg.data[v + 1], msg.data[v])
+        pair = (msg.height + y // 2) * msg.step + x // 2 * 2
+        return rgb_of(msg.data[y * msg.step + x], msg.data[pair + u], msg.data[pair + v])
 
     assert seen.order == 'rgb'
     assert np.abs(seen.pixels - each_pixel(msg, value)).max() <= 1.5
@@ -195,6 +208,8 @@ def test_more_data_than_the_rows_need_is_left_alone():
     [
         ({'encoding': 'h264'}, "encoding 'h264'; we read rgb8, bgr8"),
         ({'encoding': ''}, "encoding ''"),
+        ({'encoding': '16UC1'}, 'holds distances (REP 118), not a picture: remap image to the'),
+        ({'encoding': '32FC1'}, 'our inputs called points'),
         ({'encoding': 'RGB8'}, "encoding 'RGB8'"),
         ({'width': 0}, '0x4 pixels'),
         ({'height': 0}, '6x0 pixels'),

@@ -22,6 +22,7 @@ HUMANOID = RobotProfile(
     b_mps2=0.75,
     d_max_m=0.2,
     range_m=4.0,
+    strafes=True,
     margin_m=0.4,
     confirm_s=0.067,
     after_s=0.6,

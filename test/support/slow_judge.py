@@ -1,93 +1,120 @@
-"""An independent judge of freshness: definitions instead of closed forms, sums instead of roots.
+"""An independent judge of freshness: the sentences of docs/safety.md, sums instead of roots.
 
 It shares no code with the package. It keeps every sample it was ever given, evaluates the bound
 of the speed instant by instant, integrates it with the midpoint rule, and asks of every message
-the three questions of the specification as inequalities. Next to each answer it says how near it
-was, because a sum on a grid cannot decide the last micrometre.
+the questions of the specification as inequalities. Next to each answer it says how near it was to
+another one, because a sum on a grid cannot decide the last micrometre.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 
 POINTS = 96
+GRAVITY, SPIKE = 9.80665, 30.0
+FORWARD, REVERSE, SIDE = 1, 2, 4
 
 
+@dataclass
+class Sample:
+    """What one good sample said, and what is known of the time after it."""
+
+    at_s: float
+    vx: float
+    vy: float
+    v: float
+    w: float
+    sure_v: float
+    sure_w: float
+    floor: tuple[float, float] = (0.0, 0.0)
+    way: int = 0
+    run_m: float = 0.0
+
+
+@dataclass
 class SlowJudge:
     """Judges what it is told, slowly."""
 
-    def __init__(self, robot):
-        self.robot = robot
-        self.times, self.speeds, self.rates, self.raw = [], [], [], []
-        self.floors = []
-        self.bad = 'no sample yet'
-        self.command = None
-        self.toward = 0
+    robot: object
+    samples: list[Sample] = field(default_factory=list)
+    named: bool = False
+    command: tuple[float, float, float, int] | None = None
+
+    @property
+    def alpha(self):
+        return self.robot.alpha_acc_radps2 or SPIKE
+
+    def believes(self, v, w):
+        """Numbers that a robot of this profile can be thought to reach."""
+        one = self.robot
+        return v <= 20 * one.v_cap_mps and w <= 20 * one.w_cap_radps + SPIKE
 
     def odometry(self, at_s, vx, vy, wz, *, now_s, skew_s):
-        """Sort a sample in; what cannot be used spoils the time since the last good one."""
+        """Sort a sample in; what cannot be used is named and changes nothing else."""
         one, v, w = self.robot, math.hypot(vx, vy), abs(wz)
-        if not (math.isfinite(v) and math.isfinite(w)) or at_s > now_s + skew_s:
-            self.bad = 'bad sample'
-            self._floor(one.v_cap_mps, one.w_cap_radps)
+        if not self.believes(v, w) or at_s > now_s + skew_s:
+            self.named = True
             return
-        if self.times and at_s <= self.times[-1]:
+        if self.samples and at_s <= self.samples[-1].at_s:
             return
-        sure_v, sure_w = v, w
-        if self.times:
-            gone_s = at_s - self.times[-1]
-            before_v, before_w = self.raw[-1]
-            if v > one.v_cap_mps and v > before_v + 9.80665 * gone_s:
-                sure_v = max(one.v_cap_mps, before_v)
-            if w > one.w_cap_radps and w > before_w + 30.0 * gone_s:
-                sure_w = max(one.w_cap_radps, before_w)
-        self.times.append(at_s)
-        self.speeds.append(sure_v)
-        self.rates.append(sure_w)
-        self.raw.append((v, w))
-        self.bad = ''
-        self.toward = _quarter(one, vx, vy)
-        v, w, _ = self._commanded(now_s)
-        self.floors.append((v, w))
+        sure_v, sure_w, way, run_m = v, w, self.way(vx, vy), 0.0
+        if self.samples:
+            last = self.samples[-1]
+            gone_s = at_s - last.at_s
+            if v > one.v_cap_mps and v > last.v + GRAVITY * gone_s:
+                sure_v = max(one.v_cap_mps, last.v)
+            if w > one.w_cap_radps and w > last.w + SPIKE * gone_s:
+                sure_w = max(one.w_cap_radps, last.w)
+            if way in (REVERSE, SIDE):
+                run_m = self.run_m(last, way, gone_s)
+        self.named = False
+        v, w, _ = self.commanded_at(now_s)
+        self.samples.append(
+            Sample(at_s, vx, vy, math.hypot(vx, vy), abs(wz), sure_v, sure_w, (v, w), way, run_m)
+        )
 
     def commanded(self, vx, vy, wz, *, now_s):
         """A command is motion from now on."""
-        v, w = math.hypot(vx, vy), abs(wz)
-        if math.isfinite(v) and math.isfinite(w):
-            self.command = (now_s, v, w, _quarter(self.robot, vx, vy))
-        else:
-            v, w = self.robot.v_cap_mps, self.robot.w_cap_radps
-            self.command = (now_s, v, w, 0)
-        self._floor(v, w)
+        one, v, w = self.robot, math.hypot(vx, vy), abs(wz)
+        toward = self.way(vx, vy) if self.believes(v, w) else self.all_ways()
+        if not self.believes(v, w):
+            v, w = one.v_cap_mps, one.w_cap_radps
+        self.command = (now_s, v, w, toward)
+        if self.samples:
+            before_v, before_w = self.samples[-1].floor
+            self.samples[-1].floor = (max(before_v, v), max(before_w, w))
 
     def motion(self, now_s):
-        """Speed, yaw rate, directions, and whether odometry is sound."""
+        """Speed, yaw rate, directions besides forward, whether odometry is sound, and lost."""
         one = self.robot
-        command_v, command_w, toward = self._commanded(now_s)
-        late = not self.times or now_s - self.times[-1] > one.odom_timeout_s
-        if self.bad or late:
-            sure_v, sure_w = (self.speeds[-1], self.rates[-1]) if self.times else (0.0, 0.0)
+        command_v, command_w, toward = self.commanded_at(now_s)
+        if not self.samples or now_s - self.samples[-1].at_s > one.odom_timeout_s:
+            sure_v, sure_w = 0.0, 0.0
+            if self.samples:
+                sure_v, sure_w = self.samples[-1].sure_v, self.samples[-1].sure_w
+                toward |= self.counted(self.samples[-1])
             v, w = max(one.v_cap_mps, command_v, sure_v), max(one.w_cap_radps, command_w, sure_w)
-            return v, w, toward, False
-        v, w = self.raw[-1]
-        v = max(v, command_v)
-        gain = one.a_acc_mps2 * max(0.0, now_s - self.times[-1])
-        v = v if v >= one.v_cap_mps else min(one.v_cap_mps, v + gain)
-        return v, max(w, command_w), toward | self.toward, True
+            return v, w, toward | self.all_ways(), False, True
+        last = self.samples[-1]
+        age_s = max(0.0, now_s - last.at_s)
+        v = grown(max(last.v, command_v), one.a_acc_mps2 * age_s, one.v_cap_mps)
+        w = grown(max(last.w, command_w), self.alpha * age_s, one.w_cap_radps)
+        toward |= self.counted(last)
+        if self.may_have_turned(last, age_s) < 0.0:
+            toward |= self.all_ways()
+        return v, w, toward, not self.named, False
 
     def verdict(self, stamp_s, now_s):
         """Name of the verdict on a message, and how near another one was (m, or s)."""
         one, age_s = self.robot, max(0.0, now_s - stamp_s)
-        v, w, toward, sound = self.motion(now_s)
+        v, w, toward, sound, lost = self.motion(now_s)
         range_m = min(
-            [one.range_m if toward in (0, 1) else math.inf]
-            + [
-                r
-                for bit, r in ((1, one.range_m), (2, one.range_reverse_m), (4, one.range_side_m))
-                if toward & bit
-            ]
+            one.range_m,
+            one.range_reverse_m if toward & REVERSE else math.inf,
+            one.range_side_m if toward & SIDE else math.inf,
         )
         v_o, b = one.v_other_mps, one.b_mps2
         at = (np.arange(POINTS) + 0.5) / POINTS * age_s
@@ -97,69 +124,134 @@ class SlowJudge:
         stop_m += v * v / (2 * b) + v_o * v / b + one.margin_m
         reserve_m = range_m - stop_m
         at_once_m = reserve_m + (v + v_o) * age_s
+        near_m = self.nearly_turned_m(now_s) if not lost else math.inf
         worst = max(off_m - one.d_max_m, -reserve_m, age_s - one.deadline_cap_s, -at_once_m)
         if worst > 0 or at_once_m <= 0:
-            return 'STALE_AGE', worst
-        moved_m = self.moved_m(stamp_s, now_s, sound=sound) + v_o * age_s
-        near = min(-worst, abs(moved_m - one.d_max_m))
+            return 'STALE_AGE', min(worst, near_m)
+        moved_m = self.moved_m(stamp_s, now_s, lost=lost) + v_o * age_s
+        near = min(-worst, abs(moved_m - one.d_max_m), near_m)
         if moved_m > one.d_max_m:
             return 'STALE_MOVED', near
         return ('OK' if sound else 'NO_ODOM'), near
 
-    def moved_m(self, since_s, now_s, *, sound):
+    # Which way it goes.
+
+    def way(self, vx, vy):
+        if math.hypot(vx, vy) <= self.robot.still_mps:
+            return 0
+        if abs(vy) > abs(vx):
+            return SIDE
+        return FORWARD if vx > 0 else REVERSE
+
+    def all_ways(self):
+        return (
+            FORWARD | (REVERSE if self.robot.reverses else 0) | (SIDE if self.robot.strafes else 0)
+        )
+
+    def counted(self, sample):
+        if sample.way in (REVERSE, SIDE) and self.reach_m(sample.run_m, sample.v, 0.0) < 0.0:
+            return 0
+        return sample.way
+
+    def reach_m(self, run_m, v, for_s):
+        """How far beyond creep_m a run is, its stop included, after gaining speed for a while."""
+        one = self.robot
+        end = v + one.a_acc_mps2 * for_s
+        return run_m + (v + end) / 2 * for_s + end * end / (2 * one.b_mps2) - one.creep_m
+
+    def leaves_s(self, sample):
+        """When it may be going another way."""
+        if self.robot.strafes:
+            return abs(abs(sample.vx) - abs(sample.vy)) / (GRAVITY + self.robot.a_acc_mps2)
+        return sample.v / GRAVITY
+
+    def run_m(self, last, way, gone_s):
+        """How far it may have gone this way already, at a sample ``gone_s`` after the last."""
+        one = self.robot
+        if way == last.way:
+            begun_m, v, for_s = last.run_m, last.v, gone_s
+        else:
+            begun_m, v, for_s = 0.0, 0.0, max(0.0, gone_s - self.leaves_s(last))
+        at = (np.arange(POINTS) + 0.5) / POINTS * for_s
+        fast = np.minimum(v + one.a_acc_mps2 * at, max(one.v_cap_mps, v))
+        return begun_m + float(fast.mean()) * for_s
+
+    def may_have_turned(self, last, age_s):
+        """Negative once another direction than those that count may; how far it is from that."""
+        short_m = math.inf
+        for way in (REVERSE, SIDE):
+            if self.counted(last) & way:
+                continue
+            if way == last.way:
+                short_m = min(short_m, -self.reach_m(last.run_m, last.v, age_s))
+            elif self.all_ways() & way:
+                for_s = age_s - self.leaves_s(last)
+                v = 0.0 if way == REVERSE and last.vx > 0 else last.v
+                # A run that cannot have begun is as far away as the time until then.
+                short_m = min(
+                    short_m, -self.reach_m(0.0, v, for_s) if for_s >= 0.0 else max(-for_s, 1e-9)
+                )
+        return short_m
+
+    def nearly_turned_m(self, now_s):
+        last = self.samples[-1]
+        age_s = max(0.0, now_s - last.at_s)
+        near_m = abs(self.may_have_turned(last, age_s))
+        if last.way in (REVERSE, SIDE):
+            near_m = min(near_m, abs(self.reach_m(last.run_m, last.v, 0.0)))
+        return near_m
+
+    # How far it moved.
+
+    def moved_m(self, since_s, now_s, *, lost):
         """Path plus rotation at the lever, over the bound of the speed."""
         one, total = self.robot, 0.0
-        first_s = self.times[0] if self.times else now_s
+        first = self.samples[0] if self.samples else None
+        first_s = first.at_s if first else now_s
         if since_s < first_s:
-            v = max([one.v_cap_mps, *self.speeds[:1]])
-            w = max([one.w_cap_radps, *self.rates[:1]])
+            v = max(one.v_cap_mps, first.sure_v if first else 0.0)
+            w = max(one.w_cap_radps, first.sure_w if first else 0.0)
             total += (v + w * one.lever_m) * (min(first_s, now_s) - since_s)
-        k = len(self.times) - 1
+        k = len(self.samples) - 1
         legs = []
-        while k >= 0 and (k == len(self.times) - 1 or self.times[k + 1] > since_s):
-            legs.append(self._leg(k, since_s, now_s, sound=sound))
+        while k >= 0 and (k == len(self.samples) - 1 or self.samples[k + 1].at_s > since_s):
+            legs.append(self.leg(k, since_s, now_s, lost=lost))
             k -= 1
         if not legs:
             return total
-        frm, to, t0, v, gain, top, w = np.array(legs).T
+        frm, to, t0, *bounds = np.array(legs).T
         span = to - frm
         at = frm[:, None] + span[:, None] * (np.arange(POINTS) + 0.5) / POINTS - t0[:, None]
-        fast = np.minimum(v[:, None] + gain[:, None] * at, top[:, None])
-        return total + float(((fast.mean(axis=1) + w * one.lever_m) * span).sum())
+        rates = []
+        for start, gain, top in (bounds[:3], bounds[3:]):
+            fast = np.minimum(start[:, None] + gain[:, None] * at, top[:, None])
+            rates.append(fast.mean(axis=1))
+        return total + float(((rates[0] + rates[1] * one.lever_m) * span).sum())
 
-    def _leg(self, k, since_s, now_s, *, sound):
-        one, t0 = self.robot, self.times[k]
-        floor_v, floor_w = self.floors[k]
-        v, w = max(self.speeds[k], floor_v), max(self.rates[k], floor_w)
-        gain = one.a_acc_mps2
-        if k + 1 < len(self.times):
-            end_s = self.times[k + 1]
-            next_v, next_w = max(self.speeds[k + 1], floor_v), max(self.rates[k + 1], floor_w)
-            top, top_w = max(one.v_cap_mps, v, next_v), max(one.w_cap_radps, w, next_w)
-            w = max(w, next_w)
-            if end_s - t0 > one.odom_timeout_s:
-                v, w = top, top_w
-            elif next_v > v + gain * (end_s - t0):
-                v = top = next_v
-        else:
-            end_s, top = now_s, max(one.v_cap_mps, v)
-            if not sound:
-                v, w = top, max(one.w_cap_radps, w)
-        return max(since_s, t0), min(end_s, now_s), t0, v, gain, top, w
+    def leg(self, k, since_s, now_s, *, lost):
+        one, here = self.robot, self.samples[k]
+        after = self.samples[k + 1] if k + 1 < len(self.samples) else None
+        end_s = after.at_s if after else now_s
+        bounds = []
+        for which, gain, cap in (('v', one.a_acc_mps2, one.v_cap_mps),
+                                 ('w', self.alpha, one.w_cap_radps)):  # fmt: skip
+            floor = here.floor['vw'.index(which)]
+            start = max(getattr(here, f'sure_{which}'), floor)
+            end = max(getattr(after, f'sure_{which}'), floor) if after else 0.0
+            top = max(cap, start, end)
+            gap = end_s - here.at_s > one.odom_timeout_s if after else lost
+            if gap:
+                start = top
+            elif after and end > start + gain * (end_s - here.at_s):
+                start = top = end
+            bounds += [start, gain, top]
+        return [max(since_s, here.at_s), min(end_s, now_s), here.at_s, *bounds]
 
-    def _commanded(self, now_s):
+    def commanded_at(self, now_s):
         if self.command is None or now_s - self.command[0] > self.robot.command_timeout_s:
             return 0.0, 0.0, 0
         return self.command[1:]
 
-    def _floor(self, v, w):
-        if self.floors:
-            self.floors[-1] = (max(self.floors[-1][0], v), max(self.floors[-1][1], w))
 
-
-def _quarter(robot, vx, vy):
-    if math.hypot(vx, vy) <= robot.still_mps:
-        return 0
-    if abs(vy) > abs(vx):
-        return 4
-    return 1 if vx > 0 else 2
+def grown(rate, gain, cap):
+    return rate if rate >= cap else min(rate + gain, cap)

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_inference_ros.core.protocols import TrackSettings
 from edge_inference_ros.core.types import Detections2D, MonoNs, Origin, RosNs
 from edge_inference_ros.trackers import sort
 from edge_inference_ros.trackers.sort import Tracker
@@ -71,7 +72,7 @@ def test_an_object_missed_for_a_while_keeps_its_name_and_then_loses_it():
     here, nothing = ([box(10, 10)],), ([],)
     frames = [here, here, *[nothing] * 9, here, *[nothing] * 11, here, here]
 
-    ids = seen(Tracker(coast_s=0.5), frames)
+    ids = seen(Tracker(TrackSettings(track_coast_s=0.5)), frames)
 
     assert ids[11] == [0]
     assert ids[-2:] == [[-1], [1]]
@@ -89,6 +90,73 @@ def test_time_that_goes_back_forgets_objects_and_does_not_reuse_names():
 
     assert seen(tracker, frames, start_ns=100 * S) == [[-1], [0], [0]]
     assert seen(tracker, frames, start_ns=5 * S) == [[-1], [1], [1]]
+
+
+@pytest.mark.parametrize('order', [[0, 1, 3, 2, 4, 5], [0, 1, 2, 5, 4, 3, 6, 7]])
+def test_frames_that_come_in_the_wrong_order_cost_no_names(order):
+    tracker = Tracker()
+    frames = [found([box(10 + 60 * n + 3 * i, 10) for n in range(7)]) for i in range(8)]
+
+    ids = [tracker.update(frames[i], RosNs(S + i * FRAME_NS)).ids.tolist() for i in order]
+
+    assert ids[0] == [-1] * 7
+    assert ids[1:] == [list(range(7))] * (len(order) - 1)
+
+
+def test_a_late_frame_teaches_nothing():
+    tracker, twin = Tracker(), Tracker()
+    for i in (0, 1, 2, 4):
+        frame = found([box(10 + 5 * i, 10)])
+        tracker.update(frame, RosNs(S + i * FRAME_NS))
+        twin.update(frame, RosNs(S + i * FRAME_NS))
+
+    tracker.update(found([box(25, 10), box(400, 10)]), RosNs(S + 3 * FRAME_NS))
+
+    np.testing.assert_array_equal(tracker._tracks.motion, twin._tracks.motion)
+
+
+def test_a_frame_from_before_the_tolerated_lateness_is_another_time():
+    tracker = Tracker(TrackSettings(track_late_frames=3))
+    frame = found([box(10, 10)])
+    for i in range(10):
+        tracker.update(frame, RosNs(S + i * FRAME_NS))
+
+    assert tracker.update(frame, RosNs(S + 6 * FRAME_NS)).ids.tolist() == [0]
+    assert tracker.update(frame, RosNs(S + 5 * FRAME_NS)).ids.tolist() == [-1]
+
+
+@pytest.mark.parametrize('hz', [0.25, 0.5, 1, 1.9, 5, 60])
+def test_the_rate_decides_how_long_a_name_is_kept(hz):
+    step_ns = round(S / hz)
+    here, nothing = ([box(10, 10)],), ([],)
+    settings = TrackSettings(track_coast_s=0.0, track_coast_frames=3)
+    frames = [here, here, here, nothing, nothing, here, nothing, nothing, nothing, here]
+
+    ids = seen(Tracker(settings), frames, step_ns=step_ns)
+
+    assert ids == [[-1], [0], [0], [], [], [0], [], [], [], [-1]]
+
+
+def test_a_pause_does_not_make_the_names_of_a_fast_camera_last_longer():
+    tracker = Tracker()
+    frame = found([box(10, 10)])
+    for i in range(20):
+        tracker.update(frame, RosNs(S + i * FRAME_NS))
+
+    assert tracker.update(frame, RosNs(40 * S)).ids.tolist() == [-1]
+
+
+def test_how_often_an_object_must_be_found_is_a_setting():
+    settings = TrackSettings(track_confirmed_after=4)
+
+    assert seen(Tracker(settings), [([box(10, 10)],)] * 5) == [[-1], [-1], [-1], [0], [0]]
+
+
+def test_how_alike_boxes_must_be_is_a_setting():
+    frames = [([box(10, 10)],), ([box(10, 10)],), ([box(20, 10)],)]
+
+    assert seen(Tracker(TrackSettings(track_least_iou=0.9)), frames)[-1] == [-1]
+    assert seen(Tracker(TrackSettings(track_least_iou=0.1)), frames)[-1] == [0]
 
 
 def test_the_same_stamp_twice_moves_nothing():
