@@ -15,7 +15,7 @@ export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 CHECKED = edge_inference_ros tools $(patsubst %/,%,$(wildcard bench/))
 
 .DEFAULT_GOAL := help
-.PHONY: help env test check demo bench bench-models faults faults-report mutants train-env colcon gpu-test gpu-bench clean distclean
+.PHONY: help env test check demo bench bench-models faults faults-report soak mutants train-env colcon gpu-test gpu-bench clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -51,8 +51,12 @@ faults-report: env  ## the same, written to docs/faults.md
 	@$(PY) -m tools.devenv.shm
 	$(PY) -m tools.faults --write docs/faults.md $(ARGS)
 
-mutants: env  ## break our own code and check that tests notice
-	$(PY) -m tools.faults.mutants $(ARGS)
+soak: env  ## run camera, detector and watchdog for 15 minutes and see whether anything grows; ARGS=
+	$(PY) -m tools.soak $(ARGS)
+
+mutants: env  ## break our own code and check that tests notice; ARGS= names modules of it
+	$(PY) -m tools.faults.mutants
+	$(PY) -m tools.mutate $(ARGS)
 
 train-env: env  ## add what trains and compresses models (large)
 	@$(PYTHON) -m tools.devenv --venv $(VENV) --with train

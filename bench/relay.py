@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from bench import _link as link
+from edge_inference_ros.core.share import share
 
 PAYLOADS = {'detections 20': 200.0, 'cloud 65536': 50.0}  # messages per second of each
 SHOWN = ('p50_ms', 'p95_ms', 'cpu_ms', 'own_ms', 'idle_ms')
@@ -284,7 +285,8 @@ def watchdog(trip: Trip) -> list[str]:
     msg = type(link.message(trip.payload))
     kind = f'{msg.__module__.split(".")[0]}/msg/{msg.__name__}'
     words = ['autostart:=true', f'topics:=[{trip.to}]', f'types:=[{kind}]']
-    options = [word for pair in words for word in ('-p', pair)]
+    robot = ['--params-file', str(share('config/robots/indoor_amr.yaml'))]
+    options = [*robot, *(word for pair in words for word in ('-p', pair))]
     module = 'edge_inference_ros.nodes.watchdog'
     return [sys.executable, '-m', module, '--ros-args', *options]
 

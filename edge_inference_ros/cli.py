@@ -14,9 +14,11 @@ import importlib
 import inspect
 import json
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,17 +43,18 @@ class Step:
     doc: str = ''
 
 
-_SHELF = 'catalog.shelf'
 STEPS: dict[str, dict[str, Step]] = {
     'demo': {'': Step('replay.demo')},
     'top': {'': Step('monitor.top')},
     'view': {'': Step('monitor.view')},
     'doctor': {'': Step('monitor.doctor')},
     'replay': {
+        '': Step('replay.paces.run'),
         'play': Step('replay.play'),
         'record': Step('replay.record'),
         'report': Step('replay.report'),
         'pipeline': Step('replay.pipeline'),
+        'compare': Step('replay.verdict.compare'),
     },
     'sim': {
         'drive': Step('cli', 'drive', 'DriveParams', 'Renders a drive and writes its bag.'),
@@ -64,7 +67,7 @@ STEPS: dict[str, dict[str, Step]] = {
         'check': Step(
             'catalog.shelf', 'check_model', 'CheckParams', 'Opens a model and checks it.'
         ),
-        'add': Step(_SHELF, 'add_model', 'AddParams', 'Adds an ONNX file as a model.'),
+        'add': Step('catalog.add', 'add_model', 'AddParams', 'Adds an ONNX file as a model.'),
     },
 }
 _TRAIN = 'train_'
@@ -125,15 +128,19 @@ def _dispatch(arguments: list[str]) -> int:
     if group not in groups:
         raise ConfigError(_no_such('group', group, groups))
     steps = steps_of(group)
-    if '' in steps:
+    if set(steps) == {''}:
         return _run(group, steps[''], rest)
     if not rest or rest[0] in ('-h', '--help'):
         _print(_group_help(group, steps))
+        if '' in steps and rest:
+            _print('\n' + parser_of(group, steps['']).format_help())
         return 0 if rest else BAD_INPUT
-    name, *rest = rest
-    if name not in steps:
-        raise ConfigError(_no_such(f'step of {group}', name, list(steps)))
-    return _run(f'{group} {name}', steps[name], rest)
+    name, *more = rest
+    if name in steps:
+        return _run(f'{group} {name}', steps[name], more)
+    if '' in steps and (Path(name).exists() or os.sep in name):
+        return _run(group, steps[''], rest)
+    raise ConfigError(_no_such(f'step of {group}', name, list(filter(None, steps))))
 
 
 def _run(title: str, step: Step, arguments: list[str]) -> int:
@@ -146,8 +153,19 @@ def _run(title: str, step: Step, arguments: list[str]) -> int:
     extra = {name: said[name] for name in _paths(function)}
     if 'made_by' in inspect.signature(function).parameters:
         extra['made_by'] = f'{PROGRAM} {title} {shlex.join(arguments)}'.strip()
-    result = function(params=params, **extra)
+    with _clean(step, extra.get('out')):
+        result = function(params=params, **extra)
     return _show(result, as_json=as_json)
+
+
+def _clean(step: Step, out: Path | None) -> AbstractContextManager[None]:
+    """What a failed step began is removed again; what was trained so far stays, it took hours."""
+    kind, _, name = step.module.partition('.')
+    if kind != 'optimize' or '.train.' in registry.path(kind, name):
+        return nullcontext()
+    from edge_inference_ros.optimize._folder import untouched_on_failure
+
+    return untouched_on_failure(out)
 
 
 def _show(result: Any, *, as_json: bool) -> int:
@@ -158,6 +176,8 @@ def _show(result: Any, *, as_json: bool) -> int:
         _print(result.as_json() if as_json else result.as_table())
     elif isinstance(result, dict):
         _print(json.dumps(result, indent=2, default=str))
+    if hasattr(result, 'exit_code'):
+        return int(result.exit_code)
     return 1 if getattr(result, 'refused', '') else 0
 
 
@@ -212,14 +232,15 @@ def _overview(groups: Sequence[str]) -> str:
     lines = [f'usage: {PROGRAM} <group> <step> [--help]', '']
     for group in groups:
         steps = steps_of(group)
-        words = _doc(steps['']) if '' in steps else ', '.join(steps) or '(nothing installed)'
+        named = ', '.join(filter(None, steps))
+        words = named or (_doc(steps['']) if steps else '(nothing installed)')
         lines.append(f'  {group:<10} {words}')
     return '\n'.join(lines)
 
 
 def _group_help(group: str, steps: dict[str, Step]) -> str:
     lines = [f'usage: {PROGRAM} {group} <step> [--help]', '']
-    lines += [f'  {name:<16} {_doc(step)}' for name, step in steps.items()]
+    lines += [f'  {name or "PATH":<16} {_doc(step)}' for name, step in steps.items()]
     return '\n'.join(lines if steps else [*lines, '  no steps are installed'])
 
 

@@ -25,6 +25,12 @@ A stale or superseded sample is not an error: it is a value (``Verdict``, ``Tall
 
 from __future__ import annotations
 
+BAD_CONFIGURATION = 78
+"""Exit status of a process that cannot start before a file or its command line is corrected.
+
+EX_CONFIG of sysexits.h. Whoever starts processes again should not start this one again.
+"""
+
 
 class EdgeInferenceError(Exception):
     """Base of every error this package raises on purpose."""

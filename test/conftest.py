@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
+from support.launching import launching  # noqa: F401 - a fixture, like the next
 from support.ros import ros, ros_env  # noqa: F401 - fixtures, known to every test from here
 
 if importlib.util.find_spec('hypothesis') is not None:

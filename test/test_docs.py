@@ -54,7 +54,7 @@ def test_a_module_that_is_run_is_there(module):
 def test_a_command_takes_the_flags_it_is_shown_with(command):
     group, *rest = shlex.split(command.rstrip('\\ .'))
     steps = cli.steps_of(group)
-    step = steps[''] if '' in steps else steps[rest.pop(0)]
+    step = steps[rest.pop(0)] if rest[0] in steps else steps['']
     known = cli.parser_of('', step).format_help()
 
     for word in rest:

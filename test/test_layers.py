@@ -14,10 +14,11 @@ FOLDERS = {
     if (folder / '__init__.py').is_file()
 }
 
-INNER = {'errors', 'core'}
+INNER = {'errors', 'machine', 'core'}
 LEAVES = ('sensors', 'heads', 'trackers', 'backends')
 MAY_IMPORT = {
     'errors': set(),
+    'machine': {'errors', 'machine'},
     'core': INNER,
     'guard': INNER | {'guard'},
     'catalog': INNER | {'catalog'},
@@ -30,6 +31,7 @@ MAY_IMPORT = {
     'monitor': INNER | {'guard', 'ros', 'monitor'},
     'optimize': INNER | {'guard', 'catalog', 'optimize'},
     'train': INNER | {'catalog', 'train'},  # and some of optimize: see REACHED
+    'bringup': INNER | {'bringup'},
     'cli': INNER | {'catalog', 'optimize', 'train', 'replay', 'sim', 'monitor'},
 }
 REACHED = {
@@ -63,6 +65,8 @@ MESSAGES = {
 ROS = {'rclpy', 'ament_index_python', 'cv_bridge', 'sensor_msgs_py', 'tf2_ros'} | MESSAGES
 OUTSIDE = {
     'errors': set(),
+    'machine': set(),
+    'bringup': set(),
     'core': {'numpy'},
     'guard': {'numpy'},
     'catalog': {'numpy', 'yaml'},
@@ -115,6 +119,7 @@ ONLY_HERE = {
     'backends/trt.py': {'tensorrt'},
     'backends/_cuda.py': {'pycuda', 'cuda'},
     'sim/bag.py': {'rosbags'},
+    'bringup/describe.py': {'launch', 'launch_ros'},
     'replay/containers.py': {'backports', 'compression', 'lz4'},
 }
 

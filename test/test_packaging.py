@@ -1,6 +1,7 @@
 """What is installed is what runs: files, executables, dependencies."""
 
 import ast
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -14,13 +15,13 @@ ROSDEP = {
     'cv2': 'python3-opencv',
     'matplotlib': 'python3-matplotlib',
     'numpy': 'python3-numpy',
-    'onnxruntime': 'python3-onnxruntime-pip',
     'scipy': 'python3-scipy',
     'yaml': 'python3-yaml',
 }
 BY_PIP = {
     'mcap': 'replay',
     'onnx': 'optimize',
+    'onnxruntime': 'cpu',
     'onnxscript': 'optimize',
     'openvino': 'openvino',
     'pycocotools': 'optimize',
@@ -105,3 +106,17 @@ def test_both_say_the_same_version(said):
     (version,) = ET.parse(ROOT / 'package.xml').getroot().iter('version')  # noqa: S314
 
     assert said['version'] == version.text
+
+
+def test_the_page_for_the_jetson_lists_the_keys_as_they_are():
+    page = (ROOT / 'docs/jetson.md').read_text()
+    listed = re.search(r'<!-- keys of package.xml -->\n(.*?)<!-- to here -->', page, re.DOTALL)[1]
+    keys = [node.text for node in ET.parse(ROOT / 'package.xml').getroot().iter('exec_depend')]  # noqa: S314
+
+    assert re.findall(r'`([\w-]+)`', listed) == keys
+    assert len(set(keys)) == len(keys)
+
+
+def test_no_key_is_one_of_pips():
+    # pip refuses to install beside the packages of Ubuntu 24.04, and rosdep stops there.
+    assert not [key for key in depends() if key.endswith('-pip')]

@@ -8,7 +8,6 @@ keep float32 unless the manifest says ``precision: bf16`` of the file.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from edge_inference_ros.backends import _cores
 from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+from edge_inference_ros.machine import processor
 
-MOST_THREADS = 4
 _FAULTS = (RuntimeError, MemoryError, ValueError, TypeError)
 
 
@@ -29,9 +29,13 @@ class Engine:
     """A compiled network whose tensors are numpy arrays it reads and writes in place.
 
     An output whose size the data decides is looked up again after every run.
+
+    Attributes:
+        notes: how many threads it has, and why, for the log.
     """
 
-    def __init__(self, network: Any, manifest: Manifest) -> None:
+    def __init__(self, network: Any, manifest: Manifest, *, notes: tuple[str, ...] = ()) -> None:
+        self.notes = notes
         self._request = network.create_infer_request()
         self._inputs = {
             _name(port, (manifest.input.tensor,)): _zeros(port) for port in network.inputs
@@ -88,7 +92,7 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
     Args:
         manifest: settles the sizes that the file leaves open.
         path: an ONNX file that holds its own weights.
-        threads: how many work on one frame; 0 for every core but one, at most four.
+        threads: how many work on one frame; 0 for as many as ``_cores.threads`` finds.
 
     Raises:
         ModelError: no network, or one this runtime cannot run.
@@ -96,11 +100,12 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
         OutOfMemory: it does not fit.
     """
     source = onnx_file.read(path)
+    chosen = _cores.threads(threads)
     try:
         core = openvino.Core()
         model = core.read_model(source)
         _settle(model, manifest)
-        network = core.compile_model(model, 'CPU', _settings(manifest, path, threads))
+        network = core.compile_model(model, 'CPU', _settings(manifest, path, chosen.count))
     except _FAULTS as error:
         if _is_memory(error):
             raise _out_of_memory(error) from error
@@ -109,16 +114,28 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
             f' {_line(error)};'
             ' export the network again, or take backend ort'
         ) from error
-    return Engine(network, manifest)
+    return Engine(network, manifest, notes=(f'OpenVINO: {chosen}',))
+
+
+def caution(path: Path) -> str:
+    """What this processor costs the network in ``path``, in words; empty when nothing."""
+    if not processor.pairs_saturate():
+        return ''
+    if onnx_file.largest_int8(onnx_file.read(path)) <= processor.SAFE_INT8:
+        return ''
+    return (
+        f'{path.name}: this processor ({processor.instruction_set(processor.flags())}) cuts off'
+        ' sums of its eight-bit weights, and the answers are worse than those it was judged by.'
+        ' Quantise with weights of 7 bits (edge_inference optimize quantize), or take fp32'
+    )
 
 
 def _settings(manifest: Manifest, path: Path, threads: int) -> dict[str, Any]:
-    every_core_but_one = min(len(os.sched_getaffinity(0)) - 1, MOST_THREADS)
     bf16 = any(file.precision == 'bf16' for file in manifest.files if file.path == path)
     return {
         'PERFORMANCE_HINT': 'LATENCY',
         'NUM_STREAMS': 1,
-        'INFERENCE_NUM_THREADS': threads or max(1, every_core_but_one),
+        'INFERENCE_NUM_THREADS': threads,
         'INFERENCE_PRECISION_HINT': 'bf16' if bf16 else 'f32',
     }
 

@@ -4,20 +4,21 @@ Settings, chosen for the latency of one frame beside a busy ROS process, and mea
 every 33 ms (``python -m bench.backends``; the figures are from two otherwise idle cores and
 convolutional networks of 25 and 4 ms):
 
-* As many threads as there are cores but one, at most four: the last core receives the next image
-  and publishes the last answer. A second thread halves the large network's time and gives the
-  small one nothing; beside other work it makes both worse. A machine that does little else may
-  ask for more.
+* As many threads as we have cores but one, at most four (``_cores.py``, which asks for the quota
+  of a container too): the last core receives the next image and publishes the last answer. A
+  second thread halves the large network's time and gives the small one nothing; beside other work
+  it makes both worse. A machine that does little else may ask for more.
 * No spinning. Threads that spin while they wait shorten the small network's run by a third, but
   burn a whole core between frames: 37 ms of CPU a frame instead of 5, on the core that the
   executor needs.
 * The memory arena stays on: without it the large network's p95 grows by a fifth.
 * All graph optimisations; operators run one after the other, for there is only one frame.
+* Where the processor would cut off sums of eight-bit products, and the weights are large enough
+  for it (``machine/processor.py``), slower kernels that do not. ``caution`` says so.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _faults
 
+from edge_inference_ros.backends import _cores
 from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+from edge_inference_ros.machine import processor
 
-MOST_THREADS = 4
+_EXACT_ON_AVX2 = 'session.x64quantprecision'
 _FATAL_ONLY = 4  # what is less is raised, and logged by whoever meets it
 _DTYPES = {
     'tensor(bool)': np.bool_,
@@ -64,10 +67,14 @@ class Engine:
 
     An output whose size the data decides is allocated by the runtime in every run; its array is
     looked up again afterwards.
+
+    Attributes:
+        notes: how many threads it has, and why, for the log.
     """
 
-    def __init__(self, session: Any, manifest: Manifest) -> None:
+    def __init__(self, session: Any, manifest: Manifest, *, notes: tuple[str, ...] = ()) -> None:
         self._session = session
+        self.notes = notes
         self._binding = session.io_binding()
         self._inputs = {node.name: _input(node, manifest) for node in session.get_inputs()}
         for name, array in self._inputs.items():
@@ -135,7 +142,7 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
     Args:
         manifest: settles the sizes that the file leaves open.
         path: an ONNX file that holds its own weights.
-        threads: how many work on one frame; 0 for as many as the module's docstring says.
+        threads: how many work on one frame; 0 for as many as ``_cores.threads`` finds.
 
     Raises:
         ModelError: no network, or one this runtime cannot run.
@@ -143,9 +150,13 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
         OutOfMemory: it does not fit.
     """
     network = onnx_file.read(path)
+    chosen = _cores.threads(threads)
+    settings = _settings(chosen.count)
+    if _saturates(network):
+        settings.add_session_config_entry(_EXACT_ON_AVX2, '1')
     try:
         session = onnxruntime.InferenceSession(
-            network, _settings(threads), providers=['CPUExecutionProvider']
+            network, settings, providers=['CPUExecutionProvider']
         )
     except MemoryError as error:
         raise OutOfMemory(
@@ -156,17 +167,27 @@ def open(manifest: Manifest, path: Path, *, threads: int = 0) -> Engine:  # noqa
             f'{path}: ONNX Runtime {onnxruntime.__version__} cannot load it: {error};'
             ' export the network again, with an opset this version knows'
         ) from error
-    return Engine(session, manifest)
+    return Engine(session, manifest, notes=(f'ONNX Runtime: {chosen}',))
 
 
-def default_threads() -> int:
-    """Every core but one, at most ``MOST_THREADS``."""
-    return max(1, min(len(os.sched_getaffinity(0)) - 1, MOST_THREADS))
+def caution(path: Path) -> str:
+    """What this processor costs the network in ``path``, in words; empty when nothing."""
+    if not _saturates(onnx_file.read(path)):
+        return ''
+    return (
+        f'{path.name}: this processor ({processor.instruction_set(processor.flags())}) would cut'
+        ' off sums of its eight-bit weights; exact kernels run instead, hardly faster than fp32.'
+        ' Quantise with weights of 7 bits (edge_inference optimize quantize), or take fp32'
+    )
+
+
+def _saturates(network: bytes) -> bool:
+    return processor.pairs_saturate() and onnx_file.largest_int8(network) > processor.SAFE_INT8
 
 
 def _settings(threads: int) -> Any:
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads or default_threads()
+    settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

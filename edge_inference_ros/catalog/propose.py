@@ -1,31 +1,40 @@
-"""Reads from a network's tensors and metadata what kind of detector it is: a proposal, no proof.
+"""Which heads could read a network, concluded from its tensors and what its exporter says.
 
-The layouts of detectors differ in where the classes are and in how many boxes there are, and both
-show in the shapes. What remains ambiguous is said in the reason.
+Shapes alone are ambiguous: six numbers a row are a chosen box, or a box with the scores of two
+classes. So every reading that the shapes allow is listed, likeliest first, and
+``catalog/evidence.py`` looks which of them the network's answers to real pictures bear out.
 """
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_inference_ros.catalog.exported import DETECT, Exported
 from edge_inference_ros.errors import ConfigError
 
-STRIDES = {'8-16-32': (8, 16, 32), '8-16-32-64': (8, 16, 32, 64)}
+STRIDES = {'8-16-32': (8, 16, 32), '8-16-32-64': (8, 16, 32, 64), '4-8-16-32': (4, 8, 16, 32)}
 ANCHORS = 3
-NAME_KEYS = ('names', 'classes', 'class_names', 'labels')
-_LONGEST_TEXT, _LONGEST_NAME, _MOST_NAMES = 1 << 16, 100, 10_000
-_FAULTS = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
+UNSUPPRESSED_ROWS = 1000
+"""No network that chooses its boxes itself answers so many."""
+
+MOST_CLASSES = 1000
+"""More are no classes but the boxes of another layout."""
+
+RTDETR = 'RTDETRDecoder'
+"""What Ultralytics calls the last module of RT-DETR."""
 
 Tensor = Mapping[str, Any]
 """``tensor``, ``shape`` and ``dtype``, as a manifest says them."""
 
+NOTHING = Exported()
+
 
 @dataclass(frozen=True)
 class Proposal:
-    """Which head reads a network.
+    """A way to read a network.
 
     Attributes:
         head: its name.
@@ -33,6 +42,8 @@ class Proposal:
         classes: how many there must be; 0 if the shapes do not say.
         options: of the head.
         outputs: tensor names in the order the head wants; empty: as they are.
+        habits: key of ``HABITS``; empty: those of most networks.
+        certain: the exporter says so itself.
     """
 
     head: str
@@ -40,72 +51,63 @@ class Proposal:
     classes: int = 0
     options: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
+    habits: str = ''
+    certain: bool = False
 
 
 @dataclass(frozen=True)
 class Habits:
-    """How the networks of a head are usually shown pictures."""
+    """How the networks of a family are usually shown pictures."""
 
     order: str = 'rgb'
     fit: str = 'letterbox'
     scale: float = 1 / 255
+    rounding: str = 'nearest'
 
 
-HABITS = {'yolox': Habits('bgr', scale=1.0), 'detr': Habits(fit='stretch')}
-"""By head; YOLOX is trained on BGR from 0 to 255, DETR and its kin on stretched pictures."""
+HABITS = {
+    '': Habits(),
+    'yolox': Habits('bgr', scale=1.0, rounding='down'),
+    'detr': Habits(fit='stretch'),
+}
+"""YOLOX is trained on BGR from 0 to 255 and rounds down, DETR and its kin stretch pictures."""
 
 
-def propose(
-    outputs: Sequence[Tensor], *, height_px: int, width_px: int, classes: int = 0, head: str = ''
-) -> Proposal:
-    """The head that fits the outputs, and the number of classes if that is known.
+def readings(
+    outputs: Sequence[Tensor],
+    *,
+    height_px: int,
+    width_px: int,
+    classes: int = 0,
+    head: str = '',
+    exported: Exported = NOTHING,
+) -> list[Proposal]:
+    """Every way the outputs could be read, likeliest first; never an empty list.
 
     Args:
         outputs: of the network.
         height_px: of its input.
         width_px: of its input.
         classes: how many, 0 if nobody said.
-        head: what somebody said; it is taken even if another fits.
+        head: what somebody said; only its readings are listed, and it is taken even if the
+            shapes suggest none.
+        exported: what the exporter says.
 
     Raises:
-        ConfigError: none does; names the outputs and what would fit.
+        ConfigError: none is known; names the outputs and what would fit.
     """
-    fitting = [p for p in _all(outputs, height_px, width_px) if _agrees(p, classes)]
+    if exported.task not in ('', DETECT):
+        raise ConfigError(
+            f'the file says task = {exported.task}: we read boxes; export the detect variant'
+        )
+    found = list(_all(outputs, height_px, width_px, exported))
+    fitting = [p for p in found if _agrees(p, classes)]
     if same := [p for p in fitting if head in ('', p.head)]:
-        return same[0]
+        return same
     if head:
         although = f', although {fitting[0].head} fits: {fitting[0].why}' if fitting else ''
-        return Proposal(head, f'as said{although}')
-    there = ', '.join(f'{t["tensor"]} {list(t["shape"])} {t["dtype"]}' for t in outputs)
-    counted = f' of {classes} classes' if classes else ''
-    raise ConfigError(
-        f'no head{counted} fits the outputs {there}; name one with --head, export the network'
-        ' without its own decoding, or write a head (docs/extending.md)'
-    )
-
-
-def class_names(metadata: Mapping[str, str]) -> list[str]:
-    """Class names that the exporter left in the file, in order; empty if it left none.
-
-    Read as literals: ``{0: 'person', 1: 'car'}`` as Ultralytics writes them, a list, or words with
-    commas. Nothing of it is ever evaluated, and what is too long or no list of names is ignored.
-    """
-    for key in NAME_KEYS:
-        text = metadata.get(key, '')
-        if 0 < len(text) <= _LONGEST_TEXT and (found := _names(text)):
-            return found
-    return []
-
-
-def picture_size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
-    """Height and width the network was exported for (``imgsz``), if the file says so."""
-    value = _literal(metadata.get('imgsz', '')[:64])
-    sizes = [value, value] if isinstance(value, int) else value
-    if not isinstance(sizes, (list, tuple)) or len(sizes) != 2:
-        return None
-    if not all(type(size) is int and 0 < size <= 8192 for size in sizes):
-        return None
-    return sizes[0], sizes[1]
+        return [Proposal(head, f'as said{although}')]
+    raise ConfigError(_refusal(outputs, found, (height_px, width_px), classes))
 
 
 def layout_of(shape: Sequence[int]) -> str:
@@ -118,63 +120,109 @@ def cells(height_px: int, width_px: int, strides: Sequence[int]) -> int:
     return sum((height_px // stride) * (width_px // stride) for stride in strides)
 
 
-def _names(text: str) -> list[str]:
-    value = _literal(text)
-    if isinstance(value, dict):
-        keys = list(value)
-        if not all(type(key) is int for key in keys) or sorted(keys) != list(range(len(keys))):
-            return []
-        value = [value[key] for key in range(len(keys))]
-    if value is None and '{' not in text and '[' not in text:
-        value = [part.strip() for part in text.replace('\n', ',').split(',')]
-    if not isinstance(value, (list, tuple)) or len(value) > _MOST_NAMES:
-        return []
-    names = [v for v in value if isinstance(v, str) and v.strip() and len(v) <= _LONGEST_NAME]
-    return names if len(names) == len(value) == len(set(names)) else []
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text.strip())
-    except _FAULTS:
-        return None
+def described(outputs: Sequence[Tensor]) -> str:
+    """Names, shapes and types of tensors, for people."""
+    return ', '.join(f'{t["tensor"]} {list(t["shape"])} {t["dtype"]}' for t in outputs)
 
 
 def _agrees(proposal: Proposal, classes: int) -> bool:
     return not classes or not proposal.classes or proposal.classes == classes
 
 
-def _all(outputs: Sequence[Tensor], height_px: int, width_px: int) -> list[Proposal]:
+def _all(
+    outputs: Sequence[Tensor], height_px: int, width_px: int, exported: Exported
+) -> Iterator[Proposal]:
     """Everything that could be read from these outputs, likeliest first."""
     if len(outputs) == 1:
-        return _single(tuple(outputs[0]['shape']), height_px, width_px)
+        shape = tuple(outputs[0]['shape'])
+        if len(shape) == 3 and shape[0] == 1:
+            yield from _single(shape, (height_px, width_px), exported)
     if len(outputs) == 2:
-        return _queries(outputs)
-    return _suppressed(outputs) if len(outputs) == 4 else []
+        yield from _queries(outputs)
+    if len(outputs) == 4:
+        yield from _suppressed(outputs)
 
 
-def _single(shape: tuple[int, ...], height_px: int, width_px: int) -> list[Proposal]:
-    if len(shape) != 3 or shape[0] != 1:
-        return []
+def _single(
+    shape: tuple[int, ...], size: tuple[int, int], exported: Exported
+) -> Iterator[Proposal]:
     _, rows, columns = shape
-    found = []
-    for said, strides in STRIDES.items():
-        count = cells(height_px, width_px, strides)
+    if exported.head == RTDETR and columns > 4:
+        if columns == 6:
+            yield dataclasses.replace(_chosen_queries(rows), certain=True)
+        yield dataclasses.replace(_transformer(columns), certain=True)
+        return
+    grids = {said: cells(*size, strides) for said, strides in STRIDES.items()}
+    yield from _grids(rows, columns, grids, exported)
+    if columns == 6 and rows:
+        yield from _chosen(rows, exported, one_a_cell=rows in grids.values())
+    if 4 < columns < 4 + MOST_CLASSES and not {rows, columns} & set(grids.values()):
+        yield _transformer(columns)
+
+
+def _grids(
+    rows: int, columns: int, grids: Mapping[str, int], exported: Exported
+) -> Iterator[Proposal]:
+    if exported.chosen:
+        return
+    for said, count in grids.items():
         where = f'strides {said} make {count} cells'
         if columns == count and rows > 4:
-            found.append(Proposal('yolov8', f'[1, 4 + classes, boxes]: {where}', rows - 4))
+            yield Proposal('yolov8', f'[1, 4 + classes, boxes]: {where}', rows - 4)
         if rows == count * ANCHORS and columns > 5:
             why = f'[1, boxes, 5 + classes]: {where}, {ANCHORS} boxes each'
-            found.append(Proposal('yolov5', why, columns - 5))
-        if rows == count and columns > 5:
-            why = (
-                f'[1, cells, 5 + classes]: {where}; take --head yolov5 if the network undoes its'
-                ' grid itself'
-            )
-            found.append(Proposal('yolox', why, columns - 5, {'strides': said}))
-    if columns == 6:
-        found.append(Proposal('yolo_end2end', f'[1, boxes, 6] with {rows} boxes already chosen'))
-    return found
+            yield Proposal('yolov5', why, columns - 5)
+        if rows == count and columns > 4:
+            yield from _one_a_cell(columns, said, where)
+
+
+def _one_a_cell(columns: int, said: str, where: str) -> Iterator[Proposal]:
+    if columns > 5:
+        why = f'[1, cells, 5 + classes]: {where}'
+        strides = {'strides': said}
+        yield Proposal('yolox', why, columns - 5, strides, habits='yolox')
+        decoded = {**strides, 'boxes': 'px'}
+        why += ', grid undone in the network'
+        yield Proposal('yolox', why, columns - 5, decoded, habits='yolox')
+        yield Proposal('yolov5', f'{why}, objectness always 1 as in YOLOv6', columns - 5)
+    why = f'[1, cells, 4 + classes]: {where}, box first'
+    yield Proposal('scored_boxes', why, columns - 4, {'unit': 'px', 'suppression': 'needed'})
+
+
+def _chosen(rows: int, exported: Exported, *, one_a_cell: bool) -> Iterator[Proposal]:
+    """Rows of x1 y1 x2 y2, a score and a class."""
+    why = f'[1, boxes, 6] with {rows} boxes'
+    if exported.chosen or (rows < UNSUPPRESSED_ROWS and not one_a_cell):
+        certain = bool(exported.chosen)
+        yield Proposal('yolo_end2end', f'{why} already chosen', certain=certain)
+        fraction = {'unit': 'fraction'}
+        yield Proposal('yolo_end2end', f'{why} already chosen, in fractions', options=fraction)
+        yield _chosen_queries(rows)
+    needed = {'suppression': 'needed'}
+    why += ' that still overlap'
+    yield Proposal('yolo_end2end', why, options=needed)
+    yield Proposal('yolo_end2end', f'{why}, in fractions', options={'unit': 'fraction', **needed})
+
+
+def _chosen_queries(rows: int) -> Proposal:
+    return Proposal(
+        'yolo_end2end',
+        f'[1, queries, 6] with {rows} queries, centres and sides as fractions of a stretched'
+        ' picture, as Ultralytics exports RT-DETR',
+        options={'unit': 'fraction', 'box': 'centre'},
+        habits='detr',
+    )
+
+
+def _transformer(columns: int) -> Proposal:
+    return Proposal(
+        'scored_boxes',
+        '[1, queries, 4 + classes], fractions of a stretched picture, as Ultralytics exported'
+        ' RT-DETR before 8.4',
+        columns - 4,
+        {'unit': 'fraction', 'suppression': 'done'},
+        habits='detr',
+    )
 
 
 def _queries(outputs: Sequence[Tensor]) -> list[Proposal]:
@@ -183,16 +231,20 @@ def _queries(outputs: Sequence[Tensor]) -> list[Proposal]:
         box, logit = tuple(boxes['shape']), tuple(logits['shape'])
         if len(box) == len(logit) == 3 and box[-1] == 4 and box[:2] == logit[:2]:
             order = (logits['tensor'], boxes['tensor'])
-            why = '[1, queries, classes] and [1, queries, 4]'
-            count = logit[-1]
-            found.append(Proposal('detr', why, count, {'scores': 'sigmoid'}, order))
-            why = '[1, queries, classes + no object] and [1, queries, 4]'
-            found.append(Proposal('detr', why, count - 1, {'scores': 'softmax'}, order))
+            for scores, words, classes in (
+                ('sigmoid', 'classes', logit[-1]),
+                ('softmax', 'classes + no object', logit[-1] - 1),
+                ('probability', 'classes, probabilities', logit[-1]),
+            ):
+                why = f'[1, queries, {words}] and [1, queries, 4]'
+                if classes:
+                    said = {'scores': scores}
+                    found.append(Proposal('detr', why, classes, said, order, habits='detr'))
     # where both are four wide, the one that is called boxes is the boxes
     return sorted(found, key=lambda proposal: 'box' not in proposal.outputs[1].lower())
 
 
-def _suppressed(outputs: Sequence[Tensor]) -> list[Proposal]:
+def _suppressed(outputs: Sequence[Tensor]) -> Iterator[Proposal]:
     """EfficientNMS: a count, boxes, scores and classes."""
     kinds = {
         'count': [t for t in outputs if tuple(t['shape']) in ((1, 1), (1,)) and _whole(t)],
@@ -202,10 +254,39 @@ def _suppressed(outputs: Sequence[Tensor]) -> list[Proposal]:
             t for t in outputs if len(t['shape']) == 2 and t['shape'][1] > 1 and _whole(t)
         ],
     }
-    if any(len(found) != 1 for found in kinds.values()):
-        return []
-    order = tuple(str(found[0]['tensor']) for found in kinds.values())
-    return [Proposal('efficient_nms', 'count, boxes, scores and classes', outputs=order)]
+    if all(len(found) == 1 for found in kinds.values()):
+        order = tuple(str(found[0]['tensor']) for found in kinds.values())
+        why = 'count, boxes, scores and classes'
+        yield Proposal('efficient_nms', why, outputs=order)
+        fraction = {'unit': 'fraction'}
+        yield Proposal('efficient_nms', f'{why}, boxes in fractions', 0, fraction, order)
+
+
+def _refusal(
+    outputs: Sequence[Tensor], found: Sequence[Proposal], size: tuple[int, int], classes: int
+) -> str:
+    """Why nothing can be read, with what would help."""
+    there = described(outputs)
+    if found and classes:
+        counts = ' or '.join(str(n) for n in dict.fromkeys(p.classes for p in found))
+        return f'{classes} classes are named, the network has {counts} ({there}); name them all'
+    if any(shape and shape[0] > 1 for shape in (tuple(t['shape']) for t in outputs)):
+        return f'the outputs are {there}: a robot looks at one picture; export with batch 1'
+    if len(outputs) > 1 and any(len(t['shape']) == 4 for t in outputs):
+        return (
+            f'no head fits the outputs {there}: maps beside boxes are what networks for'
+            ' segmentation write, several maps what a network without its decoding writes;'
+            ' export the detect variant, with its decoding'
+        )
+    if len(outputs) == 1 and len(outputs[0]['shape']) == 2:
+        return f'the output {there} is that of a classification; export a detect variant'
+    strides = ', '.join(STRIDES)
+    return (
+        f'no head fits the outputs {there} of an input {size[1]}x{size[0]}, of which the strides'
+        f' {strides} make {", ".join(str(cells(*size, s)) for s in STRIDES.values())} cells;'
+        ' name one with --head (yolov8 and yolov5 read any number of boxes), or write a head'
+        ' (docs/extending.md)'
+    )
 
 
 def _whole(tensor: Tensor) -> bool:

@@ -15,6 +15,8 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from edge_inference_ros.errors import ModelError
 
 LARGEST_BYTES = (2 << 30) - 1
@@ -35,8 +37,12 @@ _INSIDE = {
     'sparse': {1: _TENSOR, 2: _TENSOR},
 }  # fmt: skip
 _DIMS = 1
+_DATA_TYPE = 2
+_INT32_DATA = 5
+_RAW_DATA = 9
 _EXTERNAL_DATA = 13
 _DATA_LOCATION = 14
+_INT8 = 3
 _MOST_DIMS = 64
 _LEAST_BYTES = 0.25  # that a number takes: four of 2 bits share a byte
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -80,6 +86,33 @@ def size_bytes(path: Path) -> int:
     if size > LARGEST_BYTES:
         raise ModelError(f'{path}: {size} bytes; at most {LARGEST_BYTES}')
     return size
+
+
+def largest_int8(data: bytes) -> int:
+    """The largest magnitude among the signed eight-bit constants; 0 where there are none.
+
+    Args:
+        data: of a file that ``read`` has let pass.
+    """
+    tensors = _tensors(memoryview(data), 'model')
+    return max((_largest_int8(tensor) for tensor in tensors), default=0)
+
+
+def _largest_int8(tensor: memoryview) -> int:
+    """Numbers lie raw, or as one varint each, a negative one in ten bytes."""
+    kind, raw, listed = 0, memoryview(b''), list[int]()
+    for field, value in _fields(tensor):
+        if field == _DATA_TYPE and isinstance(value, int):
+            kind = value
+        elif field == _RAW_DATA and isinstance(value, memoryview):
+            raw = value
+        elif field == _INT32_DATA:
+            listed += [value] if isinstance(value, int) else _packed(value)
+    if kind != _INT8:
+        return 0
+    said = np.array([n & 0xFF for n in listed], np.uint8).view(np.int8)
+    numbers = np.concatenate([np.frombuffer(raw, np.int8), said]).astype(np.int16)
+    return int(np.abs(numbers).max(initial=0))
 
 
 def _names_other_files(message: memoryview, kind: str, depth: int) -> bool:
@@ -147,3 +180,49 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise ValueError(f'a number longer than 10 bytes at byte {at}')
+
+
+_PRECISIONS = {1: 'fp32', 11: 'fp32', 10: 'fp16', 16: 'bf16', 2: 'int8', 3: 'int8', 17: 'fp8'} | {
+    21: 'int4',
+    22: 'int4',
+}
+"""Data types of tensors in onnx.proto, by what a manifest calls them."""
+
+_DATA_TYPE = 2
+_SMALL = 16  # numbers; fewer are shapes, scales and zero points
+
+
+def precision(path: Path) -> str:
+    """What a network computes in, told from what most of its weights are stored in.
+
+    Raises:
+        ModelError: no ONNX file.
+    """
+    stored: dict[str, int] = {}
+    for tensor in _tensors(memoryview(read(path)), 'model'):
+        kind, numbers = _stored(tensor)
+        if kind and numbers > _SMALL:
+            stored[kind] = stored.get(kind, 0) + numbers
+    return max(stored, key=lambda kind: stored[kind]) if stored else 'fp32'
+
+
+def _tensors(message: memoryview, kind: str) -> Iterator[memoryview]:
+    """Every tensor in a file that ``read`` has let in."""
+    if kind == _TENSOR:
+        yield message
+        return
+    inside = _INSIDE[kind]
+    for field, value in _fields(message):
+        if field in inside and isinstance(value, memoryview):
+            yield from _tensors(value, inside[field])
+
+
+def _stored(tensor: memoryview) -> tuple[str, int]:
+    kind = ''
+    sizes: list[int] = []
+    for field, value in _fields(tensor):
+        if field == _DATA_TYPE and isinstance(value, int):
+            kind = _PRECISIONS.get(value, '')
+        if field == _DIMS:
+            sizes += [value] if isinstance(value, int) else _packed(value)
+    return kind, math.prod(sizes)

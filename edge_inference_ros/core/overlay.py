@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_inference_ros.errors import ConfigError
 
 _GOLDEN_RATIO = 0.618033988749895
 
@@ -38,6 +41,20 @@ def draw(
         _write(picture, label, corner, scale, colour(index))
     if caption:
         _write(picture, caption, (4, picture.shape[0] - 4), scale, (235, 235, 235))
+
+
+def save(picture: NDArray[np.uint8], path: Path) -> None:
+    """Write a (H, W, 3) bgr picture to a file, in the format its suffix names.
+
+    Raises:
+        ConfigError: the file cannot be written; nothing is left.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _, data = cv2.imencode(path.suffix, picture)
+        path.write_bytes(data.tobytes())
+    except (OSError, cv2.error) as error:
+        raise ConfigError(f'{path}: cannot be written: {error}') from error
 
 
 def _write(

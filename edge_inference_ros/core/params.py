@@ -2,15 +2,18 @@
 
 The same declaration feeds ROS descriptors, the check of YAML files, command-line flags and the
 tables in the documentation. A schema may add ``faults(self) -> list[str]`` for rules that
-concern several fields at once.
+concern several fields at once, each of which names those fields, and a static
+``absent(names) -> str`` that tells who left out what must be given how to give it.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -33,6 +36,7 @@ class Spec:
     high: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    required: bool = False
     path: bool = False
 
 
@@ -44,6 +48,7 @@ def param(  # noqa: D417
     high: float | None = None,
     choices: tuple[str, ...] = (),
     live: bool = False,
+    required: bool = False,
     path: bool = False,
 ) -> T:
     """Declare a field that is also a parameter.
@@ -52,9 +57,10 @@ def param(  # noqa: D417
         low, high: inclusive range for numbers.
         choices: allowed strings.
         live: may change while the node runs; otherwise it is read when the node configures.
+        required: a node does not run on the default, which is an example; somebody must say it.
         path: names files, whose contents count as part of the value.
     """
-    spec = Spec(doc, low, high, choices, live, path)
+    spec = Spec(doc, low, high, choices, live, required, path)
     return dataclasses.field(default=default, metadata={_KEY: spec})
 
 
@@ -66,17 +72,48 @@ def specs(schema: type[Any]) -> Iterator[tuple[str, Any, Any, Spec]]:
             yield field.name, field.default, hints[field.name], field.metadata[_KEY]
 
 
+def missing(schema: type[Any], given: Iterable[str]) -> list[str]:
+    """The parameters that must be given and are not among ``given``, in order of declaration."""
+    named = set(given)
+    return [name for name, *_, spec in specs(schema) if spec.required and name not in named]
+
+
+def absent(schema: type[Any], names: Sequence[str]) -> str:
+    """A sentence for who did not give ``names``: the schema's own, or a plain one."""
+    say = getattr(schema, 'absent', None)
+    return str(say(names)) if say else f'{", ".join(names)}: must be given'
+
+
 def check(params: Any) -> None:
-    """Raise ``ParameterError`` naming every field of ``params`` outside its range."""
-    faults = [
-        f'{name} = {value!r}: {fault}'
+    """Raise ``ParameterError`` naming all that is wrong with ``params``: fields, then rules."""
+    if faults := _faults(params):
+        raise ParameterError('; '.join(faults))
+
+
+def _faults(params: Any) -> list[str]:
+    wrong = {
+        name: f'{name} = {value!r}: {fault}'
         for name, _, kind, spec in specs(type(params))
         if (fault := _fault(value := getattr(params, name), kind, spec))
-    ]
-    if not faults and (rules := getattr(params, 'faults', None)):
-        faults = rules()
-    if faults:
-        raise ParameterError('; '.join(faults))
+    }
+    return [*wrong.values(), *broken_rules(params, besides=wrong)]
+
+
+def broken_rules(params: Any, *, besides: Collection[str] = ()) -> list[str]:
+    """The rules between fields that ``params`` breaks, other than those about ``besides``.
+
+    Every rule names the fields it is about. The fields in ``besides`` have faults of their own:
+    their defaults stand in for them, so that the rules about the others can be tried at all.
+    """
+    if not (rules := getattr(type(params), 'faults', None)):
+        return []
+    tried = copy.copy(params)
+    for name, default, *_ in specs(type(params)):
+        if name in besides:
+            object.__setattr__(tried, name, default)
+    about = re.compile(rf'\b({"|".join(map(re.escape, besides))})\b') if besides else None
+    broken: list[str] = rules(tried)
+    return [rule for rule in broken if about is None or not about.search(rule)]
 
 
 def build(schema: type[T], said: Mapping[str, Any]) -> T:
@@ -86,11 +123,20 @@ def build(schema: type[T], said: Mapping[str, Any]) -> T:
         ParameterError: unknown names and bad values, all of them at once.
     """
     kinds = {name: kind for name, _, kind, _ in specs(schema)}
-    if unknown := [name for name in said if name not in kinds]:
-        raise ParameterError('; '.join(_unknown(str(name), list(kinds)) for name in unknown))
-    params = schema(**{name: _as_kind(value, kinds[name]) for name, value in said.items()})
-    check(params)
-    return params
+    unknown = [_unknown(str(name), list(kinds)) for name in said if name not in kinds]
+    known = {name: value for name, value in said.items() if name in kinds}
+    fields = {name: _as_kind(value, kinds[name]) for name, value in known.items()}
+    if faults := [*unknown, *_faults(unchecked(schema, fields))]:
+        raise ParameterError('; '.join(faults))
+    return schema(**fields)
+
+
+def unchecked(schema: type[T], said: Mapping[str, Any]) -> T:
+    """A ``schema`` of these values and its defaults, whatever they are: something to check."""
+    made = copy.copy(schema())
+    for name, value in said.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 def load_yaml(schema: type[T], path: Path) -> T:
@@ -107,9 +153,10 @@ def table(schema: type[Any]) -> str:
     """The parameters as a Markdown table."""
     rows = ['| parameter | default | range | live | meaning |', '|---|---|---|---|---|']
     for name, default, _, spec in specs(schema):
-        said = list(default) if isinstance(default, tuple) else default
+        shown = list(default) if isinstance(default, tuple) else default
+        said = 'must be given' if spec.required else f'`{shown!r}`'
         live = 'yes' if spec.live else ''
-        rows.append(f'| `{name}` | `{said!r}` | {_range(spec)} | {live} | {spec.doc} |')
+        rows.append(f'| `{name}` | {said} | {_range(spec)} | {live} | {spec.doc} |')
     return '\n'.join(rows)
 
 
@@ -158,5 +205,5 @@ def _range_fault(value: float, spec: Spec) -> str:
 def _list_fault(value: Any, kind: type[Any], spec: Spec) -> str:
     if not isinstance(value, tuple):
         return f'expected a list of {kind.__name__}'
-    faults = (fault for item in value if (fault := _fault(item, kind, spec)))
-    return next((f'an entry is wrong: {fault}' for fault in faults), '')
+    faults = dict.fromkeys(fault for item in value if (fault := _fault(item, kind, spec)))
+    return f'an entry is wrong: {", ".join(faults)}' if faults else ''

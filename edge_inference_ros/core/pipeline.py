@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from edge_inference_ros.core import registry
@@ -48,12 +49,17 @@ class Prediction(Generic[FoundT]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pipeline(Generic[SampleT, FitT, FoundT]):
-    """Sample in, prediction out."""
+    """Sample in, prediction out.
+
+    Attributes:
+        caution: what this machine costs the network, in words; empty when nothing.
+    """
 
     head: Head[SampleT, FitT, FoundT]
     engine: Engine
     tracker: Tracker[FoundT]
     now: Callable[[], MonoNs] = monotonic_ns
+    caution: str = ''
 
     def __call__(self, sample: SampleT, watch: Stopwatch | None = None) -> Prediction[FoundT]:
         """Prepare, infer, decode, track.
@@ -106,7 +112,12 @@ def open_pipeline(
     checkpoint()
     _check(manifest, engine, file.path.name)
     head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)
-    return Pipeline(head, engine, follow(track_settings or TrackSettings()))
+    caution = getattr(runtime, 'caution', _no_caution)(file.path)
+    return Pipeline(head, engine, follow(track_settings or TrackSettings()), caution=caution)
+
+
+def _no_caution(_path: Path) -> str:
+    return ''
 
 
 def _check(manifest: Manifest, engine: Engine, file_name: str) -> None:

@@ -22,7 +22,8 @@ class Engine(Protocol):
 
     Write into the arrays of ``inputs``, call ``run``, read the arrays of ``outputs``. Both
     belong to the engine: never rebind them, and copy what must outlive the next ``run``.
-    An output whose size the data decides is looked up again after every ``run``.
+    An output whose size the data decides is looked up again after every ``run``. An engine may
+    also have ``notes``, sentences for the log about what it chose by itself.
     """
 
     @property
@@ -52,6 +53,9 @@ class Backend(Protocol):
             ModelError: the file is not a network this runtime can load.
             BackendError: the runtime or its device failed.
         """
+
+    # A backend may also have ``caution(path: Path) -> str``: what this machine costs the network,
+    # in words for an operator; empty when nothing.
 
 
 class Head(Protocol[SampleT_contra, FitT, FoundT_co]):

@@ -17,6 +17,8 @@ from typing import Any
 from edge_inference_ros.errors import BackendUnavailable, ConfigError
 
 _PACKAGE = 'edge_inference_ros'
+_OWED = {'backends': 'open', 'heads': 'Head', 'sensors': 'view', 'trackers': 'Tracker'}
+"""What every module of a kind must hold, lest it fails later and elsewhere."""
 
 
 def names(kind: str) -> list[str]:
@@ -78,7 +80,14 @@ def _plugins(kind: str) -> dict[str, EntryPoint]:
 
 
 def _load_plugin(kind: str, point: EntryPoint) -> Any:
+    what = f'plug-in {kind}/{point.name} ({point.value})'
     try:
-        return point.load()
+        module = point.load()
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f'plug-in {kind}/{point.name} ({point.value}): {error}') from error
+        raise ConfigError(f'{what}: {error}') from error
+    except Exception as error:
+        # somebody else's module may do anything while it is imported
+        raise ConfigError(f'{what}: {type(error).__name__}: {error}') from error
+    if (owed := _OWED.get(kind)) and not hasattr(module, owed):
+        raise ConfigError(f'{what}: has no {owed}; docs/extending.md shows what it must hold')
+    return module

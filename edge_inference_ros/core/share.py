@@ -1,4 +1,4 @@
-"""Where the files are that ship beside the code: models, configuration, launch files."""
+"""Where the files are that ship beside the code, and the models a person has added."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from edge_inference_ros.errors import ConfigError
 
 _PACKAGE = 'edge_inference_ros'
+OWN_MODELS = 'EDGE_INFERENCE_MODELS'
+_MODELS = 'models'
 
 
 def share(name: str) -> Path:
@@ -29,11 +31,15 @@ def share(name: str) -> Path:
 def locate(folder: str, name: str) -> Path:
     """``name`` among what ships in ``folder``; or itself, if it is a path (it has a slash).
 
+    Of models, those a person has added are looked through after those that ship.
+
     Raises:
-        ConfigError: nothing of that name ships there; the message lists what does.
+        ConfigError: nothing of that name is there; the message lists what is.
     """
     if os.sep in name:
         return Path(name).expanduser()
+    if folder == _MODELS and name and not ships(folder, name) and (own_models() / name).is_dir():
+        return own_models() / name
     try:
         return share(f'{folder}/{name}')
     except ConfigError as error:
@@ -41,9 +47,33 @@ def locate(folder: str, name: str) -> Path:
         raise ConfigError(f'{error}; there are {known}, or give a path (with a slash)') from None
 
 
+def ships(folder: str, name: str) -> bool:
+    """Whether something of that name ships in ``folder``."""
+    return any((place / folder / name).exists() for place in _places())
+
+
+def own_models() -> Path:
+    """The folder of the models a person has added; it may not be there yet.
+
+    ``$EDGE_INFERENCE_MODELS``, else below ``$XDG_DATA_HOME``, which is ~/.local/share.
+    """
+    if said := os.environ.get(OWN_MODELS):
+        return Path(said).expanduser()
+    home = os.environ.get('XDG_DATA_HOME') or Path.home() / '.local' / 'share'
+    return Path(home) / _PACKAGE / _MODELS
+
+
+def cache(name: str) -> Path:
+    """A folder for what can be made again: below ``$XDG_CACHE_HOME``, which is ~/.cache."""
+    home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(home) / _PACKAGE / name
+
+
 def _known(folder: str, suffix: str) -> list[str]:
     """What ships in ``folder``: files of that suffix, or folders if it has none."""
-    there = [path for place in _places() for path in (place / folder).glob(f'*{suffix}')]
+    folders = [place / folder for place in _places()]
+    folders += [own_models()] if folder == _MODELS else []
+    there = [path for place in folders for path in place.glob(f'*{suffix}')]
     return sorted({path.name for path in there if suffix or path.is_dir()})
 
 

@@ -114,6 +114,38 @@ class Detections2D:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Candidates2D:
+    """Everything a network answers to one picture, before any box is chosen: for tools.
+
+    Attributes:
+        boxes_px: (N, 4) float32, x1 y1 x2 y2 in the network's input; any values at all.
+        scores: (N, C) float32, of each class; (N, 1) if the network names one class a box.
+        class_ids: (N,) float32, the class the network names for each box, if it does.
+        objectness: (N,) float32, how sure it is that there is anything, if it says that apart.
+        aligned: row i is the same place of the picture whatever the picture shows.
+    """
+
+    boxes_px: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_ids: NDArray[np.float32] | None = None
+    objectness: NDArray[np.float32] | None = None
+    aligned: bool = True
+
+
+@dataclass(slots=True)
+class Crowding:
+    """How often there was more to see than a head may look at, since it was made.
+
+    Attributes:
+        candidates: pictures with more boxes above the threshold than ``HeadSpec.candidates``.
+        detections: pictures with as many objects as ``HeadSpec.max_detections`` lets out.
+    """
+
+    candidates: int = 0
+    detections: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Detections3D:
     """What a detector found in one sweep; row i of every array is object i.
 

@@ -163,7 +163,8 @@ class Guard:
         if refusal := payload or self._refusal(watch, stamp_ns, place_ns, age_ns, alien=alien):
             judgement = Judgement(refusal, age_ns, 0, 0.0, _NEVER, motion.v_mps)
         else:
-            place_ns = min(place_ns, axis_ns)
+            # Captured after what is held, whatever the clock was set to in between.
+            place_ns = min(max(place_ns, watch.place_ns or place_ns), axis_ns)
             judgement = self._measure(watch.robot, limit_ns, place_ns, here)
             watch.track.came(place_ns)
         verdict = judgement.verdict
@@ -228,8 +229,12 @@ class Guard:
             return Judgement(stale, age_ns, limit_ns, off_m, _NEVER, v)
         age_s, range_m = age_ns * S_PER_NS, robot.range_toward(toward)
         holds_s = left_s(robot, v, w, range_m=range_m, off_m=off_m, age_s=age_s)
-        if range_m > robot.range_toward(robot.anywhere):
-            holds_s = min(holds_s, self.odometry.sure_s(axis_ns))
+        for turn_s, way in self.odometry.turns(axis_ns):
+            # From then on the robot may go where less is seen.
+            toward |= way
+            if holds_s > turn_s and (less_m := robot.range_toward(toward)) < range_m:
+                after_s = left_s(robot, v, w, range_m=less_m, off_m=off_m, age_s=age_s)
+                holds_s, range_m = max(turn_s, after_s), less_m
         left_ns = int(min(holds_s, (limit_ns - age_ns) * S_PER_NS) * NS_PER_S)
         expires_ns = RosNs(now.ros_ns + max(0, left_ns))
         verdict = Verdict.NO_ODOM if fault else Verdict.OK

@@ -6,8 +6,8 @@ noise of a robot at rest is no direction, and neither is what it can do between 
 
 A sample says which way the robot goes. What it does after the sample is limited: to turn round it
 must first brake, at no more than 1 g, and then gain speed at no more than a_acc. From the age of a
-sample at which it could so have come ``creep_m`` far another way, every way that it can move in
-counts. An unknown direction means the worst of all directions.
+sample at which it could so have come ``creep_m`` far another way, that way counts too. An
+unknown direction means the worst of all directions.
 """
 
 from __future__ import annotations
@@ -23,47 +23,59 @@ class Heading:
 
     Attributes:
         ways: directions that count, bits of ``guard/robot.py``.
-        sure_s: the age of the sample up to which no other direction does.
+        turns: the others that the robot can move in, soonest first, each with the age of the
+            sample from which on it counts.
     """
 
-    __slots__ = ('_leave_s', '_run_m', '_v', '_way', 'sure_s', 'ways')
+    __slots__ = ('_run_m', '_velocity', '_way', 'turns', 'ways')
 
     def __init__(self) -> None:
         self.ways = 0
-        self.sure_s = 0.0
-        self._way, self._run_m, self._v, self._leave_s = 0, 0.0, 0.0, math.inf
+        self.turns: list[tuple[float, int]] = []
+        self._way, self._run_m, self._velocity = 0, 0.0, (0.0, 0.0)
 
     def take(self, robot: RobotProfile, vx: float, vy: float, *, span_s: float) -> None:
         """Take a sample's velocity, m/s, ``span_s`` after the sample before."""
-        way, v = robot.toward(vx, vy), math.hypot(vx, vy)
-        if way in (0, FORWARD):
-            run_m = 0.0
-        elif way == self._way:
-            run_m = self._run_m + reach(self._v, span_s, robot.a_acc_mps2, robot.v_cap_mps)
+        way = robot.toward(vx, vy)
+        if way in (REVERSE, SIDE):
+            begin_s, v, run_m = self._beginning(robot, way)
+            gone_s = max(0.0, span_s - begin_s)
+            run_m += reach(v, gone_s, robot.a_acc_mps2, robot.v_cap_mps)
+            counts = creep_s(robot, math.hypot(vx, vy), run_m) <= 0.0
         else:
-            turned_s = max(0.0, span_s - self._leave_s)
-            run_m = reach(0.0, turned_s, robot.a_acc_mps2, robot.v_cap_mps)
-        self._way, self._run_m, self._v = way, run_m, v
-        counts = way in (0, FORWARD) or creep_s(robot, v, run_m) <= 0.0
+            run_m, counts = 0.0, True
+        self._way, self._run_m, self._velocity = way, run_m, (vx, vy)
         self.ways = way if counts else 0
-        self._leave_s = _leave_s(robot, vx, vy)
-        self.sure_s = self._sure_s(robot, vx)
+        others = (robot.anywhere | self._way) & ~(self.ways | FORWARD)
+        self.turns = sorted(
+            (self._turn_s(robot, other), other) for other in (REVERSE, SIDE) if others & other
+        )
 
-    def _sure_s(self, robot: RobotProfile, vx: float) -> float:
-        """When the first direction that does not count yet could do so."""
-        soonest_s = math.inf
-        for way in (REVERSE, SIDE):
-            if self.ways & way:
-                continue
-            if way == self._way:
-                begin_s, v, run_m = 0.0, self._v, self._run_m
-            elif not robot.anywhere & way:
-                continue
-            else:
-                stops = way == REVERSE and vx > 0.0
-                begin_s, v, run_m = self._leave_s, 0.0 if stops else self._v, 0.0
-            soonest_s = min(soonest_s, begin_s + creep_s(robot, v, run_m))
-        return soonest_s
+    def toward(self, age_s: float) -> int:
+        """Directions that count ``age_s`` after the sample."""
+        ways = self.ways
+        for turn_s, way in self.turns:
+            if age_s > turn_s:
+                ways |= way
+        return ways
+
+    def _turn_s(self, robot: RobotProfile, way: int) -> float:
+        """When a direction that does not count yet could do so."""
+        begin_s, v, run_m = self._beginning(robot, way)
+        return begin_s + creep_s(robot, v, run_m)
+
+    def _beginning(self, robot: RobotProfile, way: int) -> tuple[float, float, float]:
+        """How soon after the sample the robot can go ``way``, how fast, and how far it has gone.
+
+        To reverse it brakes first. To the side it brakes, or gains speed to the side, or both.
+        """
+        vx, vy = self._velocity
+        v = math.hypot(vx, vy)
+        if way == self._way:
+            return 0.0, v, self._run_m
+        if way == REVERSE:
+            return (vx / GRAVITY_MPS2, 0.0, 0.0) if vx > 0.0 else (0.0, v, 0.0)
+        return max(0.0, abs(vx) - abs(vy)) / (GRAVITY_MPS2 + robot.a_acc_mps2), v, 0.0
 
 
 def creep_s(robot: RobotProfile, v: float, run_m: float) -> float:
@@ -80,10 +92,3 @@ def creep_s(robot: RobotProfile, v: float, run_m: float) -> float:
     rate = v * share
     root = rate + math.sqrt(rate * rate + 2.0 * a * share * left_m)
     return 2.0 * left_m / root if root > 0.0 else math.inf
-
-
-def _leave_s(robot: RobotProfile, vx: float, vy: float) -> float:
-    """How soon a robot can go another way: it brakes, or gains speed to the side, or both."""
-    if robot.strafes:
-        return abs(abs(vx) - abs(vy)) / (GRAVITY_MPS2 + robot.a_acc_mps2)
-    return math.hypot(vx, vy) / GRAVITY_MPS2

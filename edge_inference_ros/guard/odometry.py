@@ -27,13 +27,14 @@ from bisect import bisect_right
 from enum import Enum
 from typing import NamedTuple
 
-from edge_inference_ros.guard.deadline import reach
+from edge_inference_ros.guard.deadline import SLACK, reach
 from edge_inference_ros.guard.heading import Heading
 from edge_inference_ros.guard.poses import Pose, Poses
 from edge_inference_ros.guard.robot import GRAVITY_MPS2, SPIKE_RADPS2, RobotProfile
 
 S_PER_NS = 1e-9
 _FEMTO = 1e15
+_COMMANDS = 64
 
 
 class OdometryFault(Enum):
@@ -72,6 +73,15 @@ class Travel(NamedTuple):
     turn_rad: float
 
 
+class _Command(NamedTuple):
+    """What was commanded, and when it came."""
+
+    at_ns: int
+    v_mps: float
+    w_radps: float
+    toward: int
+
+
 class _Bound(NamedTuple):
     """A rate that is not exceeded: min(start + gain t, top), t after a sample."""
 
@@ -89,10 +99,11 @@ class _Leg(NamedTuple):
     w: _Bound
 
     def after(self, t_s: float) -> tuple[int, int]:
+        """What it reads ``t_s`` after the sample, rounded up."""
         path_fm, turn_frad, (v, v_gain, v_top), (w, w_gain, w_top) = self
         return (
-            path_fm + int(reach(v, t_s, v_gain, v_top) * _FEMTO),
-            turn_frad + int(reach(w, t_s, w_gain, w_top) * _FEMTO),
+            path_fm + 1 + int(reach(v, t_s, v_gain, v_top) * _FEMTO),
+            turn_frad + 1 + int(reach(w, t_s, w_gain, w_top) * _FEMTO),
         )
 
 
@@ -112,8 +123,7 @@ class Odometry:
 
     __slots__ = (
         '_capacity',
-        '_command',
-        '_command_ns',
+        '_commands',
         '_fault',
         '_floor',
         '_heading',
@@ -145,8 +155,7 @@ class Odometry:
         self._heading, self._poses = Heading(), Poses()
         self._fault: OdometryFault | None = OdometryFault.ABSENT
         self._floor = (0.0, 0.0)
-        self._command = (0.0, 0.0, 0)
-        self._command_ns: int | None = None
+        self._commands: list[_Command] = []
         self._seen_ns: int | None = None
 
     def command(self, vx: float, vy: float, wz: float, *, now_ns: int) -> None:
@@ -160,7 +169,12 @@ class Odometry:
             toward = robot.toward(vx, vy)
         else:
             v, w, toward = robot.v_cap_mps, robot.w_cap_radps, robot.anywhere
-        self._command, self._command_ns = (v, w, toward), now_ns
+        self._commands.append(_Command(now_ns, v, w, toward))
+        if len(self._commands) > _COMMANDS:
+            (_, v0, w0, _), second = self._commands[:2]
+            self._commands[:2] = [
+                second._replace(v_mps=max(v0, second.v_mps), w_radps=max(w0, second.w_radps))
+            ]
         self._raise_floor(v, w)
 
     def add(
@@ -197,7 +211,7 @@ class Odometry:
         self._heading.take(self.robot, vx, vy, span_s=span_s)
         self._append(place_ns, v, w)
         self._last, self._fault = (v, w), None
-        command_v, command_w, _ = self._commanded(now_ns)
+        command_v, command_w = self._commanded_since(place_ns)
         self._set_floor(max(command_v, shown_v), max(command_w, shown_w))
         return True
 
@@ -229,15 +243,14 @@ class Odometry:
         if age_s > 0.0:
             v = _grown(v, robot.a_acc_mps2 * age_s, robot.v_cap_mps)
             w = _grown(w, robot.yaw_acc_radps2 * age_s, robot.w_cap_radps)
-            if age_s > self._heading.sure_s:
-                toward |= robot.anywhere
-        return Motion(v, w, toward | self._heading.ways, fault)
+        return Motion(v, w, toward | self._heading.toward(age_s), fault)
 
-    def sure_s(self, now_ns: int) -> float:
-        """For how long from ``now_ns`` on no direction counts that does not count now."""
-        if not self._times:
-            return math.inf  # all count already
-        return self._heading.sure_s - (now_ns - self._times[-1]) * S_PER_NS
+    def turns(self, now_ns: int) -> list[tuple[float, int]]:
+        """Directions that do not count yet, soonest first: in how many s from now, and which."""
+        if not self._heading.turns:
+            return []
+        age_s = (now_ns - self._times[-1]) * S_PER_NS
+        return [(turn_s - age_s, way) for turn_s, way in self._heading.turns]
 
     def since(self, place_ns: int, now_ns: int) -> Travel:
         """How far the robot may have moved from ``place_ns`` to ``now_ns``."""
@@ -280,10 +293,24 @@ class Odometry:
         self._floor, self._seen_ns = (v, w), None
 
     def _commanded(self, now_ns: int) -> tuple[float, float, int]:
-        since_ns = self._command_ns
-        if since_ns is None or (now_ns - since_ns) * S_PER_NS > self.robot.command_timeout_s:
+        if not self._commands or not self._counts(newest := self._commands[-1], now_ns):
             return (0.0, 0.0, 0)
-        return self._command
+        return newest[1:]
+
+    def _counts(self, command: _Command, at_ns: int) -> bool:
+        return (at_ns - command.at_ns) * S_PER_NS <= self.robot.command_timeout_s
+
+    def _commanded_since(self, place_ns: int) -> tuple[float, float]:
+        """The greatest command that counted at ``place_ns`` or later; older ones are forgotten."""
+        before = [command for command in self._commands if command.at_ns <= place_ns]
+        del self._commands[: max(0, len(before) - 1)]
+        counted = self._commands
+        if before and not self._counts(before[-1], place_ns):
+            counted = counted[1:]
+        return (
+            max((command.v_mps for command in counted), default=0.0),
+            max((command.w_radps for command in counted), default=0.0),
+        )
 
     def _append(self, place_ns: int, v: float, w: float) -> None:
         """Close the leg before the sample and open the one after it."""
@@ -364,6 +391,6 @@ def _between(bound: _Bound, end: float, *, floor: float, span_s: float, gap: boo
     top = max(bound.top, start, end)
     if gap:
         return _Bound(top, bound.gain, top)
-    if end > start + bound.gain * span_s:
+    if end > (start + bound.gain * span_s) * (1.0 + SLACK):
         return _Bound(end, bound.gain, end)
     return _Bound(start, bound.gain, top)

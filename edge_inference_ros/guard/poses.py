@@ -96,7 +96,7 @@ class Poses:
             self._last = self._anchor = _Seen(at_ns, pose)
             return
         self._last = seen = self._explain(robot, last, before, _Seen(at_ns, pose))
-        if _is_unexplained(anchor, seen):
+        if _is_unexplained(anchor, seen) or _is_unexplained(last, seen):
             self._contradict(robot, anchor, last, seen)
         elif self.until_ns is not None:
             self.shown = _most(self.shown, _shown(robot, last, seen))

@@ -8,12 +8,12 @@ comes after us. A guess in the comfortable direction makes every deadline too lo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from edge_inference_ros.core.params import build, check, param, specs
-from edge_inference_ros.core.share import locate
-from edge_inference_ros.errors import ParameterError
+from edge_inference_ros.core.params import check, param
+from edge_inference_ros.core.share import share
 
 GRAVITY_MPS2 = 9.80665
 
@@ -31,7 +31,9 @@ FORWARD, REVERSE, SIDE = 1, 2, 4
 class RobotProfile:
     """The body, its brakes, its sight and its habits; an instance exists only if it is sound.
 
-    The defaults describe an indoor AMR. Symbols in brackets are those of ``guard/deadline.py``.
+    The defaults describe an indoor AMR, as an example: a watchdog takes none of those that are
+    required, for it would guard with another robot's limits. Symbols in brackets are those of
+    ``guard/deadline.py``.
 
     Raises:
         ParameterError: on construction, naming every fault.
@@ -43,6 +45,7 @@ class RobotProfile:
         low=0.01,
         high=50.0,
         live=True,
+        required=True,
     )
     w_cap_radps: float = param(
         1.0,
@@ -50,6 +53,7 @@ class RobotProfile:
         low=0.0,
         high=50.0,
         live=True,
+        required=True,
     )
     v_floor_mps: float = param(
         0.05,
@@ -64,6 +68,7 @@ class RobotProfile:
         low=0.0,
         high=50.0,
         live=True,
+        required=True,
     )
     alpha_acc_radps2: float = param(
         3.2,
@@ -71,6 +76,7 @@ class RobotProfile:
         low=0.0,
         high=500.0,
         live=True,
+        required=True,
     )
     b_mps2: float = param(
         1.0,
@@ -78,6 +84,7 @@ class RobotProfile:
         low=0.01,
         high=50.0,
         live=True,
+        required=True,
     )
     slope_rad: float = param(
         0.0,
@@ -99,6 +106,7 @@ class RobotProfile:
         low=0.001,
         high=100.0,
         live=True,
+        required=True,
     )
     lever_m: float = param(
         1.0,
@@ -106,6 +114,7 @@ class RobotProfile:
         low=0.0,
         high=1000.0,
         live=True,
+        required=True,
     )
     range_m: float = param(
         4.0,
@@ -113,6 +122,7 @@ class RobotProfile:
         low=0.0,
         high=1000.0,
         live=True,
+        required=True,
     )
     range_reverse_m: float = param(
         0.0,
@@ -151,6 +161,7 @@ class RobotProfile:
         low=0.0,
         high=100.0,
         live=True,
+        required=True,
     )
     v_other_mps: float = param(
         0.0,
@@ -158,6 +169,7 @@ class RobotProfile:
         low=0.0,
         high=50.0,
         live=True,
+        required=True,
     )
     confirm_s: float = param(
         0.1,
@@ -165,6 +177,7 @@ class RobotProfile:
         low=0.0,
         high=10.0,
         live=True,
+        required=True,
     )
     after_s: float = param(
         0.15,
@@ -172,6 +185,7 @@ class RobotProfile:
         low=0.0,
         high=10.0,
         live=True,
+        required=True,
     )
     deadline_cap_s: float = param(
         0.5,
@@ -179,6 +193,7 @@ class RobotProfile:
         low=0.001,
         high=10.0,
         live=True,
+        required=True,
     )
     deadline_floor_s: float = param(
         0.03,
@@ -257,6 +272,17 @@ class RobotProfile:
                 f' slope_rad = {self.slope_rad}'
             )
         return found
+
+    @staticmethod
+    def absent(names: Sequence[str]) -> str:
+        """A sentence for who gave no figures for ``names``, and how to give them."""
+        folder = share('config/robots')
+        known = ', '.join(sorted(path.stem for path in folder.glob('*.yaml')))
+        return (
+            f'no robot profile: {", ".join(names)} must be given, for a guess would guard with the'
+            f' limits of another robot; give robot:=NAME to a launch file ({known}, or the path of'
+            f' your own), or --params-file {folder}/NAME.yaml to the node'
+        )
 
     @cached_property
     def brake_mps2(self) -> float:
@@ -345,26 +371,3 @@ class RobotProfile:
         if abs(vy_mps) > abs(vx_mps):
             return SIDE
         return FORWARD if vx_mps > 0.0 else REVERSE
-
-
-def read_robot(name: str) -> RobotProfile:
-    """The profile in a parameter file of the watchdog; what is not about the robot is left out.
-
-    Args:
-        name: of a file in ``config/robots``, or the path of one (it has a slash).
-
-    Raises:
-        ParameterError: unreadable, no parameter file, or a figure is unsound; names the file.
-    """
-    from edge_inference_ros.core.manifest import read_yaml
-
-    path = locate('config/robots', name if name.endswith('.yaml') else f'{name}.yaml')
-    said = read_yaml(path, ParameterError).get('/**')
-    figures = said.get('ros__parameters') if isinstance(said, dict) else None
-    if not isinstance(figures, dict):
-        raise ParameterError(f"{path}: expected a mapping '/**' with a mapping ros__parameters")
-    known = {field for field, *_ in specs(RobotProfile)}
-    try:
-        return build(RobotProfile, {key: figures[key] for key in figures if key in known})
-    except ParameterError as error:
-        raise ParameterError(f'{path}: {error}') from None

@@ -53,48 +53,46 @@ def on_grid(v_mps: float, robot: RobotProfile) -> float | None:
 class SpeedLimiter:
     """Lowers the limit at once and raises it slowly.
 
+    A limit is no greater than any that was allowed within the last ``raise_hold_s``, and no more
+    than ``raise_step_mps`` above any that was given within that time. Both are least values of
+    what was: so a limiter that knows less never gives more, at any moment. After a stop it
+    therefore begins with the slowest limit worth asking for.
+
     Attributes:
         robot: may be replaced while running.
         published: the limit last returned.
     """
 
-    __slots__ = ('_count', '_never', '_peaks', '_rules', '_since_ns', 'published', 'robot')
+    __slots__ = ('_allowances', '_limits', '_never', '_rules', '_tails', 'published', 'robot')
 
     def __init__(self, robot: RobotProfile, *, rules: LimitRules | None = None) -> None:
         self.robot = robot
         self.published: float | None = None
         self._rules = rules or LimitRules()
-        self._peaks: deque[tuple[int, int]] = deque()
-        self._count = 0
+        self._tails: dict[str, _Tail] = {}
         self._never = True
-        self._since_ns: int | None = None
+        self._allowances, self._limits = _Least(), _Least()
 
-    def observe(self, age_ns: int) -> None:
+    def observe(self, age_ns: int, source: str = '') -> None:
         """Take the age of a message on arrival; one from the future has none and is left out."""
-        if age_ns < 0:
-            return
-        peaks = self._peaks
-        while peaks and peaks[-1][1] <= age_ns:
-            peaks.pop()
-        peaks.append((self._count, age_ns))
-        self._count += 1
-        if peaks[0][0] < self._count - SAMPLES:
-            peaks.popleft()
+        if age_ns >= 0:
+            self._tails.setdefault(source, _Tail()).observe(age_ns)
 
     @property
     def tail_s(self) -> float | None:
-        """An upper bound of the 99th percentile of the age; None before the first message.
+        """An upper bound of the 99th percentile of each source's age; None before any message.
 
-        The greatest of the last ``SAMPLES`` ages. Until there are so many it is stretched, by 2
-        at first and by less with every message, since few samples say little about a tail. It
-        is D_cap at most: no speed makes fresh what is older, so such a message, which is refused
-        at any speed, asks for the lowest speed that latency can ask for, and no more.
+        The greatest of the last ``SAMPLES`` ages of a source. Until there are so many it is
+        stretched, by 2 at first and by less with every message, since few samples say little
+        about a tail. The source with the greatest decides: of a slow one beside a fast one a
+        common percentile would hardly notice what is late. It is D_cap at most: no speed makes
+        fresh what is older, so such a message, which is refused at any speed, asks for the
+        lowest speed that latency can ask for, and no more.
         """
-        if not self._peaks:
+        if not self._tails:
             return None
-        worst_s = self._peaks[0][1] / NS_PER_S
-        missing = max(0, SAMPLES - self._count) / SAMPLES
-        return min(worst_s * (1.0 + missing), self.robot.deadline_cap_s)
+        worst_s = max(tail.bound_s for tail in self._tails.values())
+        return min(worst_s, self.robot.deadline_cap_s)
 
     def limit(self, age_ns: int | None, w_radps: float, now_ns: MonoNs) -> float | None:
         """The limit to publish now; None: stop the robot by another path.
@@ -105,13 +103,19 @@ class SpeedLimiter:
             now_ns: steady time.
         """
         allowed = self._allowed(age_ns, w_radps)
-        if self._since_ns is None or _no_more(allowed, self.published) or self._never:
-            self._since_ns = now_ns
-            self.published = allowed
-            self._never = self._never and allowed is None
-        elif allowed is not None and self._held(now_ns):
-            self._since_ns = now_ns
-            self.published = on_grid(min(allowed, self._next_step()), self.robot)
+        if self._never and allowed is None:
+            return None
+        hold_ns = int(self._rules.raise_hold_s * NS_PER_S)
+        could_mps = self._allowances.least(now_ns, allowed or 0.0, hold_ns=hold_ns)
+        if self._never:
+            step_mps, self._never = math.inf, False
+        else:
+            least_mps = self._limits.least(now_ns, self.published or 0.0, hold_ns=hold_ns)
+            step_mps = least_mps + self._rules.raise_step_mps
+        self.published = None
+        if allowed is not None:
+            slowest = min(allowed, self._slowest)
+            self.published = on_grid(max(slowest, min(could_mps, step_mps)), self.robot)
         return self.published
 
     def _allowed(self, age_ns: int | None, w_radps: float) -> float | None:
@@ -124,19 +128,50 @@ class SpeedLimiter:
             return None
         return on_grid(speed_for(self.robot, tau_s, w_radps), self.robot)
 
-    def _held(self, now_ns: MonoNs) -> bool:
-        """Whether more would have done for long enough; a stop has the debounce of the lock."""
-        if self.published is None:
-            return True
-        held_ns = now_ns - (self._since_ns or 0)
-        return held_ns >= self._rules.raise_hold_s * NS_PER_S
-
-    def _next_step(self) -> float:
-        """One step up; from a stop, at least to the slowest speed worth asking for."""
-        slowest = math.ceil(self.robot.v_floor_mps / GRID_MPS * (1.0 - SLACK)) * GRID_MPS
-        return max((self.published or 0.0) + self._rules.raise_step_mps, slowest)
+    @property
+    def _slowest(self) -> float:
+        """The slowest limit worth asking for."""
+        return math.ceil(self.robot.v_floor_mps / GRID_MPS * (1.0 - SLACK)) * GRID_MPS
 
 
-def _no_more(allowed: float | None, published: float | None) -> bool:
-    """Whether ``allowed`` is no faster than ``published``; None is slowest."""
-    return allowed is None or (published is not None and allowed <= published)
+class _Tail:
+    """The greatest of a source's last ``SAMPLES`` ages."""
+
+    __slots__ = ('_count', '_peaks')
+
+    def __init__(self) -> None:
+        self._peaks: deque[tuple[int, int]] = deque()
+        self._count = 0
+
+    def observe(self, age_ns: int) -> None:
+        peaks = self._peaks
+        while peaks and peaks[-1][1] <= age_ns:
+            peaks.pop()
+        peaks.append((self._count, age_ns))
+        self._count += 1
+        if peaks[0][0] < self._count - SAMPLES:
+            peaks.popleft()
+
+    @property
+    def bound_s(self) -> float:
+        """It, stretched while there are few."""
+        missing = max(0, SAMPLES - self._count) / SAMPLES
+        return self._peaks[0][1] / NS_PER_S * (1.0 + missing)
+
+
+class _Least:
+    """The least of what was noted within a hold, and of what was noted last."""
+
+    __slots__ = ('_noted',)
+
+    def __init__(self) -> None:
+        self._noted: deque[tuple[int, float]] = deque()
+
+    def least(self, now_ns: int, value: float, *, hold_ns: int) -> float:
+        noted = self._noted
+        while noted and noted[-1][1] >= value:
+            noted.pop()
+        noted.append((now_ns, value))
+        while len(noted) > 1 and noted[0][0] <= now_ns - hold_ns:
+            noted.popleft()
+        return noted[0][1]

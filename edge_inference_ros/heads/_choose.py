@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_inference_ros.core.scratch import Scratch
+from edge_inference_ros.core.types import Crowding
 
+_BUFFER = 256
 _SLAB = 4096
 """Elements handled at once where numpy must allocate: 32 kB of indices."""
 
@@ -16,10 +20,12 @@ _SLAB = 4096
 class Choice:
     """Picks which boxes are worth a closer look.
 
-    Costs a pass over the scores, and a partial sort where too many pass the threshold.
+    Costs a pass over the scores, and a partial sort where too many pass the threshold; that this
+    happened is counted in ``crowding``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, crowding: Crowding | None = None) -> None:
+        self.crowding = crowding or Crowding()
         self._good = Scratch(np.bool_)
         self._spare = Scratch(np.bool_)
         self._ranked = Scratch(np.float32)
@@ -37,6 +43,7 @@ class Choice:
         np.logical_and(good, np.less(scores, np.inf, out=spare), out=good)
         if np.count_nonzero(good) <= count:
             return first(good, count)
+        self.crowding.candidates += 1
         ranked: NDArray[Any] = self._ranked(len(scores))
         ranked.fill(-np.inf)
         np.copyto(ranked, scores, where=good)
@@ -45,6 +52,19 @@ class Choice:
         above = first(np.logical_and(good, np.greater(scores, least, out=spare), out=spare), count)
         level = first(np.equal(scores, least, out=spare), count - len(above))
         return np.sort(np.concatenate((above, level)))
+
+
+@contextmanager
+def small_buffers() -> Iterator[None]:
+    """Let numpy before 2.3 (the last for Python 3.10) allocate 2 kB for a reduction, not 64.
+
+    It makes room to convert 8192 elements twice, whether or not anything is to be converted.
+    """
+    before = np.setbufsize(_BUFFER)
+    try:
+        yield
+    finally:
+        np.setbufsize(before)
 
 
 def first(true: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edge_inference_ros.core.boxes import Suppression, from_centres
 from edge_inference_ros.core.manifest import HeadSpec
-from edge_inference_ros.core.types import Detections2D, Image
+from edge_inference_ros.core.types import Crowding, Detections2D, Image
 from edge_inference_ros.heads._fit import Fit
 
 FURTHEST_PX = 1e6
@@ -15,9 +15,13 @@ FURTHEST_PX = 1e6
 
 
 class Finish:
-    """Drops what is not a box in the picture, suppresses, sorts and maps back what is."""
+    """Drops what is not a box in the picture, suppresses, sorts and maps back what is.
 
-    def __init__(self) -> None:
+    Pictures in which ``max_detections`` was reached are counted in ``crowding``.
+    """
+
+    def __init__(self, crowding: Crowding | None = None) -> None:
+        self.crowding = crowding or Crowding()
         self._suppression = Suppression()
 
     def __call__(
@@ -60,6 +64,7 @@ class Finish:
                 )
             ]
         seen = seen[: spec.max_detections]
+        self.crowding.detections += len(seen) == spec.max_detections
         chosen = order[seen]
         return Detections2D(
             image.origin, boxes_px[seen], np.minimum(scores[chosen], 1), class_ids[chosen]

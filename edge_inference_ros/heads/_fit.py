@@ -83,8 +83,8 @@ def fit(spec: InputSpec, *, width_px: int, height_px: int, corner: bool = False)
     if spec.fit == 'stretch':
         return Fit(width_px, height_px, 0, 0, spec.width_px, spec.height_px)
     scale = min(spec.width_px / width_px, spec.height_px / height_px)
-    wide = max(1, round(width_px * scale))
-    high = max(1, round(height_px * scale))
+    whole = int if spec.rounding == 'down' else round
+    wide, high = max(1, whole(width_px * scale)), max(1, whole(height_px * scale))
     left, top = (0, 0) if corner else ((spec.width_px - wide) // 2, (spec.height_px - high) // 2)
     return Fit(width_px, height_px, left, top, wide, high)
 

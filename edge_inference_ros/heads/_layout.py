@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inference_ros.core.manifest import Manifest, TensorSpec
+from edge_inference_ros.core.manifest import InputSpec, Manifest, TensorSpec
 from edge_inference_ros.core.scratch import Scratch
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import ManifestError, SpecMismatch
@@ -91,6 +91,12 @@ def options(manifest: Manifest, known: Mapping[str, tuple[Any, ...]]) -> dict[st
                 f' {", ".join(map(str, known[key]))}'
             )
     return {key: said.get(key, allowed[0]) for key, allowed in known.items()}
+
+
+def unit_px(seen: InputSpec, unit: str) -> NDArray[np.float32]:
+    """(4,) pixels of the input in one unit of x y x y: ``px`` or ``fraction`` of the input."""
+    size = (seen.width_px, seen.height_px) if unit == 'fraction' else (1, 1)
+    return np.array(size * 2, np.float32)
 
 
 def _sizes(spec: TensorSpec, shape: Sequence[int]) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_inference_ros.core.manifest import Manifest
-from edge_inference_ros.core.types import Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
 from edge_inference_ros.heads._choose import Choice, valid_classes
 from edge_inference_ros.heads._finish import Finish
@@ -23,9 +23,8 @@ class Head:
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
         said = _layout.options(manifest, {'unit': ('px', 'fraction')})
         seen = manifest.input
-        size = (seen.width_px, seen.height_px) if said['unit'] == 'fraction' else (1, 1)
         self.spec = manifest.head
-        self._unit_px = np.array(size * 2, np.float32)
+        self._unit_px = _layout.unit_px(seen, said['unit'])
         self._classes = len(manifest.classes)
         most = _layout.ANY
         self._count, self._boxes, self._scores, self._class_ids = (
@@ -40,20 +39,31 @@ class Head:
             )
         )
         self._canvas = Canvas(seen)
-        self._choose, self._finish = Choice(), Finish()
+        self.crowding = Crowding()
+        self._choose, self._finish = Choice(self.crowding), Finish(self.crowding)
 
     def prepare(self, sample: Image, inputs: Tensors) -> Fit:
         """Resize ``sample`` into the network's input."""
         return self._canvas.paint(sample, inputs)
+
+    def candidates(self, outputs: Tensors) -> Candidates2D:
+        """Every box the network answers, and what it scores. New arrays."""
+        count = self._rows(outputs)
+        boxes, scores = self._boxes.read(outputs), self._scores.read(outputs)
+        return Candidates2D(
+            boxes[:count] * self._unit_px,
+            scores[:count, None].copy(),
+            self._class_ids.read(outputs)[:count].copy(),
+            aligned=False,
+        )
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""
         spec = self.spec
         boxes, scores = self._boxes.read(outputs), self._scores.read(outputs)
         class_ids = self._class_ids.read(outputs)
-        count = float(np.nan_to_num(np.clip(self._count.read(outputs)[0], 0, len(scores))))
         chosen = self._choose(
-            scores[: int(count)], at_least=spec.score_threshold, count=spec.candidates
+            scores[: self._rows(outputs)], at_least=spec.score_threshold, count=spec.candidates
         )
         chosen = chosen[valid_classes(class_ids[chosen], self._classes)]
         with np.errstate(over='ignore', invalid='ignore'):  # what overflows is no box, and dropped
@@ -67,3 +77,8 @@ class Head:
             class_ids=class_ids[chosen].astype(np.int32),
             suppress=False,
         )
+
+    def _rows(self, outputs: Tensors) -> int:
+        """How many rows hold a box."""
+        most = len(self._scores.read(outputs))
+        return int(np.nan_to_num(np.clip(self._count.read(outputs)[0], 0, most)))

@@ -1,15 +1,20 @@
-"""Reads ``[1, boxes, 6]`` of networks that choose their boxes themselves: YOLOv10, YOLO26.
+"""Reads ``[1, boxes, 6]`` rows of a box, a probability and a class.
 
-A row is x1 y1 x2 y2 in pixels of the input, a probability and a class. These networks answer each
-object once, so no box suppresses another here.
+YOLOv10, YOLO26 and exports that hold their own suppression answer each object once, so no box
+suppresses another here. Options: ``unit`` of the boxes, ``px`` of the input or ``fraction`` of
+it; ``box``, its ``corners`` x1 y1 x2 y2 or its ``centre`` and sides, as Ultralytics writes those
+of RT-DETR; ``suppression``, ``needed`` where the network leaves overlapping boxes of one object to
+whoever reads it, as exports for DeepStream do.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edge_inference_ros.core.boxes import from_centres
 from edge_inference_ros.core.manifest import Manifest
-from edge_inference_ros.core.types import Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
 from edge_inference_ros.heads._choose import Choice, valid_classes
 from edge_inference_ros.heads._finish import Finish
@@ -20,18 +25,37 @@ class Head:
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
-        _layout.options(manifest, {})
+        said = _layout.options(
+            manifest,
+            {
+                'unit': ('px', 'fraction'),
+                'box': ('corners', 'centre'),
+                'suppression': ('done', 'needed'),
+            },
+        )
+        self._centred = said['box'] == 'centre'
+        self._suppress = said['suppression'] == 'needed'
+        self._unit_px = _layout.unit_px(manifest.input, said['unit'])
         self.spec = manifest.head
         self._classes = len(manifest.classes)
         self._output = _layout.output(
             manifest, outputs, index=0, shape=(1, _layout.ANY, 6), words='[1, boxes, 6]'
         )
         self._canvas = Canvas(manifest.input)
-        self._choose, self._finish = Choice(), Finish()
+        self.crowding = Crowding()
+        self._choose, self._finish = Choice(self.crowding), Finish(self.crowding)
 
     def prepare(self, sample: Image, inputs: Tensors) -> Fit:
         """Resize ``sample`` into the network's input."""
         return self._canvas.paint(sample, inputs)
+
+    def candidates(self, outputs: Tensors) -> Candidates2D:
+        """Every box the network answers, and what it scores. New arrays."""
+        rows = self._output.read(outputs)
+        boxes_px: NDArray[np.float32] = rows[:, :4] * self._unit_px
+        if self._centred:
+            boxes_px = from_centres(boxes_px)
+        return Candidates2D(boxes_px, rows[:, 4:5].copy(), rows[:, 5].copy(), aligned=False)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""
@@ -39,12 +63,15 @@ class Head:
         rows = self._output.read(outputs)
         chosen = self._choose(rows[:, 4], at_least=spec.score_threshold, count=spec.candidates)
         chosen = chosen[valid_classes(rows[chosen, 5], self._classes)]
+        with np.errstate(over='ignore', invalid='ignore'):  # what overflows is no box, and dropped
+            boxes_px = rows[chosen, :4] * self._unit_px
         return self._finish(
             sample,
             fit,
             spec,
-            boxes=rows[chosen, :4],
+            boxes=boxes_px,
             scores=rows[chosen, 4],
             class_ids=rows[chosen, 5].astype(np.int32),
-            suppress=False,
+            centred=self._centred,
+            suppress=self._suppress,
         )

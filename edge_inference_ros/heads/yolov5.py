@@ -6,8 +6,9 @@ and the class scores given an object; all of them probabilities.
 
 from __future__ import annotations
 
+from edge_inference_ros.core.boxes import from_centres
 from edge_inference_ros.core.manifest import Manifest
-from edge_inference_ros.core.types import Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
 from edge_inference_ros.heads._finish import Finish
 from edge_inference_ros.heads._fit import Canvas, Fit
@@ -28,11 +29,18 @@ class Head:
             words='[1, boxes, 5 + classes]',
         )
         self._canvas = Canvas(manifest.input)
-        self._choose, self._finish = ScoredRows(), Finish()
+        self.crowding = Crowding()
+        self._choose, self._finish = ScoredRows(self.crowding), Finish(self.crowding)
 
     def prepare(self, sample: Image, inputs: Tensors) -> Fit:
         """Resize ``sample`` into the network's input."""
         return self._canvas.paint(sample, inputs)
+
+    def candidates(self, outputs: Tensors) -> Candidates2D:
+        """Every box the network answers, and what it scores. New arrays."""
+        rows = self._output.read(outputs)
+        scores, objectness = rows[:, 5:] * rows[:, 4:5], rows[:, 4].copy()
+        return Candidates2D(from_centres(rows[:, :4]), scores, objectness=objectness)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from edge_inference_ros.core.boxes import from_centres
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.scratch import Scratch
-from edge_inference_ros.core.types import Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
 from edge_inference_ros.heads._choose import Choice, best_classes
 from edge_inference_ros.heads._finish import Finish
@@ -33,11 +34,17 @@ class Head:
         )
         self._canvas = Canvas(manifest.input)
         self._best = Scratch(np.float32)
-        self._choose, self._finish = Choice(), Finish()
+        self.crowding = Crowding()
+        self._choose, self._finish = Choice(self.crowding), Finish(self.crowding)
 
     def prepare(self, sample: Image, inputs: Tensors) -> Fit:
         """Resize ``sample`` into the network's input."""
         return self._canvas.paint(sample, inputs)
+
+    def candidates(self, outputs: Tensors) -> Candidates2D:
+        """Every box the network answers, and what it scores. New arrays."""
+        rows = self._output.read(outputs)
+        return Candidates2D(from_centres(rows[:4].T), rows[4:].T.copy())
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""

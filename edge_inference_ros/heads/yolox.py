@@ -3,7 +3,8 @@
 The cells of the finest grid come first, row by row (Ge et al., YOLOX, 2021; yolox/models/
 yolo_head.py, decode_outputs). A box is its centre's offset in cells and the logarithms of its
 sides in cells; objectness and class scores are probabilities. YOLOX letterboxes into the top left
-corner. Options: ``strides``, the cell sizes in pixels, ``8-16-32`` or ``8-16-32-64``.
+corner. Options: ``strides``, the cell sizes in pixels; ``boxes``, ``cells`` as above, or ``px``
+where the export undid its grid itself (``--decode_in_inference``).
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inference_ros.core.boxes import from_centres
 from edge_inference_ros.core.manifest import InputSpec, Manifest
-from edge_inference_ros.core.types import Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
 from edge_inference_ros.errors import SpecMismatch
 from edge_inference_ros.heads import _layout
 from edge_inference_ros.heads._finish import Finish
 from edge_inference_ros.heads._fit import Canvas, Fit
 from edge_inference_ros.heads._objectness import ScoredRows
 
+OPTIONS = {
+    'strides': ('8-16-32', '8-16-32-64', '4-8-16-32'),
+    'boxes': ('cells', 'px'),
+}
 _LONGEST_LOG = 20.0
 
 
@@ -26,7 +32,7 @@ class Head:
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
-        said = _layout.options(manifest, {'strides': ('8-16-32', '8-16-32-64')})
+        said = _layout.options(manifest, OPTIONS)
         self.spec = manifest.head
         self._output = _layout.output(
             manifest,
@@ -36,19 +42,28 @@ class Head:
             words='[1, cells, 5 + classes]',
         )
         self._cells = _cells(manifest.input, [int(size) for size in said['strides'].split('-')])
+        self._relative = said['boxes'] == 'cells'
         if len(self._cells) != (count := outputs[self._output.name].shape[1]):
             raise SpecMismatch(
                 f'strides {said["strides"]} make {len(self._cells)} cells of an input of'
                 f' {manifest.input.width_px}x{manifest.input.height_px}; output'
                 f' {self._output.name!r} has {count}: correct head.options.strides or input.shape'
-                ' in the manifest, or use head yolov5 if the network undoes its grid itself'
+                ' in the manifest, or use head yolov5 if it is no YOLOX'
             )
         self._canvas = Canvas(manifest.input, corner=True)
-        self._choose, self._finish = ScoredRows(), Finish()
+        self.crowding = Crowding()
+        self._choose, self._finish = ScoredRows(self.crowding), Finish(self.crowding)
 
     def prepare(self, sample: Image, inputs: Tensors) -> Fit:
         """Resize ``sample`` into the network's input."""
         return self._canvas.paint(sample, inputs)
+
+    def candidates(self, outputs: Tensors) -> Candidates2D:
+        """Every box the network answers, and what it scores. New arrays."""
+        rows = self._output.read(outputs)
+        boxes_px = self._in_pixels(rows[:, :4].copy(), self._cells)
+        scores, objectness = rows[:, 5:] * rows[:, 4:5], rows[:, 4].copy()
+        return Candidates2D(from_centres(boxes_px), scores, objectness=objectness)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""
@@ -59,11 +74,17 @@ class Head:
             sample,
             fit,
             spec,
-            boxes=_leave_grid(rows[chosen, :4], self._cells[chosen]),
+            boxes=self._in_pixels(rows[chosen, :4], self._cells[chosen]),
             scores=scores,
             class_ids=class_ids,
             centred=True,
         )
+
+    def _in_pixels(
+        self, boxes: NDArray[np.float32], cells: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """(N, 4) centres and sides in pixels of what stands in these cells; may be in place."""
+        return _leave_grid(boxes, cells) if self._relative else boxes
 
 
 def _cells(seen: InputSpec, strides: list[int]) -> NDArray[np.float32]:

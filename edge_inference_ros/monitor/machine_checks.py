@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ FAST_DDS = 'rmw_fastrtps_cpp'
 PARTICIPANTS = 4
 """A camera driver, a detector, a watchdog and a tool: the fewest that share /dev/shm."""
 
-_SEGMENT = re.compile(r'<segment_size>\s*(\d+)\s*</segment_size>')
 _UNSYNCHRONISED = 0x40  # STA_UNSYNC, adjtimex(2)
 _MIB = 1 << 20
 
@@ -71,7 +69,7 @@ def shared_memory(machine: Machine) -> Iterator[Finding]:
             'mount a tmpfs there: mount -t tmpfs -o size=1g tmpfs /dev/shm', 'df -h /dev/shm',
         )  # fmt: skip
         return
-    need = PARTICIPANTS * segment_bytes(path)
+    need = PARTICIPANTS * transport.segment_bytes(path)
     yield judge_shared_memory(stat.f_bavail * stat.f_frsize, need, path)
     dead = sum(
         file.stat().st_size for files in segments.dead(folder) for file in files if file.exists()
@@ -108,15 +106,6 @@ def profile_in_use(machine: Machine) -> Path | None:
             return Path(chosen)
     name = machine.environ.get(transport.TRANSPORT) or 'shm'
     return None if name == 'default' else transport.profile(name)
-
-
-def segment_bytes(path: Path | None) -> int:
-    """The size of one participant's segment in a profile; Fast DDS's own 512 KiB without one."""
-    try:
-        found = _SEGMENT.search(path.read_text(encoding='utf-8')) if path else None
-    except (OSError, UnicodeDecodeError):
-        found = None
-    return int(found.group(1)) if found else 512 << 10
 
 
 def allocator(_: Machine) -> Iterator[Finding]:

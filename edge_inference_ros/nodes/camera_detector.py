@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -25,7 +25,7 @@ from edge_inference_ros.errors import BadStamp
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 from edge_inference_ros.nodes.detector import Detector
 from edge_inference_ros.ros import process, qos
-from edge_inference_ros.ros.messages import bgr_image, header_msg, label_info
+from edge_inference_ros.ros.messages import OK, WARN, bgr_image, header_msg, label_info
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import Detections2DWriter
 
@@ -117,6 +117,12 @@ class CameraDetector(Detector):
         health = self._health
         words = f'IMAGE_HEALTH {health.fault.value}' if health.fault else ''
         return int(health.level), words
+
+    def beside(self) -> Iterator[tuple[int, str, str]]:
+        """Odometry: one can see without it, but not notice everything."""
+        lost = 'a camera that shows one picture for ever goes unnoticed'
+        words = qos.unheard(self, 'odom', Odometry, lost)
+        yield WARN if words else OK, 'odom', words
 
     def _moved(self, data: bytes) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,10 +21,10 @@ from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
 from edge_inference_ros.core.share import locate
 from edge_inference_ros.core.stats import QUANTILES, Window, samples_needed
-from edge_inference_ros.core.types import MonoNs, Origin, RosNs, Tracked
+from edge_inference_ros.core.types import Crowding, MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
-from edge_inference_ros.ros import process, qos
+from edge_inference_ros.ros import process, qos, words
 from edge_inference_ros.ros.base import EdgeNode
 from edge_inference_ros.ros.clock_fault import clock_fault
 from edge_inference_ros.ros.hang import HangGuard
@@ -94,6 +94,10 @@ class Detector(EdgeNode[CameraDetectorParams]):
         """Diagnostic level and words for the sensor's own condition."""
         return OK, ''
 
+    def beside(self) -> Iterator[tuple[int, str, str]]:
+        """Diagnostic level, topic and words for every input beside the sensor's."""
+        yield from ()
+
     def configure(self, keep: ExitStack) -> None:
         """Create the publishers and load the model, on the lane's thread."""
         params = self.parameters.read()
@@ -102,7 +106,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._stats: dict[str, Window] = {}
         self._losses = Losses()
         self._reader: Reader | None = None
-        self._reported = Tally()
+        self._reported, self._crowding, self._crowded = Tally(), Crowding(), ''
         self._make_publishers(keep)
         self._stop_soon = self.while_open(self._stop, keep)
         self._lane = Lane(self._open_jobs, on_failure=self._broke, wanted=self.context.ok)
@@ -119,6 +123,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         """Subscribe."""
         kinds, topic = self.input()
         params = self.parameters.current
+        self._progress = words.Progress(self.get_logger().info)
         keep.callback(setattr, self, '_reader', None)
         self._reader = keep.enter_context(
             Reader(
@@ -134,6 +139,22 @@ class Detector(EdgeNode[CameraDetectorParams]):
         )
         if params.hang_s:
             keep.enter_context(HangGuard(self._lane, limit_s=params.hang_s))
+
+    def about(self) -> str:
+        """The model and what runs it."""
+        file = self.manifest.file(
+            self.parameters.current.backend, self.parameters.current.precision
+        )
+        runs_on = '; '.join(getattr(self._pipeline.engine, 'notes', ()))
+        return (
+            f'model {self.manifest.name}, {file.precision} on {self._engine["backend"]}'
+            + f' ({runs_on})' * bool(runs_on)
+        )
+
+    def connections(self) -> str:
+        """What is read and written."""
+        written = words.writes(self, 'detections', 'latency')
+        return f'reads {self._reader}; writes {written}'
 
     def adapt(self, params: CameraDetectorParams) -> None:
         """Take over a new score threshold with the next frame."""
@@ -189,6 +210,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
             settings=_settings(params, self._lane.checkpoint),
             checkpoint=self._lane.checkpoint,
         )
+        if self._pipeline.caution:
+            self.get_logger().warning(self._pipeline.caution)
         self._pipeline.head.spec = _head(self.manifest, params)
         self._engine = {
             'model': self.manifest.name,
@@ -257,6 +280,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
             if stage not in self._stats:
                 self._stats[stage] = Window(WINDOW)
             self._stats[stage].add(lap_ns * MS)
+        self._progress.output(total_ns * MS)
         self._pipeline_ms.publish(Float64(data=total_ns * MS))
         self._processing_ms.publish(Float64(data=timing.total_ns * MS))
 
@@ -293,17 +317,23 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def _report(self) -> None:
         """On the executor's thread, about once a second: the roll-up for people and monitors."""
         tally, before = dataclasses.replace(self._job.tally), self._reported
+        capped = self._count_crowds()
         level, message = self._judge(tally, before)
         name, rows, missing = self.get_fully_qualified_name(), [], 0.0
         if self._reader is not None:
             verdict, facts = self._reader.look()
             missing = facts.missing
             rows.append((int(verdict.level), f'{name}: input', str(verdict), '', facts.values()))
+            self._progress.look(f'; {tally.posted - tally.done} of {tally.posted} not seen so far')
+            rows += [
+                (grade, f'{name}: {topic}', said, '', {}) for grade, topic, said in self.beside()
+            ]
         values = {
             **{name: str(count) for name, count in dataclasses.asdict(tally).items()},
             'miss_ratio': miss_ratio(tally, before, missing=missing),
             **self._losses.values(),
             **rollup({stage: _spread(window) for stage, window in list(self._stats.items())}),
+            **capped,
             **self._engine,
         }
         rows.insert(0, (level, f'{name}: latency', message, '', values))
@@ -317,10 +347,27 @@ class Detector(EdgeNode[CameraDetectorParams]):
         if self.broken is not None:
             return ERROR, _named(self.broken)
         if not (lost := tally.rejected + tally.failed - before.rejected - before.failed):
-            return self.condition()
+            level, words = self.condition()
+            return (level, words) if level != OK or not self._crowded else (WARN, self._crowded)
         newest = self._losses.newest
         words = 'lost' if newest is None else f'lost, the last to {_named(newest)}'
         return WARN, f'{lost} {words}'
+
+    def _count_crowds(self) -> dict[str, str]:
+        """Pictures that held more than the head may look at, or let out, and what to do."""
+        now = getattr(self._pipeline.head, 'crowding', Crowding())
+        before, self._crowding = self._crowding, dataclasses.replace(now)
+        spec, said = self._pipeline.head.spec, []
+        if more := now.candidates - before.candidates:
+            said.append(f'{more} pictures with more than head.candidates = {spec.candidates}')
+        if more := now.detections - before.detections:
+            said.append(f'{more} with head.max_detections = {spec.max_detections} objects')
+        raised = 'objects may be left out: raise it in the manifest'
+        self._crowded = f'CROWDED {", ".join(said)}; {raised}' if said else ''
+        return {
+            'candidates_capped': str(now.candidates),
+            'detections_capped': str(now.detections),
+        }
 
 
 def _named(error: BaseException) -> str:

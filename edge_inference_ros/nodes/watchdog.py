@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
@@ -34,9 +34,9 @@ from edge_inference_ros.guard.standing import State
 from edge_inference_ros.guard.timeline import Instant
 from edge_inference_ros.guard.verdict import SourceStatus, Status, Verdict
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
-from edge_inference_ros.ros import process, qos
+from edge_inference_ros.ros import process, qos, words
 from edge_inference_ros.ros.base import EdgeNode
-from edge_inference_ros.ros.messages import ERROR, MS
+from edge_inference_ros.ros.messages import ERROR, MS, OK
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import diagnostics
 
@@ -81,25 +81,26 @@ class Watchdog(EdgeNode[WatchdogParams]):
         def publisher(kind: Any, topic: str, profile: Any) -> Any:
             made = self.create_publisher(kind, topic, profile)
             keep.callback(self.destroy_publisher, made)
+            self._watch_readers(topic, profile, keep)
             return made
 
+        self._ends: list[qos.Watch] = []
         self._freshness = publisher(DiagnosticArray, 'freshness', qos.heartbeat())
         self._lock = publisher(Bool, 'lock', qos.output())
-        outputs = ('lock', 'speed_limit', *(f'fresh/{topic}' for topic in params.topics))
-        self._ends = [
-            qos.Watch(self, topic, qos.output(), self._say, reading=False) for topic in outputs
-        ]
         self._speed_limit = publisher(SpeedLimit, 'speed_limit', qos.output())
         self._diagnostics = publisher(DiagnosticArray, '/diagnostics', qos.output())
 
     def activate(self, keep: ExitStack) -> None:
         """Subscribe to everything as bytes, and start to tick."""
         params = self.parameters.current
+        self._profiles: dict[str, Any] = {}
+        self._progress = words.Progress(self.get_logger().info)
         # Who has heard that the robot may move must not go on believing it.
         keep.callback(self._lock.publish, _LOCKED[True])
         for topic, kind in self._kinds:
             fresh = self.create_publisher(kind, f'fresh/{topic}', qos.output())
             keep.callback(self.destroy_publisher, fresh)
+            self._watch_readers(f'fresh/{topic}', qos.output(), keep)
             self._listen(kind, topic, partial(self._arrived, topic, fresh.publish), keep)
         self._listen(Odometry, 'odom', self._moved, keep, depth=ODOMETRY_DEPTH)
         if params.command != 'none':
@@ -112,6 +113,19 @@ class Watchdog(EdgeNode[WatchdogParams]):
             timer = self.create_timer(period_s, self.while_open(look, keep), clock=steady)
             keep.callback(self.destroy_timer, timer)
         process.settle()
+
+    def about(self) -> str:
+        """What is guarded, and by which limits."""
+        params = self.parameters.current
+        return f'guards {", ".join(params.topics)} up to {params.v_cap_mps:g} m/s'
+
+    def connections(self) -> str:
+        """What is read and written."""
+        written = words.writes(
+            self, *(f'fresh/{topic}' for topic in self.parameters.current.topics)
+        )
+        read = (words.reads(self, topic, profile) for topic, profile in self._profiles.items())
+        return f'reads {", ".join(read)}; writes {written}'
 
     def adapt(self, params: WatchdogParams) -> None:
         """Judge by the new profile from the next tick on."""
@@ -130,6 +144,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
     ) -> None:
         profile = qos.follow(self, topic)
         profile.depth = depth
+        self._profiles[topic] = profile
         subscription = qos.subscribe(
             self,
             kind,
@@ -141,6 +156,12 @@ class Watchdog(EdgeNode[WatchdogParams]):
         )
         keep.callback(self.destroy_subscription, subscription)
         end = qos.Watch(self, topic, profile, lambda _: None, reading=True)
+        self._ends.append(end)
+        keep.callback(self._ends.remove, end)
+
+    def _watch_readers(self, topic: str, offer: Any, keep: ExitStack) -> None:
+        """Name readers of an output that ask for more than it offers, until ``keep`` closes."""
+        end = qos.Watch(self, topic, offer, self._say, reading=False)
         self._ends.append(end)
         keep.callback(self._ends.remove, end)
 
@@ -169,9 +190,10 @@ class Watchdog(EdgeNode[WatchdogParams]):
         judgement = self._guard.judge(topic, stamp_ns, frame_id, now)
         if judgement.forwarded:
             forward(data)
+            self._progress.output(judgement.age_ns * MS)
         # What was refused for its stamp has no age: one zero stamp would count as fifty years.
         if judgement.aged and topic not in self.parameters.current.optional:
-            self._limiter.observe(judgement.age_ns)
+            self._limiter.observe(judgement.age_ns, topic)
 
     def _moved(self, data: bytes) -> None:
         now = self._now()
@@ -222,15 +244,30 @@ class Watchdog(EdgeNode[WatchdogParams]):
         msg.header.stamp = Time(nanoseconds=now.ros_ns).to_msg()
         self._speed_limit.publish(msg)
 
+    def _inputs(self) -> Iterator[tuple[str, Any, str]]:
+        """Topic and type of each input the robot needs, and what is lost without it."""
+        params = self.parameters.current
+        for topic, kind in self._kinds:
+            if topic not in params.optional:
+                yield topic, kind, 'the robot may not move without it'
+        yield 'odom', Odometry, 'the robot is taken to move as fast as it can'
+        if params.command != 'none':
+            lost = 'motion is known from odometry alone, which follows the command'
+            yield 'cmd_vel', _COMMANDS[params.command], lost
+
     def _report(self) -> None:
         now = self._now()
         status = self._guard.tick(now)
         name = self.get_fully_qualified_name()
         rows = [_summary(status), *map(_row, status.sources)]
+        for topic, kind, lost in self._inputs():
+            words = qos.unheard(self, topic, kind, lost)
+            rows.append((ERROR if words else OK, f'{topic}: input', words, '', {}))
         deaf = [mismatch for end in self._ends for mismatch in end.look()]
         rows += [(ERROR, f'{found.topic}: QoS', str(found), '', {}) for found in deaf]
         named = [(row[0], f'{name}: {row[1]}', *row[2:]) for row in rows]
         self._diagnostics.publish(diagnostics(now.ros_ns, '', named))
+        self._progress.look()
 
 
 def message_type(name: str) -> Any:

@@ -61,10 +61,11 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
             if not _RELATIVE.fullmatch(name)
         ]
         if len(self.types) not in (1, len(self.topics)):
-            faults.append(f'types = {self.types!r}: expected one, or one for each topic')
+            faults.append(f'types = {self.types!r}: expected one, or one for each of topics')
         if len(self.stamp_offsets_s) not in (0, len(self.topics)):
             faults.append(
-                f'stamp_offsets_s = {self.stamp_offsets_s!r}: expected none, or one for each topic'
+                f'stamp_offsets_s = {self.stamp_offsets_s!r}:'
+                ' expected none, or one for each of topics'
             )
         if not self.heartbeat_s + self.tick_s < LEASE_S:
             faults.append(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from edge_inference_ros.core.manifest import (
     verify,
 )
 from edge_inference_ros.errors import ConfigError, EngineMissing, ManifestError
+from edge_inference_ros.machine import processor
 from edge_inference_ros.optimize import _foreign
 
 _TOOLS = ('numpy', 'onnx', 'onnxruntime')
@@ -139,19 +141,50 @@ def provenance(source_: Source, step: str, made_by: str, **facts: Any) -> dict[s
 
 def tools() -> dict[str, str]:
     """Versions of what shapes the bytes a step writes."""
-    there = {name for package in packages_distributions().values() for name in package}
-    found = {name: version(name) for name in _TOOLS if name in there}
-    return {'python': platform.python_version(), **found}
+    found = {'python': platform.python_version()}
+    for name in _TOOLS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def machine() -> str:
     """The processor that latencies were measured on."""
+    return processor.name()
+
+
+@contextmanager
+def untouched_on_failure(out: Path | None) -> Iterator[None]:
+    """A step that fails leaves ``out`` as it was: nothing new in it, no manifest half rewritten.
+
+    Args:
+        out: what the step writes, a file or a folder; None if it writes nothing.
+    """
+    if out is None:
+        yield
+        return
+    missing = [path for path in (out, *out.parents) if not path.exists()]
+    there = set(out.iterdir()) if out.is_dir() else set()
+    kept = {path: path.read_bytes() for path in there if path.name == FILE_NAME}
+    beside = set(out.parent.iterdir()) if out.parent.is_dir() and not out.is_dir() else None
     try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return f'{names[0]}, {len(names)} cores' if names else platform.machine()
+        yield
+    except BaseException:
+        new = set(out.iterdir()) - there if out.is_dir() else set()
+        if beside is not None and out.parent.is_dir():
+            new |= {p for p in set(out.parent.iterdir()) - beside if p.stem == out.stem}
+        for path in (*new, *missing):
+            _remove(path)
+        for path, data in kept.items():
+            path.write_bytes(data)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def plain(value: Any) -> Any:

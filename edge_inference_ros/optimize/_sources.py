@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge_inference_ros.core import registry
@@ -26,8 +27,11 @@ _LIBRARIES = (
 @cache
 def libraries() -> dict[str, str]:
     """Versions of what shapes the results of steps, as far as it is installed."""
-    there = {name for names in packages_distributions().values() for name in names}
-    return {name: version(name) for name in _LIBRARIES if name in there}
+    found = {}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @cache

@@ -63,7 +63,7 @@ def run(model: Path, out: Path, params: Params) -> Report:
         params.source, count=params.frames, seed=params.seed, topic=params.topic
     )
     fed = calibration_ranges.fed(source.manifest, source.path, pictures)
-    seen = calibration_ranges.Remembering(_counted(fed, params.frames), keep=params.keep)
+    seen = calibration_ranges.Remembering(_counted(fed, len(pictures)), keep=params.keep)
     ranges = calibration_ranges.collect(
         source.path,
         source.manifest.input.tensor,

@@ -25,7 +25,7 @@ from edge_inference_ros.optimize.graph.fusion import (
     fused_chains,
     shared_out,
 )
-from edge_inference_ros.optimize.graph.nodes import load
+from edge_inference_ros.optimize.graph.nodes import read
 
 _KERNEL = '_kernel_time'
 _BLOCKED = '_nchwc'
@@ -63,7 +63,7 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
     """
     check(params)
     said, path = _file(model, params)
-    network = Network.of(load(path))
+    network = Network.of(read(path))
     look = _of_tensorrt if params.backend == 'trt' else _of_onnxruntime
     layers, facts = look(said, path, network, params)
     report = Report(
@@ -112,7 +112,7 @@ def _of_onnxruntime(
         for _ in range(_WARM_UP_RUNS + params.runs):
             session.run(None, fed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding='utf-8'))
-        made = load(optimised)
+        made = read(optimised)
     spent = _spent(events)
     peak = max((e['args'].get('mem_in_use_peak', 0) for e in _kernels(events)), key=int, default=0)
     facts: dict[str, str | int | float] = {

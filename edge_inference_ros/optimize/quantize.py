@@ -19,9 +19,10 @@ from edge_inference_ros.optimize.graph.ranges import Calibration
 from edge_inference_ros.optimize.judge import measure
 
 _COMPARED = 16
+QUALITIES = ('sqnr_db', 'scores_db', 'boxes_db', 'box_px', 'channel_db')
 BACKENDS: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ('int8', 'ort'): ('ort',),
-    ('int8', 'trt'): ('trt', 'openvino'),
+    ('int8', 'ort'): ('ort', 'openvino'),
+    ('int8', 'trt'): ('trt',),
     ('int4', 'ort'): ('ort',),
     ('int4', 'trt'): ('trt',),
     ('fp8', 'trt'): ('trt',),
@@ -36,8 +37,14 @@ class Params:
     dialect: str = param('ort', 'runtime it is for (fp16: any; fp8: trt)', choices=('ort', 'trt'))
     form: str = param(
         '',
-        'int8 for ort as operators or as Q/DQ nodes; empty: what measured faster',
+        'int8 for ort as operators or as Q/DQ nodes; empty: nodes, which OpenVINO reads too',
         choices=('', 'qdq', 'qoperator'),
+    )
+    weight_bits: int = param(
+        0,
+        'int8: 7 is exact on every processor, 8 finer where it has VNNI; 0: 7 for ort, 8 for trt',
+        low=0,
+        high=8,
     )
     calibration: str = param('', 'folder that calibrate wrote; int8 and fp8 need it', path=True)
     keep: tuple[str, ...] = param((), 'nodes that stay float; * and ? stand for anything')
@@ -53,6 +60,8 @@ class Params:
         """What fits no other parameter."""
         if self.precision in ('int8', 'fp8') and not self.calibration:
             return [f'calibration: {self.precision} needs one; make it with optimize calibrate']
+        if self.weight_bits not in (0, 7, 8):
+            return ['weight_bits: 7 or 8, or 0 for what suits the dialect']
         if self.form == 'qoperator' and (self.precision, self.dialect) != ('int8', 'ort'):
             return ['form: operators are for int8 on ort; elsewhere it is qdq']
         return []
@@ -101,6 +110,7 @@ def said(params: Params) -> dict[str, Any]:
     facts: dict[str, Any] = {'precision': params.precision, 'dialect': _dialect(params)}
     if params.precision == 'int8':
         facts['form'] = form_of(params)
+        facts['weight_bits'] = params.weight_bits or int8.WEIGHT_BITS[params.dialect]
     if params.precision == 'int4':
         facts['block'] = params.block
     return {**facts, 'keep': list(params.keep)}
@@ -120,7 +130,12 @@ def _made(source: Source, calibration: Calibration | None, params: Params) -> An
     if params.precision == 'fp8':
         return eighth(model, calibration.ranges, keep=keep)
     return int8.quantised(
-        model, calibration.ranges, dialect=params.dialect, form=form_of(params), keep=keep
+        model,
+        calibration.ranges,
+        dialect=params.dialect,
+        form=form_of(params),
+        weight_bits=params.weight_bits,
+        keep=keep,
     )
 
 
@@ -130,7 +145,7 @@ def _dialect(params: Params) -> str:
 
 def form_of(params: Params) -> str:
     """How an int8 network is written."""
-    return params.form or ('qoperator' if params.dialect == 'ort' else 'qdq')
+    return params.form or 'qdq'
 
 
 def name_of(params: Params) -> str:
@@ -168,10 +183,8 @@ def _compare(
     after['ort_speedup'] = times['after'].speedup
     if calibration:
         tensor, some = calibration.tensor, calibration.inputs[:_COMPARED]
-        wanted, given = (
-            measure.outputs(engines[name], tensor, some) for name in ('before', 'after')
-        )
-        after['sqnr_db'] = measure.sqnr_db(wanted, given)
+        reference = measure.Reference(engines['before'], source.manifest, tensor, some)
+        after |= reference.quality(engines['after'])
     if params.labelled and source.manifest:
         scores = measure.accuracy(
             engines, source.manifest, Path(params.labelled), count=params.pictures
@@ -192,7 +205,7 @@ def _report(
         'size_ratio': after['bytes'] / before['bytes'],
         'sha256': after['sha256'],
     }
-    facts |= {k: after[k] for k in ('ort_speedup', 'sqnr_db') if k in after}
+    facts |= {k: after[k] for k in ('ort_speedup', *QUALITIES) if k in after}
     if 'accuracy' in after:
         facts['ap50_loss'] = before['accuracy']['ap50'] - after['accuracy']['ap50']
     rows = tuple(_row(name, known) for name, known in (('before', before), ('after', after)))

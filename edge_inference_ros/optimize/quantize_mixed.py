@@ -14,7 +14,7 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _folder
+from edge_inference_ros.optimize import _folder, quantize
 from edge_inference_ros.optimize._folder import Made, Source
 from edge_inference_ros.optimize.graph import int8, network, ranges
 from edge_inference_ros.optimize.graph.ranges import Calibration
@@ -37,7 +37,13 @@ class Params:
     )
     pictures: int = param(200, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
     allowed_loss: float = param(0.01, 'of AP at IoU 0.5, with labels', low=0.0, high=1.0)
-    least_sqnr_db: float = param(25.0, 'of the outputs, without labels', low=0.0, high=200.0)
+    least_sqnr_db: float = param(
+        20.0,
+        'without labels: least signal to noise of scores and of boxes, dB; 20 is an error of a'
+        ' tenth',
+        low=0.0,
+        high=200.0,
+    )
     inputs: int = param(8, 'calibration inputs that layers are tried on', low=1, high=1000)
     most: int = param(16, 'layers to leave in float at most', low=1, high=10_000)
     runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
@@ -104,7 +110,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
         after={**_known(chosen), 'sha256': digest(path)},
         why=why,
     )
-    backends = ('ort',) if params.dialect == 'ort' else ('trt', 'openvino')
+    backends = quantize.BACKENDS['int8', params.dialect]
     _folder.register(source, path, Made(file_name, 'mixed', backends, facts))
     rows = tuple({**_row(point), 'chosen': '*' * (point == chosen)} for point in points)
     worst = tuple(f'{name}: {db:.1f} dB alone in int8' for name, db in ranked[:5])
@@ -120,7 +126,8 @@ def sensitivities(
     layers = network.Graph(model).layers
     some = calibration.inputs[: params.inputs]
     with measure.opened({'float': source.path}, source.manifest) as engines:
-        wanted = measure.outputs(engines['float'], calibration.tensor, some)
+        tensor = calibration.tensor
+        reference = measure.Reference(engines['float'], source.manifest, tensor, some)
     found = []
     with tempfile.TemporaryDirectory(prefix='edge_inference_') as folder:
         path = Path(folder) / 'one.onnx'
@@ -128,8 +135,7 @@ def sensitivities(
             one = int8.quantised(model, calibration.ranges, dialect='ort', only=[layer])
             network.save(one, path)
             with measure.opened({'one': path}, source.manifest) as engines:
-                given = measure.outputs(engines['one'], calibration.tensor, some)
-            found.append((layer, measure.sqnr_db(wanted, given)))
+                found.append((layer, reference.decibels(engines['one'])))
             if count % _EVERY == 0:
                 log.info('quantize_mixed: %d of %d layers', count, len(layers))
     return sorted(found, key=lambda pair: pair[1])
@@ -144,14 +150,12 @@ def _mixtures(
 ) -> dict[int, Path]:
     """Files by how many of the worst layers are float: none, one, twice as many each time."""
     model = network.load(source.path)
-    form = 'qoperator' if params.dialect == 'ort' else 'qdq'
     files = {}
     for kept in _counts(min(params.most, len(ranked) - 1)):
         made = int8.quantised(
             model,
             calibration.ranges,
             dialect=params.dialect,
-            form=form,
             keep=[name for name, _ in ranked[:kept]],
         )
         files[kept] = folder / f'{kept}.onnx'
@@ -181,8 +185,10 @@ def _points(
             quality = {name: float(score['ap50']) for name, score in scores.items()}
         else:
             some = calibration.inputs[: max(16, params.inputs)]
-            seen = {n: measure.outputs(e, calibration.tensor, some) for n, e in engines.items()}
-            quality = {name: measure.sqnr_db(seen['float'], s) for name, s in seen.items()}
+            reference = measure.Reference(
+                engines['float'], source.manifest, calibration.tensor, some
+            )
+            quality = {name: reference.decibels(engine) for name, engine in engines.items()}
     order = [*(str(kept) for kept in files if kept >= 0), 'float']
     return [
         Point(

@@ -16,7 +16,7 @@ The command ends with 0 if the candidate passed, 1 if it is refused, 2 if the in
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,10 +30,11 @@ from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.guard.robot import read_robot
+from edge_inference_ros.guard.profiles import read_robot
 from edge_inference_ros.optimize.judge import agreement as pairwise
 from edge_inference_ros.optimize.judge import frames, people, plot, score
 from edge_inference_ros.optimize.judge.detector import Detector
+from edge_inference_ros.optimize.judge.expected import Expected, expected
 from edge_inference_ros.optimize.judge.labelled import EVERY, Labelled, open_labelled
 
 log = logging.getLogger(__name__)
@@ -62,14 +63,24 @@ class Params:
     topic: str = param('', 'image topic of a recording; empty takes the only one')
     count: int = param(50, 'pictures to agree on, at most', low=1, high=100_000)
     seed: int = param(0, 'chooses them', low=0)
-    agreement: float = param(0.98, 'least share of objects both find (F1)', low=0.0, high=1.0)
+    agreement: float = param(
+        -1.0,
+        'least share of objects both find (F1); negative: what is expected of the two precisions,'
+        ' or 0.98 of two models',
+        low=-1.0,
+        high=1.0,
+    )
     iou: float = param(0.5, 'overlap that makes two boxes one object', low=0.0, high=1.0)
     score_difference: float = param(
-        0.1, 'most that the scores of one object may differ, 95 of 100 times', low=0.0, high=1.0
+        -1.0,
+        'most that the scores of one object may differ, 95 of 100 times; negative: what is'
+        ' expected of the two precisions, or 0.1 of two models',
+        low=-1.0,
+        high=1.0,
     )
-    sqnr_db: float = param(
+    output_db: float = param(
         0.0,
-        'least ratio of signal to difference of the outputs; 0: not judged',
+        'least ratio of signal to difference of every output tensor, dB; 0 does not judge it',
         low=0.0,
         high=200.0,
     )
@@ -146,6 +157,7 @@ class Judgement:
     tables: dict[str, tuple[dict[str, Value], ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    agreed: plot.Agreed | None = None
 
 
 def run(model: Path, out: Path | None, params: Params) -> Report:
@@ -153,8 +165,7 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
 
     Args:
         model: model folder of the reference.
-        out: folder for ``validate.json`` and, of labelled pictures, ``validate.png``; None writes
-            nothing.
+        out: folder for ``validate.json`` and ``validate.png``; None writes nothing.
         params: what with what, on which pictures.
 
     Raises:
@@ -181,7 +192,7 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
         tuple(made.notes), '; '.join(made.refusals), made.tables,
     )  # fmt: skip
     if out:
-        _write(out, report)
+        _write(out, report, made.agreed)
     return report
 
 
@@ -208,11 +219,29 @@ def _agree(made: Judgement, one: Detector, other: Detector, params: Params) -> N
     made.rows = pairwise.rows(found)
     if not found.found + found.other_found:
         made.notes.append('Neither found an object: that they agree says little. Give --images.')
+    wanted = _wanted(one, other, params)
+    made.facts |= {'pair': wanted.pair, 'agreement_wanted': wanted.agreement}
+    made.agreed = plot.Agreed(
+        found.f1, wanted.agreement, found.score_differences, wanted.score_difference
+    )
     made.refusals += pairwise.refusals(
         found,
-        agreement=params.agreement,
-        score_difference=params.score_difference,
-        sqnr_db=params.sqnr_db,
+        agreement=wanted.agreement,
+        score_difference=wanted.score_difference,
+        output_db=params.output_db,
+    )
+
+
+def _wanted(one: Detector, other: Detector, params: Params) -> Expected:
+    """What is asked for, and where nothing is, what is to be expected."""
+    if one.manifest.folder == other.manifest.folder:
+        usual = expected(one.file.precision, other.file.precision)
+    else:
+        usual = Expected('two models', 0.98, 0.1)
+    return Expected(
+        usual.pair,
+        usual.agreement if params.agreement < 0 else params.agreement,
+        usual.score_difference if params.score_difference < 0 else params.score_difference,
     )
 
 
@@ -321,19 +350,19 @@ def _known(row: dict[str, Any]) -> dict[str, Value]:
     return {k: v for k, v in row.items() if not (isinstance(v, float) and np.isnan(v))}
 
 
-def _write(out: Path, report: Report) -> None:
+def _write(out: Path, report: Report, agreed: plot.Agreed | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / 'validate.json').write_text(report.as_json() + '\n', encoding='utf-8')
-    if classes := report.tables.get('AP@0.5 by class'):
-        plot.save(
-            out / 'validate.png',
-            bins=report.tables.get('Recall of people by distance', ()),
-            robots=report.tables.get('People within stopping distance', ()),
-            classes=classes,
-        )
+    plot.save(
+        out / 'validate.png',
+        bins=report.tables.get('Recall of people by distance', ()),
+        robots=report.tables.get('People within stopping distance', ()),
+        classes=report.tables.get('AP@0.5 by class', ()),
+        agreed=agreed,
+    )
 
 
-def _pictures(said: Manifest, params: Params) -> Iterator[Image]:
+def _pictures(said: Manifest, params: Params) -> Iterable[Image]:
     if params.images in ('', PATTERNS):
         return _patterns(said, params.count)
     return frames.pictures(params.images, count=params.count, seed=params.seed, topic=params.topic)

@@ -18,7 +18,7 @@ from edge_inference_ros.core.params import param
 from edge_inference_ros.core.share import locate
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.guard.deadline import deadline
-from edge_inference_ros.guard.robot import read_robot
+from edge_inference_ros.guard.profiles import read_robot
 from edge_inference_ros.replay import photos, report
 from edge_inference_ros.replay.bags import open_bag
 from edge_inference_ros.replay.graph import Child, Graph, environment
@@ -131,7 +131,7 @@ def _check(params: Params) -> None:
         raise ConfigError('needs ROS 2: source one, or run `make env` and use its Python')
     registry.load('trackers', params.tracker)
     locate('models', params.model)
-    _robot(params)
+    read_robot(params.robot)
 
 
 def _robot(params: Params) -> Path:

@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from edge_inference_ros.errors import BadStamp, BagError, ConfigError, SampleErr
 from edge_inference_ros.replay import plot, stamps
 from edge_inference_ros.replay.bags import Record, open_bag
 from edge_inference_ros.replay.figures import MS, WHOLE, Observed, Output
+from edge_inference_ros.replay.paces.queue import Done, Queue
 from edge_inference_ros.replay.pictures import picture_topic, viewer
 from edge_inference_ros.replay.report import write
 from edge_inference_ros.replay.schedule import Schedule
@@ -47,51 +48,6 @@ class Params:
     frames: int = param(0, 'stop after so many; 0 takes all', low=0)
     warm_up: int = param(5, 'frames seen before anything is counted', low=0, high=1000)
     out: str = param('', 'folder for report.json, report.txt and latency.png')
-
-
-@dataclass
-class Queue:
-    """One worker and one waiting place, in the time of the bag.
-
-    Attributes:
-        work: sees a frame; returns its laps in milliseconds. Raises ``SampleError``.
-    """
-
-    work: Callable[[Record], dict[str, float]]
-    outputs: list[Output] = field(default_factory=list)
-    received: int = 0
-    superseded: int = 0
-    rejected: int = 0
-    _waiting: tuple[int, Record] | None = None
-    _free_ns: int = 0
-
-    def arrive(self, at_ns: int, record: Record) -> None:
-        """Take in the frame that comes at ``at_ns``."""
-        if self._waiting and self._free_ns <= at_ns:
-            self._take()
-        self.superseded += self._waiting is not None
-        self._waiting = at_ns, record
-        self.received += 1
-
-    def finish(self) -> None:
-        """Work on the frame still waiting."""
-        if self._waiting:
-            self._take()
-
-    def _take(self) -> None:
-        if self._waiting is None:
-            return
-        (at_ns, record), self._waiting = self._waiting, None
-        start_ns = max(at_ns, self._free_ns)
-        try:
-            laps = self.work(record)
-        except SampleError:
-            self.rejected += 1
-            return
-        laps['wait'] = laps.get('wait', 0.0) + (start_ns - at_ns) * MS
-        whole_ms = sum(laps.values())
-        self._free_ns = at_ns + round(whole_ms / MS)
-        self.outputs.append(Output(at_ns, {WHOLE: whole_ms, **laps}))
 
 
 def run(params: Params) -> RunReport:
@@ -132,7 +88,7 @@ def through(
     Raises:
         BagError: a frame without a stamp, or stamps that do not increase.
     """
-    queue = Queue(work)
+    queue = Queue(lambda record: {stage: round(ms / MS) for stage, ms in work(record).items()})
     expected: list[int] = []
     schedule: Schedule | None = None
     rising: stamps.Rising | None = None
@@ -142,15 +98,14 @@ def through(
         schedule = schedule or Schedule(stamp_ns, stamp_ns, rate)
         at_ns = int(schedule.now_ns(stamp_ns))
         expected.append(at_ns)
-        queue.arrive(at_ns, record)
+        queue.arrive(at_ns, at_ns, record)
     queue.finish()
-    counts = {
-        'received': queue.received,
-        'superseded': queue.superseded,
-        'rejected': queue.rejected,
-        'done': len(queue.outputs),
-    }
-    return Observed(tuple(expected), tuple(queue.outputs), counts)
+    return Observed(tuple(expected), tuple(map(_output, queue.done)), queue.counts())
+
+
+def _output(one: Done) -> Output:
+    laps = {WHOLE: one.ended_ns - one.stamp_ns, 'wait': one.started_ns - one.arrived_ns}
+    return Output(one.stamp_ns, {k: ns * MS for k, ns in {**laps, **one.laps_ns}.items()})
 
 
 def worker(

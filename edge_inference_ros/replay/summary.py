@@ -8,9 +8,9 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from edge_inference_ros.core.stats import samples_needed
+from edge_inference_ros.machine import processor
 from edge_inference_ros.replay.figures import (
     QUANTILES,
     Accounting,
@@ -61,7 +61,7 @@ class RunReport:
         said['quantiles'] = QUANTILES
         said['machine'] = {
             'system': platform.platform(),
-            'processor': _processor(),
+            'processor': processor.name(),
             'cores': os.cpu_count(),
             'load': os.getloadavg(),
         }
@@ -143,12 +143,3 @@ def _rhythm(it: Rhythm) -> list[str]:
         f' reaction to a missed event {in_ms(it.reaction_ms)}'
     )
     return [even, worst]
-
-
-def _processor() -> str:
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.machine()

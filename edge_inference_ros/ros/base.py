@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+from edge_inference_ros.core.latency import monotonic_ns
 from edge_inference_ros.errors import Abandoned, BackendUnavailable, ConfigError, ModelError
 from edge_inference_ros.ros import qos
 from edge_inference_ros.ros.params import Parameters
@@ -52,6 +53,14 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
 
     def activate(self, keep: ExitStack) -> None:
         """Subscribe. Takes no time. Publishers are enabled already."""
+
+    def about(self) -> str:
+        """What was configured, for the log; asked after ``configure`` has succeeded."""
+        return ''
+
+    def connections(self) -> str:
+        """Topics as resolved, for the log; asked after ``activate`` has succeeded."""
+        return ''
 
     def adapt(self, params: SchemaT) -> None:
         """Take over live parameters; called on the executor's thread after they are accepted."""
@@ -129,15 +138,22 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
         """Open what lasts until cleanup."""
         self.broken = None
         self.is_configured = True
+        begin_ns = monotonic_ns()
         answer = self._open('configure', self.configure, self._configured)
         self.is_configured = answer is SUCCESS
-        return super().on_configure(state) if answer is SUCCESS else answer
+        if answer is not SUCCESS:
+            return answer
+        took_s = (monotonic_ns() - begin_ns) / 1e9
+        self.get_logger().info(f'configured in {took_s:.1f} s: {self.about()}')
+        return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open what lasts until deactivation."""
         super().on_activate(state)
         answer = self._open('activate', self.activate, self._active)
-        if answer is not SUCCESS:
+        if answer is SUCCESS:
+            self.get_logger().info(f'active: {self.connections()}')
+        else:
             super().on_deactivate(state)
         return answer
 

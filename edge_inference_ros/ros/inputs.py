@@ -62,12 +62,14 @@ class Judge:
         profile: path of the transport profile to recommend.
         expected_hz: at which it should arrive; 0 when nobody said.
         remedies: type published on the topic → what to do about it, where that is not to remap.
+        shortage: what to do about shared memory that is too small here; empty when it is not.
     """
 
     topic: str
     profile: str
     expected_hz: float = 0.0
     remedies: tuple[tuple[str, str], ...] = ()
+    shortage: str = ''
 
     def __call__(self, facts: Facts, ends: Ends) -> Verdict:
         """The verdict on what ``Account.facts`` found."""
@@ -207,6 +209,8 @@ class Judge:
         return self._transport()
 
     def _transport(self) -> str:
+        if self.shortage:
+            return f'there is too little shared memory for messages over 0.5 MB: {self.shortage}'
         return (
             'messages over 0.5 MB need more shared memory than its publisher reserves by default:'
             f' set FASTRTPS_DEFAULT_PROFILES_FILE={self.profile} in the environment of its driver;'

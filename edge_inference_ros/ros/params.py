@@ -15,7 +15,15 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from edge_inference_ros.core.params import Spec, build, check, specs
+from edge_inference_ros.core.params import (
+    Spec,
+    absent,
+    broken_rules,
+    build,
+    missing,
+    specs,
+    unchecked,
+)
 from edge_inference_ros.errors import ParameterError
 
 SchemaT = TypeVar('SchemaT')
@@ -45,24 +53,29 @@ class Parameters(Generic[SchemaT]):
         self._on_change = on_change
         self._specs = {name: spec for name, _, _, spec in specs(schema)}
         overrides = {name: p.value for name, p in node._parameter_overrides.items()}  # noqa: SLF001
+        self._node, self._schema = node, schema
         self._faults = _startup_faults(schema, overrides)
+        self._missing = missing(schema, overrides)
         for name, default, _, spec in specs(schema):
             value = list(default) if isinstance(default, tuple) else default
             node.declare_parameter(
                 name, value, _descriptor(spec, value), ignore_override=name in self._faults
             )
-        said = {name: node.get_parameter(name).value for name in self._specs}
-        self.current = build(schema, said) if '' not in self._faults else schema()
+        self.current = schema() if self._faults else build(schema, self._said())
         node.add_on_set_parameters_callback(self._judge)
 
     def read(self) -> SchemaT:
         """The accepted values.
 
         Raises:
-            ParameterError: the node was started with values it cannot honour; names all of them.
+            ParameterError: the node was started with values it cannot honour, or without those
+                that must be given; names all of them.
         """
-        if self._faults:
-            raise ParameterError('; '.join(self._faults.values()))
+        faults = [*self._faults.values()]
+        if self._missing:
+            faults.append(absent(self._schema, self._missing))
+        if faults:
+            raise ParameterError('; '.join(faults))
         return self.current
 
     def _judge(self, changes: Sequence[Parameter]) -> SetParametersResult:
@@ -72,6 +85,7 @@ class Parameters(Generic[SchemaT]):
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._faults = {k: v for k, v in self._faults.items() if k and k not in ours}
+        self._missing = [name for name in self._missing if name not in ours]
         self.current = candidate
         self._on_change(candidate)
         return SetParametersResult(successful=True)
@@ -81,14 +95,11 @@ class Parameters(Generic[SchemaT]):
             raise ParameterError(
                 f'{", ".join(fixed)} cannot change while configured; clean the node up first'
             )
-        said = {name: _plain(value) for name, value in changes.items()}
-        candidate = dataclasses.replace(self.current, **said)  # type: ignore[type-var]
-        check(candidate)
-        return candidate
+        # Of what was declared, not of ``current``: that is the schema's own until all is right.
+        return build(self._schema, {**self._said(), **changes})
 
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if not isinstance(value, str) and hasattr(value, '__iter__') else value
+    def _said(self) -> dict[str, Any]:
+        return {name: self._node.get_parameter(name).value for name in self._specs}
 
 
 def _startup_faults(schema: type[Any], overrides: Mapping[str, Any]) -> dict[str, str]:
@@ -101,12 +112,12 @@ def _startup_faults(schema: type[Any], overrides: Mapping[str, Any]) -> dict[str
             build(_without_rules(schema), {name: value})
         except ParameterError as error:
             faults[name] = str(error)
-    if not faults:
-        known = {name for name, *_ in specs(schema)}
-        try:
-            build(schema, {name: value for name, value in overrides.items() if name in known})
-        except ParameterError as error:
-            faults[''] = str(error)
+    known = {name for name, *_ in specs(schema)}
+    wrong = known & set(faults)
+    good = {name: value for name, value in overrides.items() if name in known - wrong}
+    candidate = dataclasses.asdict(build(_without_rules(schema), good))
+    if broken := broken_rules(unchecked(schema, candidate), besides=wrong):
+        faults[''] = '; '.join(broken)
     return faults
 
 
@@ -122,7 +133,9 @@ def _descriptor(spec: Spec, value: Any) -> ParameterDescriptor:
         text.additional_constraints = f'one of {", ".join(spec.choices)}'
     if spec.low is None and spec.high is None:
         return text
-    if type(value) is float:
+    if isinstance(value, list):  # ROS has no range for an entry; it would not look at it anyway
+        text.additional_constraints = f'each entry {spec.low:g} … {spec.high:g}'
+    elif type(value) is float:
         low = -1e300 if spec.low is None else float(spec.low)
         high = 1e300 if spec.high is None else float(spec.high)
         text.floating_point_range = [FloatingPointRange(from_value=low, to_value=high, step=0.0)]

@@ -12,13 +12,15 @@ import ctypes
 import gc
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edge_inference_ros.core import transport
-from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.ros import segments
+from edge_inference_ros.errors import BAD_CONFIGURATION, ConfigError
+from edge_inference_ros.ros import segments, words
 
 EXECUTOR = 'EDGE_INFERENCE_EXECUTOR'
 """Environment: ``single`` or ``events``, see ``executor``."""
@@ -32,37 +34,46 @@ SECURITY_WORDS = {
 }
 """Environment: what rcl understands. Of any other word it makes ``false`` and ``Permissive``."""
 
+WORDS = {**SECURITY_WORDS, EXECUTOR: ('single', 'events')}
+"""Environment: every variable that may hold one of a few words only."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _TRIM_BYTES = 512 << 20
 _MMAP_BYTES = (256 << 20, 32 << 20)  # older glibc refuses more than half a heap, 32 MiB
 
 
-def prepare() -> None:
+def prepare() -> str:
     """Set what must be set before rclpy is initialised. Calling it again changes nothing.
+
+    Returns:
+        What the operator should know of the shared memory; empty when all is well.
 
     Raises:
         ConfigError: a variable of ours, or one of SROS2's, is set to what nobody understands.
     """
-    check_security()
+    check_words(WORDS)
     keep_big_buffers()
-    os.environ.update(transport.settings())
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     segments.sweep()
+    choice = transport.choose()
+    os.environ.update(choice.settings)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    return choice.warning
 
 
-def check_security() -> None:
-    """Refuse a misspelt security setting, which would silently open the graph.
+def check_words(words: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse a misspelt setting: of one about security, ROS would silently open the graph.
 
     Raises:
-        ConfigError: a variable of ``SECURITY_WORDS`` is set to another word.
+        ConfigError: a variable is set to another word than its own; all of them are named.
     """
-    for variable, words in SECURITY_WORDS.items():
-        said = os.environ.get(variable)
-        if said and said not in words:
-            raise ConfigError(
-                f'{variable}={said}: expected {words[0]} or {words[1]};'
-                ' ROS would take it for the latter'
-            )
+    said = {variable: os.environ.get(variable) for variable in words}
+    faults = [
+        f'{variable}={word}: expected {" or ".join(words[variable])}'
+        for variable, word in said.items()
+        if word and word not in words[variable]
+    ]
+    if faults:
+        raise ConfigError('; '.join(faults))
 
 
 def keep_big_buffers() -> bool:
@@ -127,7 +138,7 @@ def real_time(*, priority: int = 0, cpus: Sequence[int] = ()) -> list[str]:
 def run(
     make_node: Callable[[], Any], *, args: Sequence[str] | None = None, events: bool = False
 ) -> int:
-    """Spin what ``make_node`` makes until SIGINT or SIGTERM; then take it down.
+    """Spin what ``make_node`` makes until SIGINT, SIGTERM or SIGHUP; then take it down.
 
     A lifecycle node with the parameter ``autostart`` set configures and activates by itself. When
     that fails the process goes on, unconfigured, so that whoever corrects the cause can configure
@@ -139,8 +150,9 @@ def run(
         events: spin the events executor, see ``executor``.
 
     Returns:
-        The exit status: 0 when asked to end, 1 when the node could not be made, or when ROS
-        would not start: an enclave without keys, a malformed command line.
+        The exit status: 0 when asked to end, ``BAD_CONFIGURATION`` when the node could not be
+        made or ROS would not start: an enclave without keys, a malformed command line. Starting
+        the process again heals none of that.
 
     Raises:
         Exception: whatever a callback let escape, after the node was destroyed.
@@ -151,13 +163,16 @@ def run(
 
     interrupt = _Interrupt()
     try:
-        prepare()
+        warning = prepare()
         signal.signal(signal.SIGINT, interrupt)  # first: rclpy calls what it finds, after its own
+        end_on_hang_up()
         _join(args)
+        if warning:
+            get_logger('edge_inference_ros').warning(warning)
         return _live(make_node, interrupt, events=events)
     except ConfigError as error:
         get_logger('edge_inference_ros').fatal(f'cannot start: {error}')
-        return 1
+        return BAD_CONFIGURATION
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except Exception:
@@ -167,6 +182,29 @@ def run(
     finally:
         _ignore_interrupts()
         rclpy.try_shutdown()
+
+
+def end_on_hang_up() -> None:
+    """Let SIGHUP, which a closed terminal sends, end this process as SIGTERM does.
+
+    By default it would end at once, with nothing released. Who ignores it (``nohup``) goes on.
+    A handler in Python would wait until the executor turns, which may be never; so the interpreter
+    writes the signal's number to a socket at once, and a thread that sleeps there passes it on.
+    """
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+        return
+    ear, mouth = socket.socketpair()
+    mouth.settimeout(0.0)
+    signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGHUP, lambda *_: None)
+    threading.Thread(target=_pass_on, args=(ear, mouth), daemon=True, name='hang up').start()
+
+
+def _pass_on(ear: socket.socket, _mouth: socket.socket) -> None:
+    """SIGHUP as SIGTERM; the other end is held so that it is not closed."""
+    while number := ear.recv(1):
+        if number[0] == signal.SIGHUP:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _join(args: Sequence[str] | None) -> None:
@@ -254,7 +292,10 @@ def autostart(node: Any) -> bool:
     Returns:
         Whether it is active now because of this call.
     """
-    if not hasattr(node, 'trigger_configure') or not _wants_autostart(node):
+    if not hasattr(node, 'trigger_configure'):
+        return False
+    if not _wants_autostart(node):
+        node.get_logger().info(words.unconfigured(node))
         return False
     import rclpy
     from rclpy.lifecycle import TransitionCallbackReturn

@@ -266,6 +266,30 @@ def advertise(  # noqa: D417 - node, kind, topic as in rclpy
     return publisher
 
 
+def unheard(node: Any, topic: str, kind: Any, lost: str) -> str:
+    """Words for an input of ``node`` that nobody publishes; empty when somebody does.
+
+    ``topic`` is what the node calls it, before remapping; ``lost`` says what is lost without it.
+    """
+    name = node.resolve_topic_name(topic)
+    kinds = {info.topic_type for info in node.get_publishers_info_by_topic(name)}
+    if (wanted := type_name(kind)) in kinds:
+        return ''
+    if kinds:
+        carried = ', '.join(sorted(kinds))
+        return f'{name} carries {carried}, not {wanted}: {lost}; remap {topic} to another topic'
+    return (
+        f'nobody publishes {name}: {lost}; start what publishes it, or remap {topic}, an argument'
+        ' of the launch file (ros2 topic list)'
+    )
+
+
+def type_name(kind: Any) -> str:
+    """As discovery spells it: 'sensor_msgs/msg/Image'."""
+    package, folder, *_ = kind.__module__.split('.')
+    return f'{package}/{folder}/{kind.__name__}'
+
+
 def retire(entity: Any) -> None:
     """Let no event of a subscription or publisher be taken any more; call it before destroying.
 

@@ -10,7 +10,7 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
 from edge_inference_ros.core import transport
-from edge_inference_ros.ros import qos
+from edge_inference_ros.ros import qos, words
 from edge_inference_ros.ros.account import Account, Facts
 from edge_inference_ros.ros.inputs import Ends, Judge, Level, Verdict
 
@@ -52,7 +52,7 @@ class Reader:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._node, self._topic = node, topic
-        self._kinds = {_type_name(kind): kind for kind in kinds}
+        self._kinds = {qos.type_name(kind): kind for kind in kinds}
         self._callback, self._raw, self._fixed = callback, raw, profile
         self._on_mismatch = on_mismatch
         self._mismatches: set[qos.Mismatch] = set()
@@ -60,7 +60,8 @@ class Reader:
         self._sequence = 0
         name = node.resolve_topic_name(topic)
         said = tuple((remedies or {}).items())
-        self._judge = Judge(name, str(transport.profile()), expected_hz, said)
+        shortage = transport.ENLARGE if transport.is_makeshift() else ''
+        self._judge = Judge(name, str(transport.profile()), expected_hz, said, shortage)
         self._account = Account(clock())
         self.kind = self._published() or kinds[0]
         self._subscribe()
@@ -82,6 +83,9 @@ class Reader:
         """
         now_ns, sequence = self._clock(), self._sequence
         self._account.seen(now_ns, stamp_ns, age_ns, message_bytes, sequence=sequence)
+
+    def __str__(self) -> str:
+        return words.reads(self._node, self._topic, self._profile)
 
     def look(self) -> tuple[Verdict, Facts]:
         """Adapt to whoever publishes now, and judge how the input fares."""
@@ -134,7 +138,7 @@ class Reader:
 
     def _ends(self) -> Ends:
         infos = self._node.get_publishers_info_by_topic(self._topic)
-        ours = _type_name(self.kind)
+        ours = qos.type_name(self.kind)
         writers = (qos.full_name(info) for info in infos if info.topic_type == ours)
         others = {info.topic_type for info in infos} - {ours}
         elsewhere = () if infos else self._elsewhere()
@@ -146,9 +150,3 @@ class Reader:
         there = self._node.get_topic_names_and_types()
         named = (name for name, kinds in there if name != here and ours & set(kinds))
         return tuple(name for name in named if self._node.count_publishers(name))
-
-
-def _type_name(kind: Any) -> str:
-    """As discovery spells it: 'sensor_msgs/msg/Image'."""
-    package, folder, *_ = kind.__module__.split('.')
-    return f'{package}/{folder}/{kind.__name__}'

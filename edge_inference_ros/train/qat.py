@@ -40,8 +40,9 @@ class Params(Tuning):
     warmup: int = param(20, 'batches at the start with a rising rate', low=0, high=100_000)
     dialect: str = param('trt', 'runtime it is for', choices=('ort', 'trt'))
     form: str = param(
-        '', 'for ort: operators or Q/DQ nodes; empty: operators', choices=('', 'qdq', 'qoperator')
+        '', 'for ort: operators or Q/DQ nodes; empty: nodes', choices=('', 'qdq', 'qoperator')
     )
+    weight_bits: int = param(0, 'of int8 weights: 7 or 8; 0: 7 for ort, 8 for trt', low=0, high=8)
     calibration: str = param(
         '', 'folder that calibrate wrote; training begins with its ranges', path=True
     )
@@ -57,6 +58,8 @@ class Params(Tuning):
         """What fits no other parameter."""
         if not self.calibration:
             return ['calibration: training begins with its ranges; make it: optimize calibrate']
+        if self.weight_bits not in (0, 7, 8):
+            return ['weight_bits: 7 or 8, or 0 for what suits the dialect']
         if self.dialect == 'trt' and self.form == 'qoperator':
             return ['form: operators are for ort; TensorRT reads Q/DQ nodes']
         return []
@@ -110,7 +113,13 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
 
 def _numbers(params: Params) -> quantize.Params:
     """The same choice as the step without training would make of it."""
-    return quantize.Params('int8', params.dialect, form=params.form, keep=params.keep)
+    return quantize.Params(
+        'int8',
+        params.dialect,
+        form=params.form,
+        weight_bits=params.weight_bits,
+        keep=params.keep,
+    )
 
 
 def _said(params: Params) -> dict[str, Any]:
@@ -129,9 +138,14 @@ class _Writer:
         self._keep = network.Graph(self.plain).named(params.keep)
 
     def __call__(self, plain: Any, ranges: int8.Ranges, *, form: str = '') -> Any:
-        form = form or quantize.form_of(_numbers(self.params))
-        dialect = self.params.dialect
-        return int8.quantised(plain, ranges, dialect=dialect, form=form, keep=self._keep)
+        return int8.quantised(
+            plain,
+            ranges,
+            dialect=self.params.dialect,
+            form=form or quantize.form_of(_numbers(self.params)),
+            weight_bits=self.params.weight_bits,
+            keep=self._keep,
+        )
 
 
 def _rounded(writer: _Writer, calibration: Calibration) -> Rounded:
@@ -191,7 +205,7 @@ def _agreement_db(trained: Rounded, path: Path, calibration: Calibration) -> flo
         wanted = Deployed(trained.eval())(torch.from_numpy(shown)).numpy()
     with measure.opened({'made': path}, None) as engines:
         given = measure.outputs(engines['made'], calibration.tensor, shown)
-    return measure.sqnr_db([wanted[:, None]], given)
+    return measure.channel_db([wanted[:, None]], given)
 
 
 def _measured(

@@ -24,7 +24,7 @@ from edge_inference_ros.train.shape import WRAPPED
 QUANTISE, RESTORE = 'QuantizeLinear', 'DequantizeLinear'
 _SUFFIX = '_quantized'
 _STEPS = 127
-"""Of a symmetric number in eight bits: -127 to 127."""
+"""Of a symmetric activation in eight bits: -127 to 127."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Rounded(nn.Module):
         """
         super().__init__()
         self._constants = _constants(quantised)
+        self._weight_steps = _largest(self._constants)
         self._start, self._outputs = _ends(plain, quantised)
         self._steps = _between(quantised, self._start, self._outputs)
         self.weights, self.scales = nn.ParameterDict(), nn.ParameterDict()
@@ -124,14 +125,20 @@ class Rounded(nn.Module):
         weight: Tensor = self.weights[_key(name.removesuffix(_SUFFIX))]
         if step.makes in self._biases:
             activation, layer = self._biases[step.makes]
-            scale = self.scales[activation].detach().exp() * _scales(self.weights[layer])
+            steps = self._scales(self.weights[layer])
+            scale = self.scales[activation].detach().exp() * steps
             return weight + ((weight / scale).round() * scale - weight).detach()
-        scale = _scales(weight)
+        scale = self._scales(weight)
         zeros = torch.zeros_like(scale, dtype=torch.int32)
         made: Tensor = torch.fake_quantize_per_channel_affine(
-            weight, scale, zeros, 0, -_STEPS, _STEPS
+            weight, scale, zeros, 0, -self._weight_steps, self._weight_steps
         )
         return made
+
+    def _scales(self, weight: Tensor) -> Tensor:
+        """One for each channel that a layer makes."""
+        largest: Tensor = weight.detach().abs().flatten(1).amax(1)
+        return largest.clamp(min=1e-12) / self._weight_steps
 
     def _value(self, name: str, known: Mapping[str, Tensor]) -> Any:
         if name in known:
@@ -169,10 +176,10 @@ class Rounded(nn.Module):
         return made
 
 
-def _scales(weight: Tensor) -> Tensor:
-    """One for each channel that a layer makes."""
-    largest: Tensor = weight.detach().abs().flatten(1).amax(1)
-    return largest.clamp(min=1e-12) / _STEPS
+def _largest(constants: Mapping[str, Any]) -> int:
+    """The largest number that the weights of a graph take, which says how many bits they have."""
+    weights = (w for name, w in constants.items() if name.endswith(_SUFFIX) and w.dtype == np.int8)
+    return max((int(np.abs(w.astype(np.int16)).max()) for w in weights), default=_STEPS)
 
 
 def _key(name: str) -> str:

@@ -46,7 +46,7 @@ class Arithmetic(dict):
 def described(model):
     """A network as the fake knows one."""
     graph = onnx.load_from_string(model).graph
-    weights = {tensor.name for tensor in graph.initializer}
+    weights = {constant.name for constant in graph.initializer}
     return {
         'inputs': [tensor(value) for value in graph.input if value.name not in weights],
         'outputs': [tensor(value) for value in graph.output],

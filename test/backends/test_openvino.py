@@ -5,6 +5,7 @@ import pytest
 from backends import nets
 
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+from edge_inference_ros.machine import processor
 
 openvino = pytest.importorskip(
     'edge_inference_ros.backends.openvino', reason='OpenVINO is not installed'
@@ -106,3 +107,15 @@ def test_what_the_runtime_raises_is_translated(tmp_path, fault, error):
 
     with pytest.raises(error):
         engine.run()
+
+
+@pytest.mark.parametrize(('saturates', 'weight', 'warned'), [
+    (True, 100, True), (True, 64, False), (False, 100, False),
+])  # fmt: skip
+def test_a_processor_that_costs_accuracy_is_told_of(
+    tmp_path, monkeypatch, saturates, weight, warned
+):
+    monkeypatch.setattr(processor, 'pairs_saturate', lambda: saturates)
+    path = nets.bright_sum(tmp_path / 'net.onnx', weight)
+
+    assert ('7 bits' in openvino.caution(path)) == warned

@@ -3,6 +3,7 @@ import pytest
 from backends import nets
 
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
+from edge_inference_ros.machine import processor
 
 ort = pytest.importorskip('edge_inference_ros.backends.ort', reason='ONNX Runtime is not here')
 
@@ -169,8 +170,33 @@ def test_a_network_that_needs_too_much_memory_is_out_of_memory(tmp_path):
         opened(path)
 
 
-def test_one_core_is_left_to_others(monkeypatch):
-    cores = {1: 1, 2: 1, 4: 3, 64: ort.MOST_THREADS}
-    for count, threads in cores.items():
-        monkeypatch.setattr(ort.os, 'sched_getaffinity', lambda _, n=count: range(n))
-        assert ort.default_threads() == threads
+def test_the_engine_says_how_many_threads_it_has_and_why(tmp_path):
+    path = nets.mean_colour(tmp_path / 'net.onnx')
+
+    assert opened(path, threads=2).notes == ('ONNX Runtime: 2 threads: as asked',)
+    assert 'one is left to the executor' in opened(path).notes[0]
+
+
+def test_sums_of_large_eight_bit_weights_are_exact_on_every_processor(tmp_path):
+    path = nets.bright_sum(tmp_path / 'net.onnx', 100)
+    engine = ort.open(nets.manifest(path, (('sum', (1, 8, 4, 6), 'float32'),)), path, threads=1)
+
+    engine.inputs['images'][:] = 200
+    engine.run()
+
+    step = 2.0**16 / 200
+    np.testing.assert_allclose(engine.outputs['sum'], round(3 * 200 * 100 / step) * step)
+
+
+@pytest.mark.parametrize(('saturates', 'weight', 'warned'), [
+    (True, 100, True), (True, 64, False), (True, -64, False), (True, -65, True),
+    (False, 100, False),
+])  # fmt: skip
+def test_a_processor_that_costs_something_is_told_of(
+    tmp_path, monkeypatch, saturates, weight, warned
+):
+    monkeypatch.setattr(processor, 'pairs_saturate', lambda: saturates)
+    path = nets.bright_sum(tmp_path / 'net.onnx', weight)
+
+    assert ('7 bits' in ort.caution(path)) == warned
+    assert path.name in (ort.caution(path) or path.name)

@@ -117,15 +117,109 @@ def test_a_fault_names_file_key_and_value(tmp_path, path, value, words):
     assert str(tmp_path / 'manifest.yaml') in str(raised.value)
 
 
-def test_a_link_out_of_the_folder_is_refused(tmp_path):
+@pytest.fixture
+def real(tmp_path):
+    """A model folder whose files all lie in it."""
+    folder = tmp_path / 'src' / 'model'
+    folder.mkdir(parents=True)
+    written(folder, GOOD)
+    (folder / 'b.onnx').write_bytes(b'other')
+    return folder
+
+
+def linked(folder, targets):
+    """A new folder with a link of each name to its target."""
+    folder.mkdir(parents=True)
+    for name, target in targets.items():
+        (folder / name).symlink_to(target)
+    return folder
+
+
+def test_a_workspace_of_links_file_by_file_is_a_model_folder(real, tmp_path):
+    names = ('manifest.yaml', 'a.onnx', 'b.onnx')
+    folder = linked(tmp_path / 'install/share/model', {name: real / name for name in names})
+
+    manifest = manifests.load(folder)
+
+    assert [file.path for file in manifest.files] == [folder / 'a.onnx', folder / 'b.onnx']
+    manifests.verify(manifest.files[0])
+
+
+def test_a_mounted_config_map_is_a_model_folder(real, tmp_path):
+    mount = tmp_path / 'mount'
+    mount.mkdir()
+    real.rename(mount / '..2026_01_01')
+    (mount / '..data').symlink_to('..2026_01_01')
+    for name in ('manifest.yaml', 'a.onnx', 'b.onnx'):
+        (mount / name).symlink_to(f'..data/{name}')
+
+    manifests.verify(manifests.load(mount).files[0])
+
+
+@pytest.mark.parametrize(
+    'manifest_too', [False, True], ids=['manifest in git', 'all in the store']
+)
+def test_links_into_a_content_addressed_store_are_followed(tmp_path, manifest_too):
     folder = tmp_path / 'model'
     folder.mkdir()
-    written(folder, GOOD)
-    (folder / 'a.onnx').unlink()
-    (folder / 'a.onnx').symlink_to(tmp_path / 'elsewhere.onnx')
+    said = changed(['files', 1, 'sha256'], hashlib.sha256(b'other').hexdigest())
+    written(folder, said)
+    (folder / 'b.onnx').write_bytes(b'other')
+    for name in ('a.onnx', 'b.onnx', *(['manifest.yaml'] if manifest_too else [])):
+        content = (folder / name).read_bytes()
+        key = tmp_path / '.dvc/cache' / hashlib.md5(content).hexdigest()  # noqa: S324 - as DVC does
+        key.parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).rename(key)
+        (folder / name).symlink_to(key)
+
+    manifest = manifests.load(folder)
+
+    assert [file.path.suffix for file in manifest.files] == ['.onnx', '.onnx']
+    manifests.verify(manifest.files[1])
+
+
+@pytest.mark.parametrize(
+    'target',
+    ['../elsewhere.onnx', '../missing.onnx', '/dev/zero', '/proc/kmsg', '../huge.onnx', '.'],
+)
+def test_a_link_that_leads_elsewhere_is_refused(real, target):
+    (real.parent / 'elsewhere.onnx').write_bytes(b'secret')
+    with (real.parent / 'huge.onnx').open('wb') as sparse:
+        sparse.truncate(1 << 33)
+    (real / 'a.onnx').unlink()
+    (real / 'a.onnx').symlink_to(target if target != '.' else real.parent)
 
     with pytest.raises(ManifestError, match='leaves the model folder'):
-        manifests.load(folder)
+        manifests.load(real)
+
+
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(real):
+    (real / 'a.onnx').unlink()
+    (real / 'a.onnx').symlink_to('a.onnx')
+
+    with pytest.raises(EngineMissing, match=r'a\.onnx'):
+        manifests.verify(manifests.load(real).files[0])
+
+
+def test_a_folder_that_is_a_link_leads_nowhere_else(real):
+    (real.parent / 'elsewhere').mkdir()
+    (real.parent / 'elsewhere/a.onnx').write_bytes(b'net')
+    (real / 'sub').symlink_to(real.parent / 'elsewhere')
+    (real / 'manifest.yaml').write_text(
+        yaml.safe_dump(changed(['files', 0, 'path'], 'sub/a.onnx'))
+    )
+
+    with pytest.raises(ManifestError, match='leaves the model folder'):
+        manifests.load(real)
+
+
+@pytest.mark.parametrize('path', ['../model/a.onnx', 'sub/../a.onnx', '{real}/a.onnx'])
+def test_a_path_that_climbs_or_is_absolute_is_refused_wherever_it_ends(real, path):
+    said = changed(['files', 0, 'path'], path.format(real=real))
+    (real / 'manifest.yaml').write_text(yaml.safe_dump(said))
+
+    with pytest.raises(ManifestError, match='leaves the model folder'):
+        manifests.load(real)
 
 
 def test_a_missing_manifest_is_named(tmp_path):

@@ -19,7 +19,10 @@ class Oven:
     stages_c: tuple[float, ...] = param((180.0,), 'one after the other', low=0.0, high=250.0)
 
     def faults(self):
-        return ['grill needs shelf 3'] if self.mode == 'grill' and self.shelf != 3 else []
+        found = (
+            ['mode = grill needs shelf = 3'] if self.mode == 'grill' and self.shelf != 3 else []
+        )
+        return found + (['light needs trays'] if self.light and not self.trays else [])
 
 
 def test_the_defaults_hold():
@@ -44,7 +47,9 @@ def test_the_defaults_hold():
         ({'stages_c': [100.0, math.nan]}, 'an entry is wrong: expected a finite number'),
         ({'heta_c': 200.0}, 'heta_c: unknown parameter; did you mean heat_c?'),
         ({'zzz': 1}, 'zzz: unknown parameter; there are heat_c'),
-        ({'mode': 'grill'}, 'grill needs shelf 3'),
+        ({'mode': 'grill'}, 'grill needs shelf = 3'),
+        ({'trays': [1, 2.0]}, 'an entry is wrong: expected str'),
+        ({'stages_c': [1, math.nan]}, 'expected float (write 1.0), expected a finite number'),
     ],
 )
 def test_a_bad_value_is_named_with_what_was_allowed(said, words):
@@ -57,6 +62,23 @@ def test_a_bad_value_is_named_with_what_was_allowed(said, words):
 def test_all_faults_are_named_at_once():
     with pytest.raises(ParameterError, match=r'heat_c = 1\.0.*shelf = 9'):
         build(Oven, {'heat_c': 1.0, 'shelf': 9})
+
+
+def test_faults_of_every_kind_are_named_at_once():
+    said = {'zzz': 1, 'heat_c': '200', 'shelf': 9, 'light': True}
+
+    with pytest.raises(ParameterError) as raised:
+        build(Oven, said)
+
+    for words in ('zzz: unknown', "heat_c = '200': expected float", 'shelf = 9', 'light needs'):
+        assert words in str(raised.value)
+
+
+def test_a_rule_about_a_field_that_is_wrong_itself_is_not_tried():
+    with pytest.raises(ParameterError) as raised:
+        build(Oven, {'mode': 'grill', 'shelf': 9, 'light': True})
+
+    assert str(raised.value) == 'shelf = 9: expected 0 … 3; light needs trays'
 
 
 def test_a_yaml_file_becomes_checked_parameters(tmp_path):

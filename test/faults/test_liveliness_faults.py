@@ -1,6 +1,7 @@
 """The middleware's threads live on while ours hangs; the heartbeat must not."""
 
 import pytest
+from support.robots import GIVEN
 
 pytestmark = pytest.mark.ros
 
@@ -8,11 +9,13 @@ pytestmark = pytest.mark.ros
 @pytest.mark.fault('K2', 'K3')
 def test_the_watchdog_itself_must_assert_that_it_lives(ros):
     from rclpy.lifecycle import TransitionCallbackReturn
+    from rclpy.parameter import Parameter
     from rclpy.qos import LivelinessPolicy
 
     from edge_inference_ros.nodes.watchdog import Watchdog
 
-    node = ros.add(Watchdog(context=ros.context))
+    overrides = [Parameter(name, value=value) for name, value in GIVEN.items()]
+    node = ros.add(Watchdog(context=ros.context, parameter_overrides=overrides))
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     (offer,) = node.get_publishers_info_by_topic('freshness')
 

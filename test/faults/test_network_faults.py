@@ -4,6 +4,7 @@ import time
 
 import pytest
 from support.network import network  # noqa: F401 - a fixture
+from support.robots import ON_THE_COMMAND_LINE
 
 pytestmark = [pytest.mark.ros, pytest.mark.faults]
 
@@ -77,8 +78,9 @@ class Watched:
 def test_a_pulled_cable_is_stale_and_valid_again_once_it_is_back(network, ros, figure):  # noqa: F811
     network.child(ros, 'a', '-c', DETECT)
     network.child(
-        ros, 'b', '-m', 'edge_inference_ros.nodes.watchdog', '--ros-args', '-p', 'autostart:=true'
-    )
+        ros, 'b', '-m', 'edge_inference_ros.nodes.watchdog',
+        '--ros-args', '-p', 'autostart:=true', *ON_THE_COMMAND_LINE,
+    )  # fmt: skip
     consumer = Watched(ros, network.child(ros, 'b', '-c', CONSUME))
     consumer.until('state VALID', 0.0, count=HEARTBEAT_HZ)
 

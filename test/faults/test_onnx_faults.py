@@ -7,7 +7,7 @@ import pytest
 from backends import nets
 
 from edge_inference_ros.catalog import confined
-from edge_inference_ros.catalog.shelf import AddParams, add_model
+from edge_inference_ros.catalog.add import AddParams, add_model
 from edge_inference_ros.errors import EdgeInferenceError, ModelError
 from edge_inference_ros.optimize import _folder, build
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.models import HEIGHT_PX, WIDTH_PX, scripted_model
+from support.robots import ON_THE_COMMAND_LINE
 
 pytestmark = [pytest.mark.ros, pytest.mark.faults]
 
@@ -60,7 +61,11 @@ class Graph:
         self.busy = True
 
     def start(self, node, *params):
-        words = [word for param in ('autostart:=true', *params) for word in ('-p', param)]
+        robot = ON_THE_COMMAND_LINE if node == 'watchdog' else []
+        words = [
+            *robot,
+            *(word for param in ('autostart:=true', *params) for word in ('-p', param)),
+        ]
         return self.ros.child('-m', f'edge_inference_ros.nodes.{node}', '--ros-args', *words)
 
     def start_detector(self):
@@ -322,7 +327,8 @@ def rss():
 rclpy.init()
 said = {'model': sys.argv[1], 'backend': 'null', 'tracker': 'none'}
 overrides = [Parameter(name, value=value) for name, value in said.items()]
-nodes = [CameraDetector(parameter_overrides=overrides), Watchdog()]
+robot = ['--ros-args', '--params-file', sys.argv[3]]
+nodes = [CameraDetector(parameter_overrides=overrides), Watchdog(cli_args=robot)]
 for cycle in range(int(sys.argv[2]) + 20):
     if cycle == 20:
         before = rss()
@@ -336,7 +342,8 @@ print('grew', rss() / before - 1.0, 'left', len(left), flush=True)
 
 @pytest.mark.fault('K5')
 def test_a_hundred_lifecycles_leave_nothing_behind(ros, model, figure):
-    child = ros.child('-c', CHURN, model, 100)
+    profile = Path(__file__).parents[2] / 'config/robots/indoor_amr.yaml'
+    child = ros.child('-c', CHURN, model, 100, profile)
     child.wait_for('grew', deadline_s=240.0)
     words = next(line for line in child.lines if line.startswith('grew')).split()
 

@@ -8,7 +8,9 @@ import signal
 
 import pytest
 from support.keystore import OPENSSL, Keystore
+from support.robots import ON_THE_COMMAND_LINE
 
+from edge_inference_ros.errors import BAD_CONFIGURATION
 from tools.security import policy
 from tools.security.__main__ import SHIPPED
 
@@ -118,7 +120,8 @@ def enclave(profile):
 
 def start(ros, env, profile=WATCHDOG):
     """A node of ours, in the enclave the policy has for it."""
-    words = ('--ros-args', '-p', 'autostart:=true')
+    robot = ON_THE_COMMAND_LINE if profile.node == 'watchdog' else []
+    words = ('--ros-args', '-p', 'autostart:=true', *robot)
     module = f'edge_inference_ros.nodes.{profile.node}'
     return ros.child('-m', module, *words, env=env | enclave(profile))
 
@@ -178,7 +181,7 @@ def test_a_node_without_its_key_does_not_start(ros, keys, tmp_path, node, lack):
 
     child = ros.child('-m', f'edge_inference_ros.nodes.{node}', env=env)
 
-    assert child.code() == 1, child.said
+    assert child.code() == BAD_CONFIGURATION, child.said
     assert ('cannot start: ROS would not start' in child.said) or ('RCLError' in child.said)
 
 
@@ -191,7 +194,7 @@ def test_a_node_without_its_key_does_not_start(ros, keys, tmp_path, node, lack):
 def test_a_word_that_would_mean_no_security_is_refused(ros, keys, variable, word):
     child = ros.child('-m', 'edge_inference_ros.nodes.watchdog', env={**keys.env, variable: word})
 
-    assert child.code() == 1, child.said
+    assert child.code() == BAD_CONFIGURATION, child.said
     assert f'{variable}={word}' in child.said
 
 

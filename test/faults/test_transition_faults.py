@@ -9,6 +9,7 @@ import time
 
 import pytest
 from support.models import HEIGHT_PX, WIDTH_PX, scripted_model
+from support.robots import GIVEN
 
 pytestmark = pytest.mark.ros
 
@@ -87,7 +88,7 @@ def camera_detector(ros, executor, folder, **script):
 
 
 def watchdog(ros, executor, _folder):
-    return Process(ros, 'watchdog', executor)
+    return Process(ros, 'watchdog', executor, *('{}:={}'.format(*pair) for pair in GIVEN.items()))
 
 
 @pytest.mark.fault('K6')

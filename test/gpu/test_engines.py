@@ -57,7 +57,7 @@ def assert_close(found, wanted, least_db):
     agreement.add_outputs(said, wanted, found)
     assert set(said.outputs) == set(wanted)
     for name, difference in said.outputs.items():
-        assert difference.sqnr_db >= least_db, f'{name}: {difference.sqnr_db:.1f} dB'
+        assert difference.output_db >= least_db, f'{name}: {difference.output_db:.1f} dB'
 
 
 def available(provider):

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.robots import AMR, ROBOTS, ROOT, robot, vectors
+import yaml
+from support.robots import AMR, GIVEN, ROBOTS, ROOT, robot, vectors
 
 from edge_inference_ros.core.params import build, table
 from edge_inference_ros.errors import ParameterError
@@ -26,7 +27,8 @@ from edge_inference_ros.guard.deadline import (
     stopping_left_s,
     stopping_s,
 )
-from edge_inference_ros.guard.robot import FORWARD, REVERSE, SIDE, RobotProfile, read_robot
+from edge_inference_ros.guard.profiles import read_robot
+from edge_inference_ros.guard.robot import FORWARD, REVERSE, SIDE, RobotProfile
 from edge_inference_ros.guard.speed_limit import LimitRules
 from edge_inference_ros.guard.standing import Rules
 
@@ -409,7 +411,6 @@ def test_every_fault_is_named_at_once():
     [('indoor_amr', 'amr'), ('outdoor_delivery', 'outdoor'), ('humanoid', 'humanoid')],
 )
 def test_the_shipped_files_describe_the_robots_of_the_specification(file, name):
-    yaml = pytest.importorskip('yaml')
     text = (ROOT / 'config' / 'robots' / f'{file}.yaml').read_text()
     said = yaml.safe_load(text)['/**']['ros__parameters']
 
@@ -426,7 +427,8 @@ def test_a_robot_is_read_by_its_name(file, name):
 
 def test_a_robot_is_read_from_a_parameter_file_that_says_more(tmp_path):
     path = tmp_path / 'mine.yaml'
-    path.write_text('/**:\n  ros__parameters:\n    v_cap_mps: 1.0\n    grace_s: 5.0\n')
+    figures = {**GIVEN, 'v_cap_mps': 1.0, 'grace_s': 5.0}
+    path.write_text(yaml.safe_dump({'/**': {'ros__parameters': figures}}))
 
     assert read_robot(str(path)) == robot('amr', v_cap_mps=1.0)
 
@@ -438,6 +440,10 @@ def test_a_robot_is_read_from_a_parameter_file_that_says_more(tmp_path):
         ('/**: {v_cap_mps: 1.0}', "expected a mapping '/\\*\\*'"),
         ('/**: {ros__parameters: {v_cap_mps: -1.0}}', 'v_cap_mps = -1.0'),
         ('/**: {ros__parameters: {margin_m: 9.0}}', 'margin_m = 9.0 must be < range_m'),
+        (
+            '/**: {ros__parameters: {v_cap_mps: 1.0}}',
+            'no figure for w_cap_radps, a_acc_mps2, alpha',
+        ),
     ],
 )
 def test_a_file_that_describes_no_sound_robot_is_named(tmp_path, text, words):

@@ -203,9 +203,10 @@ def test_after_a_stop_the_robot_starts_slowly():
     made.limit(100 * MS, 0.0, 0)
     assert made.limit(None, 0.0, S) is None
 
-    assert made.limit(100 * MS, 0.0, 2 * S) == 0.25
-    assert made.limit(100 * MS, 0.0, 7 * S - 1) == 0.25
-    assert made.limit(100 * MS, 0.0, 7 * S) == 0.5
+    assert made.limit(100 * MS, 0.0, 2 * S) == 0.05
+    assert made.limit(100 * MS, 0.0, 6 * S - 1) == 0.05
+    assert made.limit(100 * MS, 0.0, 7 * S) == 0.3
+    assert made.limit(100 * MS, 0.0, 12 * S) == 0.55
 
 
 def test_after_a_stop_the_first_step_reaches_the_floor():

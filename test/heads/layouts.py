@@ -89,15 +89,41 @@ def read_yolox(outputs):
     return found
 
 
-def make_end2end(rng, classes):
-    boxes = [slow.corners(box) for box in clumps(rng, 300).T]
+def make_yolox_px(rng, classes):
+    count = len(cells())
+    scores = probabilities(rng, 1 + classes, count)
+    return {'o': np.concatenate((clumps(rng, count), scores)).T[None].copy()}
+
+
+def make_rows(rng, classes, unit=(1, 1), corners=False):
+    boxes = clumps(rng, 300).T
+    if corners:
+        boxes = np.array([slow.corners(box) for box in boxes])
+    scores = probabilities(rng, 300, classes)
+    return {'o': np.concatenate((boxes / (unit * 2), scores), 1)[None].astype(np.float32)}
+
+
+def read_rows(outputs, unit=(1, 1), corners=False):
+    found = []
+    for row in outputs['o'][0]:
+        box = [float(v) * size for v, size in zip(row[:4], unit * 2, strict=True)]
+        found.append((*best(row[4:]), box if corners else slow.corners(box)))
+    return found
+
+
+def make_end2end(rng, classes, unit=(1, 1)):
+    boxes = np.array([slow.corners(box) for box in clumps(rng, 300).T]) / (unit * 2)
     class_ids = rng.integers(0, classes, 300)
     rows = np.column_stack((boxes, probabilities(rng, 300), class_ids))
     return {'o': rows[None].astype(np.float32)}
 
 
-def read_end2end(outputs):
-    return [(float(row[4]), int(row[5]), list(map(float, row[:4]))) for row in outputs['o'][0]]
+def read_end2end(outputs, unit=(1, 1), centred=False):
+    found = []
+    for row in outputs['o'][0]:
+        box = [float(v) * size for v, size in zip(row[:4], unit * 2, strict=True)]
+        found.append((float(row[4]), int(row[5]), slow.corners(box) if centred else box))
+    return found
 
 
 def make_efficient(rng, classes, unit=(1, 1)):
@@ -140,6 +166,16 @@ def read_rtdetr(outputs):
     return found
 
 
+def make_detr_sure(rng, classes):
+    outputs = make_detr(rng, classes)
+    return {**outputs, 'logits': probabilities(rng, 1, 300, classes)}
+
+
+def read_detr_sure(outputs):
+    rows = zip(outputs['logits'][0], outputs['boxes'][0], strict=True)
+    return [(*best(scores), detr_box(box)) for scores, box in rows]
+
+
 def read_detr(outputs):
     found = []
     for logits, box in zip(outputs['logits'][0], outputs['boxes'][0], strict=True):
@@ -153,7 +189,37 @@ LAYOUTS = {
     'yolov8': Layout(make_yolov8, read_yolov8, suppress=True),
     'yolov5': Layout(make_yolov5, read_yolov5, suppress=True),
     'yolox': Layout(make_yolox, read_yolox, suppress=True),
+    'yolox, px': Layout(make_yolox_px, read_yolov5, suppress=True, options={'boxes': 'px'}),
+    'scored_boxes': Layout(make_rows, read_rows, suppress=True),
+    'scored_boxes, fractions': Layout(
+        lambda rng, classes: make_rows(rng, classes, (WIDTH, HEIGHT)),
+        lambda outputs: read_rows(outputs, (WIDTH, HEIGHT)),
+        suppress=False,
+        options={'unit': 'fraction', 'suppression': 'done'},
+    ),
+    'scored_boxes, corners': Layout(
+        lambda rng, classes: make_rows(rng, classes, corners=True),
+        lambda outputs: read_rows(outputs, corners=True),
+        suppress=True,
+        options={'box': 'corners'},
+    ),
     'yolo_end2end': Layout(make_end2end, read_end2end, suppress=False),
+    'yolo_end2end, fractions': Layout(
+        lambda rng, classes: make_end2end(rng, classes, (WIDTH, HEIGHT)),
+        lambda outputs: read_end2end(outputs, (WIDTH, HEIGHT)),
+        suppress=True,
+        options={'unit': 'fraction', 'suppression': 'needed'},
+    ),
+    'yolo_end2end, centres': Layout(
+        lambda rng, classes: {
+            'o': np.column_stack(
+                (clumps(rng, 300).T, probabilities(rng, 300), rng.integers(0, classes, 300))
+            )[None].astype(np.float32)
+        },
+        lambda outputs: read_end2end(outputs, centred=True),
+        suppress=False,
+        options={'box': 'centre'},
+    ),
     'efficient_nms': Layout(make_efficient, read_efficient, suppress=False),
     'efficient_nms, fractions': Layout(
         lambda rng, classes: make_efficient(rng, classes, (WIDTH, HEIGHT)),
@@ -162,6 +228,9 @@ LAYOUTS = {
         options={'unit': 'fraction'},
     ),
     'detr': Layout(make_detr, read_rtdetr, suppress=False),
+    'detr, probability': Layout(
+        make_detr_sure, read_detr_sure, suppress=False, options={'scores': 'probability'}
+    ),
     'detr, softmax': Layout(
         lambda rng, classes: make_detr(rng, classes + 1),
         read_detr,

@@ -62,7 +62,7 @@ def test_another_middleware_does_not_read_our_profile():
 
 
 def test_a_small_shared_memory_is_an_error_with_dockers_option():
-    need = machine_checks.PARTICIPANTS * machine_checks.segment_bytes(transport.profile())
+    need = machine_checks.PARTICIPANTS * transport.segment_bytes(transport.profile())
 
     small = machine_checks.judge_shared_memory(64 * MIB, need, transport.profile())
     cured = machine_checks.judge_shared_memory(need, need, transport.profile())
@@ -90,7 +90,7 @@ def test_what_the_user_chose_is_what_counts(tmp_path):
     mine.write_text('<profiles><segment_size> 1048576 </segment_size></profiles>')
     said = machine(environ={transport.PROFILE_VARIABLES[0]: str(mine)})
 
-    assert machine_checks.segment_bytes(machine_checks.profile_in_use(said)) == MIB
+    assert transport.segment_bytes(machine_checks.profile_in_use(said)) == MIB
 
 
 @pytest.mark.parametrize(

@@ -650,3 +650,33 @@ def test_pictures_that_can_show_nothing_are_warned_of(ros, model, v_mps, data, w
     before = len(rig.diagnostics)
     ros.until(lambda: len(rig.diagnostics) > before + 1, what='a report')
     assert rig.diagnostics[-1].status[0].message == words
+
+
+def test_odometry_that_nobody_publishes_is_a_warning_of_what_goes_unnoticed(ros, model):
+    from nav_msgs.msg import Odometry
+
+    rig = Rig(ros, model, diagnostics_period_s=0.1).start()
+
+    ros.until(lambda: rig.reports(': odom'), what='the row')
+    assert 'nobody publishes /odom: a camera that shows one picture' in rig.reports(': odom')[0]
+
+    ros.publisher(Odometry, 'odom')
+    ros.until(lambda: not rig.reports(': odom')[-1], what='the odometry to be found')
+
+
+def test_a_crowd_that_reaches_a_limit_is_counted_and_shown(ros, tmp_path):
+    two = [[0, row, column, value] for column, x in ((5, 20.0), (6, 70.0))
+           for row, value in enumerate((x, 24.0, 10.0, 12.0, 0.9))]  # fmt: skip
+    folder = scripted_model(tmp_path / 'crowd', outputs={'output0': [two]})
+    path = folder / 'manifest.yaml'
+    path.write_text(path.read_text().replace('score_threshold: 0.5', 'candidates: 1'))
+    rig = Rig(ros, folder, diagnostics_period_s=0.1).start()
+
+    rig.exchange(1_000_000_000)
+    ros.until(lambda: any('CROWDED' in said for said in rig.reports('latency')), what='the words')
+
+    (said,) = {said for said in rig.reports('latency') if 'CROWDED' in said}
+    assert '1 pictures with more than head.candidates = 1' in said
+    rows = [status for array in rig.diagnostics for status in array.status]
+    last = [row for row in rows if row.name.endswith('latency')][-1]
+    assert {v.key: v.value for v in last.values}['candidates_capped'] == '1'

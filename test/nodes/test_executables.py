@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from support.robots import ON_THE_COMMAND_LINE
 
 from edge_inference_ros.ros.process import EXECUTOR
 
@@ -15,7 +16,8 @@ LISTENS_WHEN_ACTIVE = {'camera_detector': 'image', 'watchdog': 'detections'}
 )
 def test_it_starts_by_itself_and_ends_when_told_to(ros, name, executor):
     module = f'edge_inference_ros.nodes.{name}'
-    start = ('--ros-args', '-p', 'autostart:=true')
+    robot = ON_THE_COMMAND_LINE if name == 'watchdog' else []
+    start = ('--ros-args', '-p', 'autostart:=true', *robot)
     child = ros.child('-m', module, *start, env={EXECUTOR: executor})
 
     def active():

@@ -1,6 +1,7 @@
 """On a real graph: what is fresh goes through by its bytes, and silence is reported."""
 
 import pytest
+from support.robots import GIVEN
 
 pytestmark = pytest.mark.ros
 
@@ -18,7 +19,7 @@ class Rig:
 
         from edge_inference_ros.nodes.watchdog import Watchdog
 
-        overrides = [Parameter(name, value=value) for name, value in params.items()]
+        overrides = [Parameter(name, value=value) for name, value in {**GIVEN, **params}.items()]
         self.ros = ros
         self.node = ros.add(Watchdog(context=ros.context, parameter_overrides=overrides))
         self.fresh = ros.collect(Detection2DArray, 'fresh/detections', raw=True)
@@ -220,7 +221,7 @@ def test_the_profile_changes_while_running(rig):
         ({'heartbeat_s': 0.06, 'tick_s': 0.04}, 'their sum must be < 0.1'),
         ({'types': ['no_such/msg/Type']}, 'no_such'),
         ({'types': ['nonsense']}, 'nonsense'),
-        ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each topic'),
+        ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each of topics'),
         ({'stamp_offsets_s': [-2.0]}, 'expected -1 … 1'),
         ({'types': ['std_msgs/msg/Bool']}, 'begins with no std_msgs/Header'),
         ({'optional': ['b']}, "'b'"),
@@ -296,7 +297,7 @@ def test_bytes_that_are_no_command_count_as_the_caps(ros, kind):
     rig = Rig(ros, command=kind).start()
     driver = ros.publisher(getattr(geometry_msgs.msg, kind), 'cmd_vel', readers=1)
     driver.publish(b'\0\1\0\0 no command')
-    ros.until(lambda: rig.node._guard.odometry._command_ns, what='the command')
+    ros.until(lambda: rig.node._guard.odometry._commands, what='the command')
 
     rig.drive(0.2)
     motion = rig.node._guard.tick(rig.node._now()).motion
@@ -339,6 +340,30 @@ def test_a_reader_with_other_demands_is_an_error_that_names_the_policy(rig):
         lambda: rig.diagnostics and any(words in said for said in qos_errors(rig)),
         what='the diagnostic',
     )
+
+
+def test_every_output_names_a_reader_it_cannot_reach(rig):
+    from rclpy.duration import Duration
+
+    from edge_inference_ros.ros import qos
+
+    rig.start()
+    impossible = qos.output()
+    impossible.deadline = Duration(nanoseconds=1)
+    rclpys = ('/rosout', '/parameter_events', '/watchdog/transition_event')
+    outputs = {p.topic_name: p.msg_type for p in rig.node.publishers if p.topic_name not in rclpys}
+    assert set(outputs) == {
+        '/diagnostics', '/fresh/detections', '/freshness', '/lock', '/speed_limit'
+    }  # fmt: skip
+    for topic, kind in outputs.items():
+        rig.ros.collect(kind, topic, impossible)
+
+    for topic in outputs:
+        words = f'{topic}: nothing reaches /test_helper, incompatible deadline'
+        rig.ros.until(
+            lambda words=words: rig.diagnostics and any(words in said for said in qos_errors(rig)),
+            what=words,
+        )
 
 
 def test_a_watchdog_that_is_deactivated_leaves_the_robot_locked(rig):
@@ -414,3 +439,55 @@ def test_a_sensor_clock_that_drifts_is_named_in_the_diagnostics(ros, ppm):
     rig.ros.until(said, what='the drift')
     assert f'by {ppm} ppm' in said()[0]
     assert f'by {ppm} ppm' in rig.source()['clock']
+
+
+def test_there_is_no_default_robot_and_the_refusal_says_how_to_give_one(ros, capfd):
+    from rclpy.lifecycle import TransitionCallbackReturn
+    from rclpy.parameter import Parameter
+
+    from edge_inference_ros.nodes.watchdog import Watchdog
+
+    some = [Parameter('b_mps2', value=0.75), Parameter('tick_s', value=0.01)]
+    node = ros.add(Watchdog(context=ros.context, parameter_overrides=some))
+
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    said = capfd.readouterr().err
+    assert (
+        'no robot profile: v_cap_mps, w_cap_radps, a_acc_mps2, alpha_acc_radps2, d_max_m,' in said
+    )
+    assert 'give robot:=NAME to a launch file (humanoid, indoor_amr, outdoor_delivery' in said
+    assert '--params-file' in said
+    rest = [Parameter(name, value=value) for name, value in GIVEN.items() if name != 'b_mps2']
+    assert all(answer.successful for answer in node.set_parameters(rest))
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ('topic', 'optional', 'said'),
+    [
+        ('odom', [], 'nobody publishes /odom: the robot is taken to move as fast as it can'),
+        ('cmd_vel', [], 'nobody publishes /cmd_vel: motion is known from odometry alone'),
+        ('lidar', [], 'nobody publishes /lidar: the robot may not move without it'),
+        ('lidar', ['lidar'], None),
+    ],
+)
+def test_a_required_input_that_nobody_publishes_is_a_row_of_the_diagnostics(
+    ros, topic, optional, said
+):
+    topics = (
+        {'topics': ['detections', 'lidar'], 'optional': optional}
+        if optional
+        else {'topics': ['detections', 'lidar']}
+    )
+    rig = Rig(ros, command='Twist', diagnostics_period_s=0.1, **topics)
+    ros.helper.destroy_publisher(rig.odometer)
+    rig.node.trigger_configure()
+    rig.node.trigger_activate()
+
+    def row(name):
+        rows = (row for report in rig.diagnostics[-1:] for row in report.status)
+        return next((row for row in rows if row.name.endswith(f'{name}: input')), None)
+
+    ros.until(lambda: row('detections') and not row('detections').message, what='the detector')
+    assert (row(topic).message if row(topic) else None) == said or said in row(topic).message
+    assert row(topic) is None or row(topic).level == b'\x02'

@@ -179,7 +179,7 @@ def test_tensorrts_own_words_are_put_beside_the_networks_nodes(monkeypatch, tmp_
     _, path = machine.model(layers=layers)
     machine.build(path)
     network = small(tmp_path / 'real.onnx')
-    monkeypatch.setattr(inspect._graph, 'load', lambda path: network)
+    monkeypatch.setattr(inspect, 'read', lambda path: network)
 
     report = inspect.run(path, None, Params(backend='trt', runs=2, cache=str(machine.cache)))
 
@@ -194,7 +194,7 @@ def test_an_engine_that_is_not_there_is_not_built_to_be_inspected(monkeypatch, t
     machine = Machine(monkeypatch, tmp_path).start()
     _, path = machine.model()
     network = small(tmp_path / 'real.onnx')
-    monkeypatch.setattr(inspect._graph, 'load', lambda path: network)
+    monkeypatch.setattr(inspect, 'read', lambda path: network)
 
     with pytest.raises(EngineMissing, match='optimize build'):
         inspect.run(path, None, Params(backend='trt', cache=str(machine.cache)))

@@ -1,6 +1,7 @@
 """Quantised networks have their Q and DQ nodes where it is said, and answer nearly the same."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ import yaml
 from onnx import numpy_helper
 from support.quantisable import LAYERS, detector, model_folder, picture_folder, pictures, products
 
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import load, verify
 from edge_inference_ros.core.params import build
 from edge_inference_ros.core.pipeline import open_pipeline
@@ -83,7 +85,7 @@ def test_for_tensorrt_only_the_summand_from_memory_is_quantised(ready, tmp_path)
 
 
 def test_for_onnx_runtime_every_layer_is_one_operator_on_unsigned_numbers(ready, tmp_path):
-    network, _ = made(ready, tmp_path, dialect='ort')
+    network, _ = made(ready, tmp_path, dialect='ort', form='qoperator')
 
     kinds = [node.op_type for node in network.graph.node]
     assert kinds.count('QLinearConv') == len(LAYERS)
@@ -137,6 +139,37 @@ def test_the_answers_stay_close(ready, tmp_path, asked):
 
     assert report.facts['sqnr_db'] > 20
     assert report.facts['ort_speedup'] > 0
+
+
+@pytest.mark.parametrize(
+    ('asked', 'largest'),
+    [({'dialect': 'ort'}, 64), ({'dialect': 'ort', 'form': 'qoperator'}, 64),
+     ({'dialect': 'ort', 'weight_bits': 8}, 127),
+     ({'dialect': 'ort', 'form': 'qoperator', 'weight_bits': 8}, 127),
+     ({'dialect': 'trt'}, 127), ({'dialect': 'trt', 'weight_bits': 7}, 64)],
+)  # fmt: skip
+def test_weights_for_processors_have_seven_bits(ready, tmp_path, asked, largest):
+    network, report = made(ready, tmp_path, **asked)
+
+    weights = [value for value in constants(network).values() if value.dtype == np.int8]
+    assert max(np.abs(value.astype(int)).max() for value in weights) == largest
+    assert onnx_file.largest_int8(Path(report.out).read_bytes()) == largest
+
+
+def test_other_widths_are_refused(ready, tmp_path):
+    with pytest.raises(ParameterError, match='7 or 8'):
+        made(ready, tmp_path, weight_bits=6)
+
+
+def test_seven_bits_answer_on_every_processor_as_plain_arithmetic_does(ready, tmp_path):
+    _, report = made(ready, tmp_path, dialect='ort')
+
+    shown = pictures()[:4, :32, :48]
+    given, plain = _session(report.out), _session(report.out, plain=True)
+    for one in shown:
+        wanted = plain.run(None, {'images': one[None]})[0]
+        # Rounded in another order: by a step of the scores at most, where cut-off sums lose half.
+        assert np.abs(given.run(None, {'images': one[None]})[0] - wanted)[:, 4:].max() < 0.05
 
 
 @pytest.mark.parametrize('precision', ['int8', 'fp16', 'fp8'])
@@ -207,13 +240,13 @@ def test_four_bits_are_refused_for_a_network_of_convolutions(tmp_path):
 
 
 def test_the_manifest_says_where_the_file_comes_from_and_a_node_can_run_it(ready, tmp_path):
-    _, report = made(ready, tmp_path / 'new')
+    _, report = made(ready, tmp_path / 'new', form='qoperator')
 
     manifest = load(tmp_path / 'new')
     first, eight = manifest.files
     verify(first)
     verify(eight)
-    assert (eight.precision, eight.backends) == ('int8', ('ort',))
+    assert (eight.precision, eight.backends) == ('int8', ('ort', 'openvino'))
     known = eight.provenance
     assert known['from']['sha256'] == first.sha256
     assert known['calibration']['frames'] == 12
@@ -235,7 +268,8 @@ def test_a_second_dialect_joins_the_first_in_place(ready, tmp_path):
     assert [f['path'] for f in said['files']] == [
         'model.onnx', 'model_int8.onnx', 'model_int8_trt.onnx',
     ]  # fmt: skip
-    assert load(tmp_path).file('openvino', 'int8').path.name == 'model_int8_trt.onnx'
+    assert load(tmp_path).file('openvino', 'int8').path.name == 'model_int8.onnx'
+    assert load(tmp_path).file('trt', 'int8').path.name == 'model_int8_trt.onnx'
 
 
 def test_a_calibration_of_another_network_is_refused(ready, tmp_path):

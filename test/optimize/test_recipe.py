@@ -12,7 +12,7 @@ from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import digest, load
 from edge_inference_ros.core.params import build
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _sources, recipe
+from edge_inference_ros.optimize import _folder, _sources, recipe
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_gate_at_the_end_does_not_change_what_is_published(tmp_path, said):
 
 def test_what_the_gate_refused_is_not_published_and_not_forgotten_either(tmp_path, said):
     target = tmp_path / 'small'
-    strict = gated(said, sqnr_db=200.0)
+    strict = gated(said, output_db=200.0)
 
     first = cook(tmp_path, strict, publish=str(target))
     second = cook(tmp_path, strict, publish=str(target))
@@ -233,6 +233,7 @@ def test_every_library_that_shapes_results_is_in_the_key():
 
     assert {'numpy', 'onnx', 'onnxruntime'} <= versions.keys()
     assert ('torch' in versions) == (importlib.util.find_spec('torch') is not None)
+    assert {'python', 'numpy', 'onnx', 'onnxruntime'} <= _folder.tools().keys()
 
 
 def test_a_word_that_happens_to_name_a_folder_is_a_word(tmp_path, said, monkeypatch):

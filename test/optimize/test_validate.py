@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from edge_inference_ros.core.types import Detections2D, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.optimize import preprocess, validate
 from edge_inference_ros.optimize.judge.agreement import Agreement, add, add_outputs, matches
+from edge_inference_ros.optimize.judge.expected import expected
 from edge_inference_ros.optimize.validate import Params
 
 pytest.importorskip('onnxruntime', reason='ONNX Runtime runs the networks of these tests')
@@ -75,14 +77,14 @@ def test_elements_are_compared_with_signal_to_noise():
 
     assert list(said.outputs) == ['y']
     assert said.outputs['y'].furthest == 0.5
-    assert said.outputs['y'].sqnr_db == pytest.approx(10 * np.log10(25 / 0.25))
+    assert said.outputs['y'].output_db == pytest.approx(10 * np.log10(25 / 0.25))
 
 
 def test_outputs_without_any_difference_are_200_db_apart():
     said = Agreement()
     add_outputs(said, {'y': np.ones(3)}, {'y': np.ones(3)})
 
-    assert said.outputs['y'].sqnr_db == 200
+    assert said.outputs['y'].output_db == 200
 
 
 # ---- whole runs
@@ -151,7 +153,7 @@ def test_a_slightly_changed_model_passes_unless_elements_are_judged(tmp_path):
     close = damaged(detector(tmp_path / 'close'), 1.0005)
 
     assert not validate.run(good, None, Params(other=str(close), **SELF)).refused
-    judged = Params(other=str(close), sqnr_db=150.0, **SELF)
+    judged = Params(other=str(close), output_db=150.0, **SELF)
     assert 'dB, wanted 150.0' in validate.run(good, None, judged).refused
 
 
@@ -201,3 +203,55 @@ def test_agreement_about_nothing_says_that_it_says_little(tmp_path):
     folder = damaged(detector(tmp_path / 'a'), 0.0)
 
     assert 'says little' in validate.run(folder, None, Params(**SELF)).notes[0]
+
+
+@pytest.mark.parametrize(
+    ('one', 'other', 'agreement'),
+    [
+        ('fp32', 'fp32', 0.98),
+        ('fp32', 'fp16', 0.98),
+        ('fp32', 'int8', 0.95),
+        ('int8', 'int8', 0.95),
+        ('int8', 'fp32', 0.95),
+        ('fp32', 'fp8', 0.95),
+        ('fp32', 'int4', 0.95),
+    ],
+)
+def test_what_agreement_is_expected_depends_on_the_numbers_of_the_pair(one, other, agreement):
+    assert expected(one, other).agreement == agreement
+    assert expected(one, other).pair == f'{one} and {other}'
+
+
+@pytest.mark.parametrize(
+    ('asked', 'wanted'), [({}, 0.98), ({'agreement': 0.5}, 0.5), ({'agreement': 0.0}, 0.0)]
+)
+def test_what_is_asked_for_goes_before_what_is_expected(tmp_path, asked, wanted):
+    report = validate.run(detector(tmp_path / 'a'), None, Params(**SELF, **asked))
+
+    assert report.facts['agreement_wanted'] == wanted
+    assert report.facts['pair'] == 'fp32 and fp32'
+
+
+@pytest.mark.parametrize('images', ['', 'world'])
+@pytest.mark.parametrize('name', ['street_tiny', 'person_nano'])
+def test_the_shipped_int8_passes_the_gate_that_the_pages_send_people_to(tmp_path, name, images):
+    """On AVX2 and on VNNI: CI has both."""
+    shipped = Path(__file__).parents[2] / 'models' / name
+
+    report = validate.run(
+        shipped,
+        tmp_path,
+        Params(other_backend='ort', other_precision='int8', images=images, count=30),
+    )
+
+    assert report.refused == ''
+    assert report.facts['pair'] == 'fp32 and int8'
+    assert (tmp_path / 'validate.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_a_picture_shows_how_far_two_models_agree_without_labels(tmp_path):
+    good, out = detector(tmp_path / 'good'), tmp_path / 'out'
+
+    validate.run(good, out, Params(**SELF))
+
+    assert (out / 'validate.png').read_bytes().startswith(b'\x89PNG')

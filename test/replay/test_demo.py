@@ -7,7 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from support.models import scripted_model
+from support.robots import GIVEN, ROOT
 
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.replay import demo
@@ -61,7 +63,7 @@ def test_faster_than_it_can_stop_everything_at_speed_is_refused(tmp_path, monkey
 @pytest.mark.ros
 def test_a_node_that_refuses_ends_the_demo_with_its_words(tmp_path, monkeypatch):
     robot = tmp_path / 'robot.yaml'
-    robot.write_text('/**:\n  ros__parameters:\n    v_cap_mps: 1.5\n    b_mps2: 1.0\n')
+    robot.write_text(yaml.safe_dump({'/**': {'ros__parameters': GIVEN}}))
     model = scripted_model(tmp_path / 'altered')
     (model / 'script.json').write_text('{}')  # not the file the manifest was written for
 
@@ -76,6 +78,7 @@ def test_a_node_that_refuses_ends_the_demo_with_its_words(tmp_path, monkeypatch)
         ({'model': 'no_such_model'}, 'no_such_model'),
         ({'tracker': 'magic'}, 'magic'),
         ({'robot': 'no_such_robot'}, 'no_such_robot'),
+        ({'robot': str(ROOT / 'config/watchdog.yaml')}, 'no figure for v_cap_mps'),
     ],
 )
 def test_wrong_names_are_found_before_anything_is_rendered(tmp_path, monkeypatch, changes, words):

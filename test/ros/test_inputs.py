@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from edge_inference_ros.core.transport import ENLARGE
 from edge_inference_ros.ros.account import Account, Facts
 from edge_inference_ros.ros.clock_fault import clock_fault
 from edge_inference_ros.ros.inputs import Ends, Judge, Level
@@ -140,6 +141,17 @@ def test_a_cause_is_named_with_its_remedy_and_with_no_other(cause):
     assert words in str(verdict)
     given = {remedy for remedy in REMEDIES if remedy in str(verdict)}
     assert given == {remedy for remedy, causes in REMEDIES.items() if cause in causes}
+
+
+@pytest.mark.parametrize('cause', REMEDIES[TRANSPORT])
+def test_where_shared_memory_is_short_that_is_the_remedy(cause):
+    ends, changes, _ = CAUSES[cause]
+    judge = Judge('/image', '/opt/shm.xml', shortage=ENLARGE)
+
+    verdict = told(ends, judge, **changes)
+
+    assert '--shm-size' in verdict.remedy
+    assert TRANSPORT not in verdict.remedy
 
 
 def test_another_form_of_what_we_read_names_the_parameter():

@@ -4,13 +4,16 @@ import ctypes
 import gc
 import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from edge_inference_ros.core import transport
+from edge_inference_ros.errors import BAD_CONFIGURATION
 from edge_inference_ros.ros import process
 
 
@@ -73,7 +76,7 @@ def test_what_the_kernel_grants_needs_no_words(monkeypatch):
 
 
 @pytest.mark.ros
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize('stage', ['spinning', 'configuring', 'active'])
 @pytest.mark.parametrize('executor', ['events', 'single'])
 def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage, executor):
@@ -90,7 +93,7 @@ def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage, 
 
 
 @pytest.mark.ros
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize('executor', ['events', 'single'])
 def test_a_signal_lets_the_callback_in_progress_finish_without_an_error(ros, number, executor):
     env = {process.EXECUTOR: executor}
@@ -218,7 +221,7 @@ def test_an_error_in_a_callback_ends_it_with_a_traceback_after_the_release(ros):
 def test_a_node_that_cannot_be_made_is_a_sentence_and_not_a_traceback(ros):
     child = ros.child('-c', NODE, env={'STAGE': 'refused'})
 
-    assert child.code() == 1
+    assert child.code() == BAD_CONFIGURATION
     assert 'cannot start: rate_hz = -1' in child.said
     assert 'Traceback' not in child.said
 
@@ -227,23 +230,33 @@ def test_a_node_that_cannot_be_made_is_a_sentence_and_not_a_traceback(ros):
 def test_a_command_line_ros_does_not_take_is_a_sentence_too(ros):
     child = ros.child('-c', NODE, '--ros-args', '--bogus')
 
-    assert child.code() == 1
+    assert child.code() == BAD_CONFIGURATION
     assert 'cannot start: ROS would not start' in child.said
     assert '--bogus' in child.said
 
 
-def test_every_word_of_security_that_ros_knows_is_let_through(monkeypatch):
-    for variable, words in process.SECURITY_WORDS.items():
+def test_every_word_that_is_known_is_let_through(monkeypatch):
+    for variable, words in process.WORDS.items():
         for word in ('', *words):
             monkeypatch.setenv(variable, word)
-            process.check_security()
+            process.check_words(process.WORDS)
+
+
+@pytest.mark.ros
+def test_every_word_that_is_not_known_is_a_sentence(ros):
+    child = ros.child('-c', NODE, env=dict.fromkeys(process.WORDS, 'evnets'))
+
+    assert child.code() == BAD_CONFIGURATION
+    assert 'cannot start:' in child.said
+    for variable, words in process.WORDS.items():
+        assert f'{variable}=evnets: expected {" or ".join(words)}' in child.said
 
 
 @pytest.mark.ros
 def test_an_unknown_transport_is_a_sentence_too(ros):
     child = ros.child('-c', NODE, env={transport.TRANSPORT: 'smh'})
 
-    assert child.code() == 1
+    assert child.code() == BAD_CONFIGURATION
     assert 'cannot start: EDGE_INFERENCE_TRANSPORT=smh' in child.said
 
 
@@ -270,6 +283,49 @@ def test_the_middleware_takes_the_profile_and_reserves_its_segment(
 
     assert low_mib <= reserved_mib < high_mib
     assert 'XML' not in child.said
+
+
+IN_SMALL_MEMORY = """
+import os, sys
+mount = f'mount -t tmpfs -o size={sys.argv[1]} tmpfs /dev/shm && exec "$0" -c "$1"'
+os.execvp('unshare', ['unshare', '-m', 'sh', '-c', mount, sys.executable, sys.argv[2]])
+"""
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ('size', 'taken', 'mib'), [('64m', 'shm_small', 8), ('1m', 'udp', 0), ('64k', 'udp', 0)]
+)
+def test_a_small_shared_memory_is_said_and_kept_to(ros, size, taken, mib):
+    if not may_mount():
+        pytest.skip('may not mount a file system of its own here')
+    env = dict.fromkeys([transport.TRANSPORT, *VARIABLES])
+    child = ros.child('-c', IN_SMALL_MEMORY, size, NODE, env=env)
+    child.wait_for('now spinning')
+
+    reserved_mib = biggest_segment_bytes(child.process.pid) / 2**20
+    child.signal(signal.SIGINT)
+
+    assert child.code() == 0, child.said
+    assert f'took {taken}.xml instead' in child.said
+    assert '--shm-size' in child.said
+    assert mib <= reserved_mib < mib + 1
+
+
+@pytest.mark.ros
+def test_a_full_shared_memory_is_a_sentence_and_no_signal(ros):
+    if not may_mount():
+        pytest.skip('may not mount a file system of its own here')
+
+    child = ros.child('-c', IN_SMALL_MEMORY, '4k', 'import edge_inference_ros.nodes.watchdog')
+
+    assert child.code() == 1, child.said
+    assert 'is full, and importing rclpy would end by SIGBUS: start the container' in child.said
+
+
+def may_mount():
+    tried = ['unshare', '-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/dev/shm']  # noqa: S108
+    return bool(shutil.which(tried[0])) and not subprocess.run(tried, check=False).returncode  # noqa: S603
 
 
 def biggest_segment_bytes(pid):

@@ -115,5 +115,7 @@ def write(folder, messages, *, storage='mcap', compression=None, reliable=False)
 def pictures(folder, count=5, *, period_ns=SECOND_NS // 10, topic='/image', **options):
     """A bag of ``count`` pictures, recorded 2 ms after they were taken."""
     stamps = [FIRST_NS + i * period_ns for i in range(count)]
-    rows = [(topic, IMAGE, ns + 2_000_000, image(ns, value=i)) for i, ns in enumerate(stamps)]
+    rows = [
+        (topic, IMAGE, ns + 2_000_000, image(ns, value=i % 256)) for i, ns in enumerate(stamps)
+    ]
     return write(folder, rows, **options)

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from edge_inference_ros.core.params import specs
 from edge_inference_ros.guard.robot import RobotProfile
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,11 @@ HUMANOID = RobotProfile(
     deadline_cap_s=0.4,
 )
 ROBOTS = {'amr': AMR, 'outdoor': OUTDOOR, 'humanoid': HUMANOID}
+
+
+GIVEN = {name: default for name, default, _, spec in specs(RobotProfile) if spec.required}
+"""What a watchdog must be given, as parameters: the figures of an indoor AMR."""
+ON_THE_COMMAND_LINE = [word for pair in GIVEN.items() for word in ('-p', '{}:={}'.format(*pair))]
 
 
 def robot(name: str, **changes: Any) -> RobotProfile:

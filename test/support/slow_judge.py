@@ -41,7 +41,7 @@ class SlowJudge:
     robot: object
     samples: list[Sample] = field(default_factory=list)
     named: bool = False
-    command: tuple[float, float, float, int] | None = None
+    commands: list[tuple[float, float, float, int]] = field(default_factory=list)
 
     @property
     def alpha(self):
@@ -71,10 +71,14 @@ class SlowJudge:
             if way in (REVERSE, SIDE):
                 run_m = self.run_m(last, way, gone_s)
         self.named = False
-        v, w, _ = self.commanded_at(now_s)
-        self.samples.append(
-            Sample(at_s, vx, vy, math.hypot(vx, vy), abs(wz), sure_v, sure_w, (v, w), way, run_m)
+        counted = [c for c in self.commands if c[0] > at_s]
+        if older := [c for c in self.commands if c[0] <= at_s]:
+            counted += [older[-1]] if at_s - older[-1][0] <= one.command_timeout_s else []
+        floor = (
+            max((c[1] for c in counted), default=0.0),
+            max((c[2] for c in counted), default=0.0),
         )
+        self.samples.append(Sample(at_s, vx, vy, v, w, sure_v, sure_w, floor, way, run_m))
 
     def commanded(self, vx, vy, wz, *, now_s):
         """A command is motion from now on."""
@@ -82,7 +86,7 @@ class SlowJudge:
         toward = self.way(vx, vy) if self.believes(v, w) else self.all_ways()
         if not self.believes(v, w):
             v, w = one.v_cap_mps, one.w_cap_radps
-        self.command = (now_s, v, w, toward)
+        self.commands.append((now_s, v, w, toward))
         if self.samples:
             before_v, before_w = self.samples[-1].floor
             self.samples[-1].floor = (max(before_v, v), max(before_w, w))
@@ -103,8 +107,8 @@ class SlowJudge:
         v = grown(max(last.v, command_v), one.a_acc_mps2 * age_s, one.v_cap_mps)
         w = grown(max(last.w, command_w), self.alpha * age_s, one.w_cap_radps)
         toward |= self.counted(last)
-        if self.may_have_turned(last, age_s) < 0.0:
-            toward |= self.all_ways()
+        for way, short_m in self.may_have_turned(last, age_s):
+            toward |= way if short_m < 0.0 else 0
         return v, w, toward, not self.named, False
 
     def verdict(self, stamp_s, now_s):
@@ -159,11 +163,15 @@ class SlowJudge:
         end = v + one.a_acc_mps2 * for_s
         return run_m + (v + end) / 2 * for_s + end * end / (2 * one.b_mps2) - one.creep_m
 
-    def leaves_s(self, sample):
-        """When it may be going another way."""
-        if self.robot.strafes:
-            return abs(abs(sample.vx) - abs(sample.vy)) / (GRAVITY + self.robot.a_acc_mps2)
-        return sample.v / GRAVITY
+    def begins(self, sample, way):
+        """When it may be going another way, and how fast."""
+        if way == SIDE:
+            return max(0.0, abs(sample.vx) - abs(sample.vy)) / (
+                GRAVITY + self.robot.a_acc_mps2
+            ), sample.v
+        if sample.vx > 0:
+            return sample.vx / GRAVITY, 0.0
+        return 0.0, sample.v
 
     def run_m(self, last, way, gone_s):
         """How far it may have gone this way already, at a sample ``gone_s`` after the last."""
@@ -171,32 +179,29 @@ class SlowJudge:
         if way == last.way:
             begun_m, v, for_s = last.run_m, last.v, gone_s
         else:
-            begun_m, v, for_s = 0.0, 0.0, max(0.0, gone_s - self.leaves_s(last))
+            begins_s, v = self.begins(last, way)
+            begun_m, for_s = 0.0, max(0.0, gone_s - begins_s)
         at = (np.arange(POINTS) + 0.5) / POINTS * for_s
         fast = np.minimum(v + one.a_acc_mps2 * at, max(one.v_cap_mps, v))
         return begun_m + float(fast.mean()) * for_s
 
     def may_have_turned(self, last, age_s):
-        """Negative once another direction than those that count may; how far it is from that."""
-        short_m = math.inf
+        """Directions that do not count, and how far it is from that; negative once they do."""
         for way in (REVERSE, SIDE):
             if self.counted(last) & way:
                 continue
             if way == last.way:
-                short_m = min(short_m, -self.reach_m(last.run_m, last.v, age_s))
+                yield way, -self.reach_m(last.run_m, last.v, age_s)
             elif self.all_ways() & way:
-                for_s = age_s - self.leaves_s(last)
-                v = 0.0 if way == REVERSE and last.vx > 0 else last.v
+                begins_s, v = self.begins(last, way)
+                for_s = age_s - begins_s
                 # A run that cannot have begun is as far away as the time until then.
-                short_m = min(
-                    short_m, -self.reach_m(0.0, v, for_s) if for_s >= 0.0 else max(-for_s, 1e-9)
-                )
-        return short_m
+                yield way, -self.reach_m(0.0, v, for_s) if for_s >= 0.0 else max(-for_s, 1e-9)
 
     def nearly_turned_m(self, now_s):
         last = self.samples[-1]
         age_s = max(0.0, now_s - last.at_s)
-        near_m = abs(self.may_have_turned(last, age_s))
+        near_m = min([abs(short_m) for _, short_m in self.may_have_turned(last, age_s)] + [1.0])
         if last.way in (REVERSE, SIDE):
             near_m = min(near_m, abs(self.reach_m(last.run_m, last.v, 0.0)))
         return near_m
@@ -242,15 +247,15 @@ class SlowJudge:
             gap = end_s - here.at_s > one.odom_timeout_s if after else lost
             if gap:
                 start = top
-            elif after and end > start + gain * (end_s - here.at_s):
+            elif after and end > (start + gain * (end_s - here.at_s)) * (1 + 1e-9):
                 start = top = end
             bounds += [start, gain, top]
         return [max(since_s, here.at_s), min(end_s, now_s), here.at_s, *bounds]
 
     def commanded_at(self, now_s):
-        if self.command is None or now_s - self.command[0] > self.robot.command_timeout_s:
+        if not self.commands or now_s - self.commands[-1][0] > self.robot.command_timeout_s:
             return 0.0, 0.0, 0
-        return self.command[1:]
+        return self.commands[-1][1:]
 
 
 def grown(rate, gain, cap):

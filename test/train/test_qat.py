@@ -27,6 +27,7 @@ from edge_inference_ros.core.params import build  # noqa: E402
 from edge_inference_ros.errors import ConfigError, ParameterError, SpecMismatch  # noqa: E402
 from edge_inference_ros.optimize import calibrate, quantize  # noqa: E402
 from edge_inference_ros.optimize.graph import ranges  # noqa: E402
+from edge_inference_ros.optimize.graph.int8 import WEIGHT_BITS, WEIGHT_STEPS  # noqa: E402
 from edge_inference_ros.optimize.graph.network import save  # noqa: E402
 from edge_inference_ros.train import deploy, fit, net, qat, rounded, tuning  # noqa: E402  # noqa: E402
 
@@ -118,7 +119,8 @@ def test_the_file_holds_the_trained_weights_and_scales(ready, dialect):
         known = there.get(name.replace('/', '.') + '_quantized')
         if known is not None and known.dtype == np.int8:
             largest = weight.detach().abs().flatten(1).amax(1)[:, None, None, None]
-            wanted = (weight.detach() / largest * 127).round()
+            steps = WEIGHT_STEPS[WEIGHT_BITS[dialect]]
+            wanted = (weight.detach() / largest * steps).round()
             assert np.abs(known - wanted.numpy()).max() <= 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from edge_inference_ros.core.share import share
 from tools.security.policy import Profile
 
 PREFIX = '/edge_inference'
@@ -24,7 +25,12 @@ def profiles(ros_args: Sequence[str] = (), *, context: Any = None) -> list[Profi
     from edge_inference_ros.nodes.camera_detector import CameraDetector
     from edge_inference_ros.nodes.watchdog import Watchdog
 
-    return [_profile_of(make, ros_args, context) for make in (CameraDetector, Watchdog)]
+    # The watchdog has no default robot; which topics it uses does not depend on the robot.
+    robot = ['--params-file', str(share('config/robots/indoor_amr.yaml'))]
+    return [
+        _profile_of(CameraDetector, ros_args, context),
+        _profile_of(Watchdog, [*robot, *ros_args], context),
+    ]
 
 
 def _profile_of(make: Callable[..., Any], ros_args: Sequence[str], context: Any) -> Profile:

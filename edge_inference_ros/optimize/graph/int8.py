@@ -1,8 +1,13 @@
 """Eight-bit networks in the two dialects their runtimes want.
 
 ``ort``: unsigned activations with a zero point, signed weights; what the x86 kernels of ONNX
-Runtime are made for. ``trt``: everything signed and symmetric, scales only on what enters a layer,
-biases in float; what TensorRT fuses. A network in one dialect is slow in the other's home.
+Runtime and OpenVINO are made for. ``trt``: everything signed and symmetric, scales only on what
+enters a layer, biases in float; what TensorRT fuses. A network in one dialect is slow in the
+other's home.
+
+x86 processors without VNNI add two products of an activation and a weight in 16 bits, and what
+does not fit is cut off: 255 × 127 twice is twice too much. Weights of seven bits, -64 to 64,
+cannot get there (255 × 64 × 2 = 32640): the same file answers the same on every processor.
 """
 
 from __future__ import annotations
@@ -19,6 +24,12 @@ from edge_inference_ros.optimize.graph import network
 from edge_inference_ros.optimize.graph.network import HEAVY, Graph
 
 DIALECTS = ('ort', 'trt')
+WEIGHT_BITS = {'ort': 7, 'trt': 8}
+"""What weights take in each dialect unless said otherwise."""
+
+WEIGHT_STEPS = {7: 64, 8: 127}
+"""The largest number a symmetric weight takes, by its bits."""
+
 FORMS = ('qdq', 'qoperator')
 SUM = 'Add'
 PASSING = (
@@ -51,6 +62,7 @@ def quantised(
     *,
     dialect: str,
     form: str = 'qdq',
+    weight_bits: int = 0,
     keep: Sequence[str] = (),
     only: Sequence[str] = (),
 ) -> Any:
@@ -64,6 +76,7 @@ def quantised(
         dialect: ``ort`` or ``trt``.
         form: ``qdq`` (float operators between Q and DQ nodes) or ``qoperator``; ``trt`` has only
             the first.
+        weight_bits: 7 or 8; 0 for the dialect's own, see ``WEIGHT_BITS``.
         keep: names of nodes that stay float too.
         only: names of the only layers to quantise; empty means all.
 
@@ -78,7 +91,15 @@ def quantised(
         raise ConfigError('no layer is left to quantise')
     others = [name for name in graph.layers if name not in layers]
     excluded = [*graph.edges(), *others, *keep, *_constant_sums(graph)]
-    made = _quantiser(model, ranges, dialect, form, excluded, layers_only=bool(only))
+    made = _quantiser(
+        model,
+        ranges,
+        dialect,
+        form,
+        excluded,
+        seven=(weight_bits or WEIGHT_BITS[dialect]) == 7,
+        layers_only=bool(only),
+    )
     network.ordered(made)
     if dialect == 'trt':
         _free_sums(made)
@@ -87,7 +108,14 @@ def quantised(
 
 
 def _quantiser(
-    model: Any, ranges: Ranges, dialect: str, form: str, excluded: list[str], *, layers_only: bool
+    model: Any,
+    ranges: Ranges,
+    dialect: str,
+    form: str,
+    excluded: list[str],
+    *,
+    seven: bool,
+    layers_only: bool,
 ) -> Any:
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
@@ -110,10 +138,10 @@ def _quantiser(
     rest = [_ranges(ranges), [], excluded, operators, options]
     with _hushed():
         if form == 'qdq':
-            quantiser = QDQQuantizer(own, True, False, *kinds, *rest)  # noqa: FBT003
+            quantiser = QDQQuantizer(own, True, seven, *kinds, *rest)  # noqa: FBT003
         else:
             mode = QuantizationMode.QLinearOps
-            quantiser = ONNXQuantizer(own, True, False, mode, True, *kinds, *rest)  # noqa: FBT003
+            quantiser = ONNXQuantizer(own, True, seven, mode, True, *kinds, *rest)  # noqa: FBT003
         quantiser.quantize_model()
     return quantiser.model.model
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_inference_ros.core import onnx_file
 from edge_inference_ros.errors import ConfigError, ModelError
+from edge_inference_ros.optimize.graph import tidy
 
 HEAVY = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
 """Operators that do the arithmetic; everything else is cheap beside them."""
@@ -99,7 +100,10 @@ def load(path: Path) -> Any:
 
     try:
         model = onnx.load_model_from_string(onnx_file.read(path))
+        ordered(model)
         onnx.checker.check_model(model)
+        tidy.fold(model)
+        model = tidy.raised(model, path.name)
         cast_first(model)
         inferred = onnx.shape_inference.infer_shapes(model)
     except ModelError:
@@ -172,9 +176,14 @@ def save(model: Any, path: Path) -> None:
     model.producer_name, model.producer_version = 'edge_inference_ros', ''
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix('.part')
-    part.write_bytes(model.SerializeToString(deterministic=True))
-    onnx.checker.check_model(str(part))
-    part.replace(path)
+    try:
+        part.write_bytes(model.SerializeToString(deterministic=True))
+        onnx.checker.check_model(str(part))
+        part.replace(path)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f'{path}: the network made is not valid: {error}') from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _forget(model: Any) -> None:

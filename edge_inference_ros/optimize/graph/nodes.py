@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from edge_inference_ros.core import onnx_file
 from edge_inference_ros.errors import ModelError
+from edge_inference_ros.optimize.graph import tidy
+from edge_inference_ros.optimize.graph.network import ordered
 
-OLDEST_OPSET = 13
-"""From here on Pad, Slice and Squeeze take their sizes as inputs; TensorRT 8.6 … 11 parse it."""
 _REDUCE_AXES_OPSET = 18
 
 
@@ -77,10 +77,21 @@ class Graph:
 
 
 def load(path: Path) -> Any:
-    """Read a network that holds its own weights.
+    """Read a network to add nodes to; an older one in an opset that has them all.
 
     Raises:
-        ModelError: unreadable, not ONNX, too old, or its weights are elsewhere.
+        ModelError: unreadable, not ONNX, too old to be converted, or its weights are elsewhere.
+    """
+    model = read(path)
+    ordered(model)
+    return tidy.raised(model, path.name)
+
+
+def read(path: Path) -> Any:
+    """Read a network that holds its own weights, as it is.
+
+    Raises:
+        ModelError: unreadable, not ONNX, or its weights are elsewhere.
     """
     import onnx
 
@@ -91,12 +102,6 @@ def load(path: Path) -> Any:
     except Exception as error:
         # protobuf's DecodeError is not onnx's to name
         raise ModelError(f'{path}: not an ONNX file: {error}') from error
-    versions = [o.version for o in model.opset_import if o.domain in ('', 'ai.onnx')]
-    if not versions or versions[0] < OLDEST_OPSET:
-        raise ModelError(
-            f'{path}: opset {versions[0] if versions else "none"}, oldest {OLDEST_OPSET};'
-            ' export the network again'
-        )
     return model
 
 

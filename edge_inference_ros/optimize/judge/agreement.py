@@ -63,7 +63,7 @@ class Difference:
         self.count += apart.size
 
     @property
-    def sqnr_db(self) -> float:
+    def output_db(self) -> float:
         """Signal to difference, decibels; 200 stands for no difference."""
         if self.noise <= 0:
             return 200.0
@@ -125,7 +125,7 @@ def add_outputs(
 
 
 def refusals(
-    found: Agreement, *, agreement: float, score_difference: float, sqnr_db: float
+    found: Agreement, *, agreement: float, score_difference: float, output_db: float
 ) -> list[str]:
     """Every threshold that was not met, in words; 0 dB asks nothing of the outputs."""
     said = []
@@ -134,8 +134,8 @@ def refusals(
     if not found.score_p95() <= score_difference:
         said.append(f'scores differ by {found.score_p95():.4f}, allowed {score_difference}')
     for name, difference in found.outputs.items():
-        if sqnr_db and not difference.sqnr_db >= sqnr_db:
-            said.append(f'{name}: {difference.sqnr_db:.1f} dB, wanted {sqnr_db}')
+        if output_db and not difference.output_db >= output_db:
+            said.append(f'{name}: {difference.output_db:.1f} dB, wanted {output_db}')
     return said
 
 
@@ -159,6 +159,6 @@ def facts(found: Agreement) -> dict[str, Value]:
 def rows(found: Agreement) -> tuple[dict[str, Value], ...]:
     """One row for every output both have."""
     return tuple(
-        {'output': n, 'furthest': d.furthest, 'sqnr_db': d.sqnr_db, 'elements': d.count}
+        {'output': n, 'furthest': d.furthest, 'output_db': d.output_db, 'elements': d.count}
         for n, d in found.outputs.items()
     )

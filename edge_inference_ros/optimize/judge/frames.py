@@ -7,6 +7,7 @@ same frames saved in a folder are the same set.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,21 @@ _MESSAGES = {
 }
 
 
-def pictures(source: str, *, count: int, seed: int, topic: str = '') -> Iterator[Image]:
+@dataclass(frozen=True)
+class Pictures:
+    """So many pictures, to be shown once."""
+
+    count: int
+    shown: Iterator[Image]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Image]:
+        return self.shown
+
+
+def pictures(source: str, *, count: int, seed: int, topic: str = '') -> Pictures:
     """At most ``count`` pictures of ``source``, in its order.
 
     Args:
@@ -39,7 +54,7 @@ def pictures(source: str, *, count: int, seed: int, topic: str = '') -> Iterator
         ConfigError: there is no such source, or it holds no pictures.
     """
     if source == WORLD:
-        return _world(count, seed)
+        return Pictures(count, _world(count, seed))
     path = Path(source)
     if (path / 'images.npy').is_file():
         return _split(path / 'images.npy', count, seed)
@@ -67,30 +82,40 @@ def _world(count: int, seed: int) -> Iterator[Image]:
         yield Image(_NOWHERE, dataset.example(seed * count + index, split).picture, 'bgr')
 
 
-def _split(file: Path, count: int, seed: int) -> Iterator[Image]:
+def _split(file: Path, count: int, seed: int) -> Pictures:
     images = np.load(file, mmap_mode='r')
-    for place in chosen(len(images), count, seed):
-        yield Image(_NOWHERE, np.ascontiguousarray(images[place]), 'bgr')
+    places = chosen(len(images), count, seed)
+    seen = (Image(_NOWHERE, np.ascontiguousarray(images[place]), 'bgr') for place in places)
+    return Pictures(len(places), seen)
 
 
-def _folder(folder: Path, count: int, seed: int) -> Iterator[Image]:
-    import cv2
-
+def _folder(folder: Path, count: int, seed: int) -> Pictures:
     files = sorted(path for path in folder.rglob('*') if path.suffix.lower() in SUFFIXES)
     if not files:
         raise ConfigError(f'{folder} holds no pictures; we read {", ".join(SUFFIXES)}')
-    for place in chosen(len(files), count, seed):
-        pixels = cv2.imread(str(files[place]), cv2.IMREAD_COLOR)
-        if pixels is None:
-            raise ConfigError(f'{files[place]} cannot be read as a picture')
-        yield Image(_NOWHERE, np.asarray(pixels, np.uint8), 'bgr')
+    places = chosen(len(files), count, seed)
+    return Pictures(len(places), (_read(files[place]) for place in places))
 
 
-def _recording(path: Path, count: int, seed: int, topic: str) -> Iterator[Image]:
+def _read(file: Path) -> Image:
+    import cv2
+
+    pixels = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ConfigError(f'{file} cannot be read as a picture')
+    return Image(_NOWHERE, np.asarray(pixels, np.uint8), 'bgr')
+
+
+def _recording(path: Path, count: int, seed: int, topic: str) -> Pictures:
     with registry.load('replay', 'bags').open_bag(path) as bag:
         camera = _camera(path, bag.topics, topic)
-        view = registry.load('sensors', _MESSAGES[camera.msgtype]).view_raw
-        wanted = set(chosen(camera.count, count, seed))
+    places = chosen(camera.count, count, seed)
+    return Pictures(len(places), _frames(path, camera, set(places)))
+
+
+def _frames(path: Path, camera: Any, wanted: set[int]) -> Iterator[Image]:
+    view = registry.load('sensors', _MESSAGES[camera.msgtype]).view_raw
+    with registry.load('replay', 'bags').open_bag(path) as bag:
         for place, record in enumerate(bag.records([camera.name])):
             if place in wanted:
                 yield view(record.data, _NOWHERE)

@@ -18,9 +18,9 @@ from edge_inference_ros.core.protocols import Engine
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ModelError
 from edge_inference_ros.optimize.judge import labelled, score
+from edge_inference_ros.optimize.judge.fidelity import NO_NOISE_DB, fidelity
 
 WARM_UP = 5
-NO_NOISE_DB = 200.0
 _NOWHERE = Origin('', RosNs(0), MonoNs(0))
 
 Inputs = NDArray[np.generic]
@@ -134,11 +134,57 @@ def outputs(engine: Engine, tensor: str, inputs: Inputs) -> list[NDArray[np.floa
     return [np.stack(column) for column in zip(*made, strict=True)]
 
 
-def sqnr_db(wanted: Sequence[NDArray[Any]], given: Sequence[NDArray[Any]]) -> float:
-    """Signal to quantisation noise, of the rows on axis 2 each by its own spread, then averaged.
+class Reference:
+    """The answers of one network to some inputs, which those of others are held against.
 
-    A detector's output holds pixels beside probabilities: taken together, only the pixels would
-    count.
+    A model is judged as its head reads it (``fidelity``); a bare file, or one whose head does not
+    show its candidates, by ``channel_db``.
+    """
+
+    def __init__(
+        self, engine: Engine, manifest: Manifest | None, tensor: str, inputs: Inputs
+    ) -> None:
+        self._tensor, self._inputs = tensor, inputs
+        self._head = _head(engine, manifest)
+        self._wanted = self._answers(engine)
+
+    def quality(self, engine: Engine) -> dict[str, float]:
+        """What is left of the answers: ``sqnr_db`` and its parts, or ``channel_db``."""
+        given = self._answers(engine)
+        if self._head is None:
+            return {'channel_db': channel_db(self._wanted, given)}
+        return fidelity(self._wanted, given).facts()
+
+    def decibels(self, engine: Engine) -> float:
+        """The one number of ``quality`` that networks are ranked by."""
+        found = self.quality(engine)
+        return found.get('sqnr_db', found.get('channel_db', 0.0))
+
+    def _answers(self, engine: Engine) -> list[Any]:
+        if self._head is None:
+            return outputs(engine, self._tensor, self._inputs)
+        made = []
+        for one in self._inputs:
+            np.copyto(engine.inputs[self._tensor], one[None])
+            engine.run()
+            made.append(self._head.candidates(engine.outputs))
+        return made
+
+
+def _head(engine: Engine, manifest: Manifest | None) -> Any:
+    if manifest is None:
+        return None
+    head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)
+    return head if hasattr(head, 'candidates') else None
+
+
+def channel_db(wanted: Sequence[NDArray[Any]], given: Sequence[NDArray[Any]]) -> float:
+    """Signal to noise of outputs nobody explains: by channel, each by its own spread, averaged.
+
+    Args:
+        wanted: outputs, (N, 1, …) each; the shorter of the two axes that follow is the channels,
+            whatever their order.
+        given: the same of another network.
     """
     shares = [_noise(a, b) for a, b in zip(wanted, given, strict=True)]
     noise = float(np.mean(np.concatenate(shares)))
@@ -146,10 +192,9 @@ def sqnr_db(wanted: Sequence[NDArray[Any]], given: Sequence[NDArray[Any]]) -> fl
 
 
 def _noise(wanted: NDArray[Any], given: NDArray[Any]) -> NDArray[Any]:
-    rows = wanted.shape[2] if wanted.ndim > 2 else 1
-    a, b = (np.moveaxis(x.reshape(len(x), -1, rows, x.size // len(x) // rows), 2, 0)
-            if x.ndim > 2 else x[None] for x in (wanted, given))  # fmt: skip
-    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    """(channels,) power of the error by that of the channel's changes."""
+    axis = 2 + int(np.argmin(wanted.shape[2:4])) if wanted.ndim > 3 else wanted.ndim - 1
+    a, b = (np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1) for x in (wanted, given))
     return np.asarray(((a - b) ** 2).mean(1) / np.maximum(a.var(1), 1e-12))
 
 

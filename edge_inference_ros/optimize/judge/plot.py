@@ -1,9 +1,10 @@
-"""What the gate measured as a picture: recall over distance, and precision by class."""
+"""What the gate measured as a picture: agreement, recall over distance, precision by class."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,61 @@ COLOURS = {'reference': '#4c78a8', 'candidate': '#e4572e'}
 Rows = Sequence[Mapping[str, Value]]
 
 
-def save(path: Path, *, bins: Rows, robots: Rows, classes: Rows) -> None:
-    """Draw; no display is needed.
+@dataclass(frozen=True)
+class Agreed:
+    """How far two models agreed, and what was wanted.
+
+    Attributes:
+        f1: share of objects both found.
+        score_differences: of those objects.
+        allowed: most that 95 of 100 of them may be.
+    """
+
+    f1: float
+    wanted: float
+    score_differences: Sequence[float]
+    allowed: float
+
+
+def save(
+    path: Path, *, bins: Rows, robots: Rows, classes: Rows, agreed: Agreed | None = None
+) -> None:
+    """Draw what was judged, a panel each; no display is needed.
 
     Args:
         path: of the PNG.
         bins: rows of ``_people.by_distance``.
         robots: rows of ``_people.Judged``.
         classes: rows of class, reference and candidate.
+        agreed: how far the two agreed.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 8 if bins else 4), layout='constrained')
-    axes = figure.subplots(2 if bins else 1, 1, squeeze=False)[:, 0]
+    panels: list[Callable[[Any], None]] = []
+    if agreed is not None:
+        panels.append(lambda axes: _agreement(axes, agreed))
     if bins:
-        _recall(axes[0], bins, robots)
-    _precision(axes[-1], classes)
+        panels.append(lambda axes: _recall(axes, bins, robots))
+    if classes:
+        panels.append(lambda axes: _precision(axes, classes))
+    figure = Figure(figsize=(9, 4 * len(panels)), layout='constrained')
+    for axes, draw in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+        draw(axes)
     FigureCanvasAgg(figure).print_figure(str(path), dpi=110)
+
+
+def _agreement(axes: Any, agreed: Agreed) -> None:
+    most = max([agreed.allowed, *agreed.score_differences])
+    edges = [1.05 * most * i / 40 for i in range(41)]
+    axes.hist(agreed.score_differences, bins=edges, color=COLOURS['candidate'])
+    axes.axvline(agreed.allowed, color='black', linestyle='--', label='95 of 100 allowed to here')
+    axes.set(
+        xlabel='difference of the two scores of an object',
+        ylabel='objects both found',
+        title=f'objects agree to {agreed.f1:.4f}, wanted {agreed.wanted:g}',
+    )
+    axes.legend(loc='upper right')
 
 
 def _recall(axes: Any, bins: Rows, robots: Rows) -> None:

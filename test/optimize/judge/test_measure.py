@@ -46,8 +46,8 @@ def test_small_numbers_count_as_much_as_large_ones():
     noisy = wanted.copy()
     noisy[:, :, 1] = rng.random((4, 1, 50))
 
-    assert measure.sqnr_db([wanted], [wanted]) == measure.NO_NOISE_DB
-    assert measure.sqnr_db([wanted], [noisy]) < 5
+    assert measure.channel_db([wanted], [wanted]) == measure.NO_NOISE_DB
+    assert measure.channel_db([wanted], [noisy]) < 5
 
 
 def test_noise_of_a_hundredth_is_forty_decibels():
@@ -55,7 +55,7 @@ def test_noise_of_a_hundredth_is_forty_decibels():
     wanted = rng.normal(0, 1, (8, 1, 3, 400))
     given = wanted + rng.normal(0, 0.01, wanted.shape)
 
-    assert measure.sqnr_db([wanted], [given]) == pytest.approx(40, abs=0.5)
+    assert measure.channel_db([wanted], [given]) == pytest.approx(40, abs=0.5)
 
 
 def test_the_table_has_a_row_for_every_file_and_backend(tmp_path):

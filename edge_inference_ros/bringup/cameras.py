@@ -1,0 +1,163 @@
+"""The cameras of a robot, from one YAML file: what ``multi_camera.launch.py`` starts.
+
+The file::
+
+    cameras:
+      - {namespace: front, image: /front/camera/image_raw}
+      - {namespace: rear, image: /rear/camera/image_raw, model: person_nano, priority: 5}
+    also:                                       # what else the watchdog guards; may be left out
+      - {topic: points, type: sensor_msgs/msg/PointCloud2}
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edge_inference_ros.bringup import checks
+from edge_inference_ros.core.manifest import read_yaml
+from edge_inference_ros.core.params import build, param
+from edge_inference_ros.errors import ConfigError, ParameterError
+
+DETECTIONS_TYPE = 'vision_msgs/msg/Detection2DArray'
+
+_RELATIVE = re.compile(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
+
+SchemaT = TypeVar('SchemaT')
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera, and the detector that looks at its pictures."""
+
+    namespace: str = param('', 'of its detector, relative: front makes /front/detections')
+    image: str = param('image', 'its topic, relative to its namespace')
+    model: str = param('', 'a shipped model or the path of a model folder; empty: as for all')
+    backend: str = param('', 'runtime; empty: as for all')
+    precision: str = param('', 'fp32, fp16 or int8; empty: as for all')
+    params_file: str = param('', 'YAML file with parameters, relative to the file of cameras')
+    priority: int = param(
+        0, 'niceness of its process: larger gives way on the processor', low=0, high=19
+    )
+    required: bool = param(default=True, doc='whether the robot may not move without it')
+    stamp_offset_s: float = param(
+        0.0, 'added to its stamps: half an exposure where its start is stamped', low=-1.0, high=1.0
+    )
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Something else that the watchdog judges."""
+
+    topic: str = param('', 'relative to the namespace of the watchdog')
+    type: str = param('', 'its message type, such as sensor_msgs/msg/PointCloud2')
+    required: bool = param(default=True, doc='whether the robot may not move without it')
+    stamp_offset_s: float = param(0.0, 'added to its stamps', low=-1.0, high=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cameras:
+    """A checked file of cameras."""
+
+    cameras: tuple[Camera, ...]
+    also: tuple[Guarded, ...] = ()
+
+    def watched(self) -> dict[str, Any]:
+        """The parameters of the watchdog that follow: one row for each topic it guards.
+
+        ROS has no empty lists in parameter dictionaries of launch, so what is empty is left out.
+        """
+        eyes = [
+            Guarded(
+                f'{camera.namespace}/detections',
+                DETECTIONS_TYPE,
+                required=camera.required,
+                stamp_offset_s=camera.stamp_offset_s,
+            )
+            for camera in self.cameras
+        ]
+        rows = [*eyes, *self.also]
+        said: dict[str, Any] = {
+            'topics': [row.topic for row in rows],
+            'types': [row.type for row in rows],
+        }
+        if optional := [row.topic for row in rows if not row.required]:
+            said['optional'] = optional
+        if any(row.stamp_offset_s for row in rows):
+            said['stamp_offsets_s'] = [row.stamp_offset_s for row in rows]
+        return said
+
+
+def at(value: str) -> Cameras:
+    """What the file at the path ``value`` says, relative to where one stands.
+
+    Raises:
+        ConfigError: names the file, the entry and the key.
+    """
+    path = checks.here(value)
+    content = read_yaml(path, ParameterError)
+    try:
+        if unknown := sorted(set(map(str, content)) - {'cameras', 'also'}):
+            raise ParameterError(f'{unknown[0]}: unknown key; there are cameras, also')
+        cameras = _rows(Camera, content, 'cameras')
+        also = _rows(Guarded, content, 'also')
+        _check(cameras, also)
+        return Cameras(tuple(_looked_up(camera, path.parent) for camera in cameras), also)
+    except ConfigError as error:
+        raise ParameterError(f'{path}: {error}') from None
+
+
+def _rows(schema: type[SchemaT], content: Mapping[str, Any], key: str) -> tuple[SchemaT, ...]:
+    rows = content.get(key, [])
+    if not isinstance(rows, list):
+        raise ParameterError(f'{key} = {rows!r}: expected a list')
+    made = []
+    for index, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise ParameterError(f'{key}[{index}] = {row!r}: expected a mapping')
+        try:
+            made.append(build(schema, row))
+        except ParameterError as error:
+            raise ParameterError(f'{key}[{index}]: {error}') from None
+    return tuple(made)
+
+
+def _check(cameras: tuple[Camera, ...], also: tuple[Guarded, ...]) -> None:
+    if not cameras:
+        raise ParameterError('cameras: expected at least one')
+    names = [camera.namespace for camera in cameras]
+    for name in [*names, *(row.topic for row in also)]:
+        if not _RELATIVE.fullmatch(name):
+            raise ParameterError(f'{name!r}: expected a relative name, such as front')
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ParameterError(f'namespace {twice[0]!r} is there twice: one for each camera')
+
+
+def _looked_up(camera: Camera, folder: Path) -> Camera:
+    """The camera with absolute paths. Raises ``ParameterError`` naming camera and key."""
+    absolute: dict[str, Any] = {
+        key: str(folder / Path(text).expanduser())
+        for key in ('model', 'params_file')
+        if (text := getattr(camera, key)) and (key == 'params_file' or os.sep in text)
+    }
+    camera = replace(camera, **absolute)
+    key = ''
+    try:
+        for key, check in _CHECKS.items():
+            check(getattr(camera, key))
+    except ConfigError as error:
+        raise ParameterError(f'{camera.namespace}: {key}: {error}') from None
+    return camera
+
+
+_CHECKS: dict[str, checks.Check] = {
+    'image': checks.topic,
+    'model': checks.model,
+    'backend': checks.backend,
+    'precision': checks.precision,
+    'params_file': checks.parameter_file,
+}

@@ -1,0 +1,85 @@
+"""Reads ``[1, boxes, 4 + classes]``: boxes in rows, each followed by a score for every class.
+
+Ultralytics' RT-DETR writes centre x, centre y, width and height as fractions of a stretched
+picture, and answers each object once. A YOLOv8 whose exporter put the boxes first writes pixels
+and overlapping boxes. Scores are probabilities. Options: ``unit`` of the boxes, ``px`` of the
+input or ``fraction`` of it; ``box``, its ``centre`` and sides or its ``corners`` x1 y1 x2 y2;
+``suppression``, ``needed`` or ``done`` in the network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inference_ros.core.boxes import from_centres
+from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.scratch import Scratch
+from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
+from edge_inference_ros.heads import _layout
+from edge_inference_ros.heads._choose import Choice, best_classes
+from edge_inference_ros.heads._finish import Finish
+from edge_inference_ros.heads._fit import Canvas, Fit
+
+OPTIONS = {
+    'unit': ('px', 'fraction'),
+    'box': ('centre', 'corners'),
+    'suppression': ('needed', 'done'),
+}
+
+
+class Head:
+    """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
+
+    def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
+        said = _layout.options(manifest, OPTIONS)
+        self._centred = said['box'] == 'centre'
+        self._suppress = said['suppression'] == 'needed'
+        self._unit_px = _layout.unit_px(manifest.input, said['unit'])
+        self.spec = manifest.head
+        self._output = _layout.output(
+            manifest,
+            outputs,
+            index=0,
+            shape=(1, _layout.ANY, 4 + len(manifest.classes)),
+            words='[1, boxes, 4 + classes]',
+        )
+        self._canvas = Canvas(manifest.input)
+        self._best = Scratch(np.float32)
+        self.crowding = Crowding()
+        self._choose, self._finish = Choice(self.crowding), Finish(self.crowding)
+
+    def prepare(self, sample: Image, inputs: Tensors) -> Fit:
+        """Resize ``sample`` into the network's input."""
+        return self._canvas.paint(sample, inputs)
+
+    def candidates(self, outputs: Tensors) -> Candidates2D:
+        """Every box the network answers, and what it scores. New arrays."""
+        rows = self._output.read(outputs)
+        boxes_px: NDArray[np.float32] = rows[:, :4] * self._unit_px
+        if self._centred:
+            boxes_px = from_centres(boxes_px)
+        return Candidates2D(boxes_px, rows[:, 4:].copy(), aligned=self._suppress)
+
+    def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
+        """Read boxes in the pixels of ``sample``, best first."""
+        spec = self.spec
+        rows = self._output.read(outputs)
+        scores = rows[:, 4:]
+        best: Any = self._best(len(rows))
+        np.max(scores, axis=1, out=best)
+        chosen = self._choose(best, at_least=spec.score_threshold, count=spec.candidates)
+        with np.errstate(over='ignore', invalid='ignore'):  # what overflows is no box, and dropped
+            boxes_px = rows[chosen, :4] * self._unit_px
+        return self._finish(
+            sample,
+            fit,
+            spec,
+            boxes=boxes_px,
+            scores=best[chosen],
+            class_ids=best_classes(scores.T, chosen),
+            centred=self._centred,
+            suppress=self._suppress,
+        )

@@ -1,0 +1,1 @@
+"""From runs of a baseline and a candidate to one word: has it become worse?"""
