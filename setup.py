@@ -33,6 +33,7 @@ setup(
     install_requires=['setuptools', 'numpy', 'opencv-python', 'PyYAML', 'scipy'],
     extras_require={
         'cpu': ['onnxruntime'],
+        'get': ['pooch', 'requests'],
         'openvino': ['openvino'],
         'replay': ['rosbags', 'mcap', 'matplotlib'],
         'monitor': ['rich', 'textual'],

@@ -68,6 +68,7 @@ STEPS: dict[str, dict[str, Step]] = {
             'catalog.shelf', 'check_model', 'CheckParams', 'Opens a model and checks it.'
         ),
         'add': Step('catalog.add', 'add_model', 'AddParams', 'Adds an ONNX file as a model.'),
+        'get': Step('catalog.get', 'get_model', 'GetParams', 'Fetches a published detector.'),
     },
 }
 _TRAIN = 'train_'
@@ -107,11 +108,12 @@ def parser_of(title: str, step: Step) -> argparse.ArgumentParser:
         f'{PROGRAM} {title}'.strip(), description=_doc(step), allow_abbrev=False
     )
     for name in _paths(function):
+        optional = 'None' in str(inspect.signature(function).parameters[name].annotation)
         if name == 'out':
-            optional = 'None' in str(inspect.signature(function).parameters['out'].annotation)
             parser.add_argument('--out', type=Path, required=not optional, help='what to write')
         else:
-            parser.add_argument(name, type=Path, help=f'path of the {name}')
+            told = 'name of the model' if name == 'name' else f'path of the {name}'
+            parser.add_argument(name, type=Path, nargs='?' if optional else None, help=told)
     for name, default, kind, spec in specs(schema):
         parser.add_argument(_flag(name), **_options(default, kind, spec))
     if 'json' not in {field.name for field in dataclasses.fields(schema)}:

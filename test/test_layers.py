@@ -111,6 +111,7 @@ ONLY_HERE = {
     'optimize/export.py': {'torch'},  # it turns what was trained into an ONNX file
     'optimize/_hush.py': {'torch'},
     'core/manifest.py': {'yaml'},
+    'catalog/get.py': {'pooch', 'requests'},
     'core/overlay.py': {'cv2'},
     'sensors/compressed.py': {'cv2'},
     'sensors/_colour.py': {'cv2'},

@@ -24,6 +24,8 @@ BY_PIP = {
     'onnxruntime': 'cpu',
     'onnxscript': 'optimize',
     'openvino': 'openvino',
+    'pooch': 'get',
+    'requests': 'get',
     'pycocotools': 'optimize',
     'rerun': 'view',
     'rich': 'monitor',

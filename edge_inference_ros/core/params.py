@@ -22,6 +22,7 @@ from edge_inference_ros.errors import ParameterError
 
 T = TypeVar('T')
 _KEY = 'param'
+_TYPO = 0.6  # of 1: how alike two names are when one is the other misspelt
 _LISTS: dict[Any, type[Any]] = {tuple[str, ...]: str, tuple[float, ...]: float}
 KINDS: tuple[Any, ...] = (bool, int, float, str, *_LISTS)
 """Every type a parameter may have."""
@@ -170,8 +171,14 @@ def _range(spec: Spec) -> str:
     return f'{low} … {high}'
 
 
+def misspelt(schema: type[Any], name: str) -> bool:
+    """Whether an unknown name is so close to one of ``schema`` that it was probably meant."""
+    known = [known for known, *_ in specs(schema)]
+    return bool(difflib.get_close_matches(name, known, 1, cutoff=_TYPO))
+
+
 def _unknown(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
+    close = difflib.get_close_matches(name, known, 1, cutoff=_TYPO)
     hint = f'did you mean {close[0]}?' if close else f'there are {", ".join(known)}'
     return f'{name}: unknown parameter; {hint}'
 

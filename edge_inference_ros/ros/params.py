@@ -21,6 +21,7 @@ from edge_inference_ros.core.params import (
     broken_rules,
     build,
     missing,
+    misspelt,
     specs,
     unchecked,
 )
@@ -54,7 +55,13 @@ class Parameters(Generic[SchemaT]):
         self._specs = {name: spec for name, _, _, spec in specs(schema)}
         overrides = {name: p.value for name, p in node._parameter_overrides.items()}  # noqa: SLF001
         self._node, self._schema = node, schema
-        self._faults = _startup_faults(schema, overrides)
+        own = {name: value for name, value in overrides.items() if not _is_strange(schema, name)}
+        if strange := sorted(overrides.keys() - own):
+            node.get_logger().warning(
+                f'{", ".join(strange)}: no parameter of this node, ignored;'
+                " another node's, from a file for all of them?"
+            )
+        self._faults = _startup_faults(schema, own)
         self._missing = missing(schema, overrides)
         for name, default, _, spec in specs(schema):
             value = list(default) if isinstance(default, tuple) else default
@@ -91,15 +98,37 @@ class Parameters(Generic[SchemaT]):
         return SetParametersResult(successful=True)
 
     def _with(self, changes: Mapping[str, Any]) -> SchemaT:
-        if fixed := [name for name in changes if self._locked() and not self._specs[name].live]:
+        said = self._said()
+        fixed = [
+            name
+            for name, value in changes.items()
+            if not self._specs[name].live and _plain(value) != _plain(said[name])
+        ]
+        if fixed and self._locked():
             raise ParameterError(
                 f'{", ".join(fixed)} cannot change while configured; clean the node up first'
             )
         # Of what was declared, not of ``current``: that is the schema's own until all is right.
-        return build(self._schema, {**self._said(), **changes})
+        return build(self._schema, {**said, **changes})
 
     def _said(self) -> dict[str, Any]:
         return {name: self._node.get_parameter(name).value for name in self._specs}
+
+
+def _plain(value: Any) -> Any:
+    """To compare: ROS hands lists over as one of several types."""
+    return tuple(value) if hasattr(value, '__iter__') and not isinstance(value, str) else value
+
+
+def _is_strange(schema: type[Any], name: str) -> bool:
+    """Whether ``name`` belongs to another node, as far as one can tell.
+
+    A file with ``/**`` brings every node the parameters of all; a name close to ours is a typo.
+    """
+    if name in _ROS_OWN or name.startswith('qos_overrides.'):
+        return False
+    known = {known for known, *_ in specs(schema)}
+    return name not in known and not misspelt(schema, name)
 
 
 def _startup_faults(schema: type[Any], overrides: Mapping[str, Any]) -> dict[str, str]:

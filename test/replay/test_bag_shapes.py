@@ -15,6 +15,7 @@ from support import bags
 from edge_inference_ros.errors import BagError
 from edge_inference_ros.replay import definitions
 from edge_inference_ros.replay.bags import open_bag
+from edge_inference_ros.replay.containers import Limits
 
 zstd = pytest.importorskip('backports.zstd', reason='rosbags brings it before Python 3.14')
 
@@ -375,4 +376,31 @@ def test_an_empty_file_is_named_as_one(tmp_path):
     (tmp_path / 'a.mcap').touch()
 
     with pytest.raises(BagError, match=r'a\.mcap is empty'), open_bag(tmp_path / 'a.mcap'):
+        pass
+
+
+@pytest.mark.parametrize('index', list(IndexType))
+def test_a_chunk_that_is_not_what_its_checksum_says_is_refused(tmp_path, index):
+    path = mcap(tmp_path / 'a.mcap', compression=CompressionType.NONE, index_types=index)
+    data = bytearray(path.read_bytes())
+    data[data.index(PICTURES[2]) + 40] ^= 1  # one bit of one picture
+    path.write_bytes(data)
+
+    with pytest.raises(BagError, match=r'chunk at byte .* is damaged'), open_bag(path) as bag:
+        list(bag.records())
+
+
+def test_chunks_that_overlap_beyond_the_limits_are_refused_and_not_held_in_memory(tmp_path):
+    path = mcap(tmp_path / 'a.mcap', order=[0] * 80, chunk_size=1000)
+    limits = Limits(message_bytes=3000)
+
+    with pytest.raises(BagError, match='overlap in time'), open_bag(path, limits) as bag:
+        list(bag.records())
+
+
+def test_a_copy_that_finds_no_room_says_how_to_merge_in_place(tmp_path):
+    path = with_side_file(tmp_path, 'wal')
+    limits = Limits(total_bytes=path.stat().st_size + 10)
+
+    with pytest.raises(BagError, match='wal_checkpoint'), open_bag(path, limits):
         pass

@@ -12,7 +12,7 @@ from support import bags
 
 from edge_inference_ros.errors import BagError
 from edge_inference_ros.replay import definitions
-from edge_inference_ros.replay._ros import message_class
+from edge_inference_ros.ros.tool import message_class
 
 # What ROS 2 Jazzy's rosidl computed from vision_msgs 4.1.1 and nav2_msgs 1.3.
 GENUINE = {

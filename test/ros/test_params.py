@@ -72,3 +72,28 @@ def test_a_list_says_which_range_its_entries_have(ros):
     said = node.describe_parameter('offsets_s').additional_constraints
 
     assert said == 'each entry -1 … 1'
+
+
+def test_a_value_that_stays_as_it_is_may_be_set_while_configured(ros):
+    from rclpy.parameter import Parameter
+
+    from edge_inference_ros.ros.params import Parameters
+
+    node = ros.node('probe')
+    Parameters(node, Range, locked=lambda: True)
+    dumped = [node.get_parameter(name) for name in ('low', 'high', 'word', 'offsets_s')]
+
+    assert all(answer.successful for answer in node.set_parameters(dumped))
+    assert node.set_parameters_atomically(dumped).successful
+    answer = node.set_parameters_atomically([*dumped[:2], Parameter('word', value='b')])
+    assert 'word cannot change while configured' in answer.reason
+    assert node.get_parameter('word').value == 'a'
+
+
+def test_parameters_of_other_nodes_are_no_fault_and_a_typo_is(ros):
+    _, parameters = started(ros, robot_description='<robot/>', **{'joints.left': 3})
+    assert parameters.read() == Range()
+
+    _, parameters = started(ros, hihg=3.0)
+    with pytest.raises(ParameterError, match='did you mean high'):
+        parameters.read()

@@ -1,0 +1,204 @@
+"""Fetches a detector of the catalogue and lets it in, once its digest is the promised one."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from edge_inference_ros.catalog.add import AddParams, add_model
+from edge_inference_ros.core.manifest import read_yaml
+from edge_inference_ros.core.params import param
+from edge_inference_ros.core.report import Report, Value
+from edge_inference_ros.core.share import cache, own_models, share, ships
+from edge_inference_ros.errors import BackendUnavailable, ConfigError, ModelError
+
+log = logging.getLogger(__name__)
+
+CATALOGUE = 'models/catalog.yaml'
+_CONNECT_S = 10.0
+_CHUNK_BYTES = 1 << 16
+_STEPS = 10  # progress is told so many times
+_SCHEMES = ('http', 'https')
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A detector somebody publishes.
+
+    Attributes:
+        url: where its ONNX file is.
+        sha256: of that file.
+        bytes: of that file.
+        licence: SPDX name.
+        head: that reads it.
+        classes: name of a list of classes.
+        input: width x height, pixels.
+        coco_ap: average precision on COCO, per cent, as published.
+    """
+
+    url: str
+    sha256: str
+    bytes: int
+    licence: str
+    head: str
+    classes: str
+    input: str
+    coco_ap: float
+
+
+@dataclass(frozen=True)
+class GetParams:
+    """Where to and how long."""
+
+    list: bool = param(default=False, doc='show what there is to fetch, and fetch nothing')
+    folder: str = param(
+        '',
+        'folder of model folders; empty takes $EDGE_INFERENCE_MODELS, or'
+        ' ~/.local/share/edge_inference_ros/models',
+    )
+    catalogue: str = param('', 'YAML file to read instead of the shipped catalogue')
+    silence_s: float = param(
+        30.0, 'longest that the server may send nothing', low=0.01, high=3600.0
+    )
+
+
+def get_model(name: Path | None, params: GetParams) -> Report:
+    """Fetch ``name``, check its digest, and add it as ``models add`` does.
+
+    Licence and size are told first. A file that was fetched before, or put into the folder by
+    hand, is not fetched again.
+
+    Raises:
+        ConfigError: the catalogue has no such model.
+        ModelError: the file cannot be fetched, or is not the promised one.
+        BackendUnavailable: pooch is not installed.
+    """
+    entries = catalogue(Path(params.catalogue) if params.catalogue else share(CATALOGUE))
+    if params.list or name is None:
+        rows = tuple(_row(title, entry) for title, entry in entries.items())
+        return Report('models get', 'the catalogue', rows=rows)
+    title = str(name)
+    shelf = Path(params.folder) if params.folder else own_models()
+    if (here := shelf / title).is_dir() or ships('models', title) or name.is_dir():
+        return Report('models get', title, str(here), notes=('it is here already',))
+    if title not in entries:
+        raise ConfigError(f'no model {title!r} in the catalogue; there are {", ".join(entries)}')
+    entry = entries[title]
+    log.info(
+        '%s: %.1f MB, licence %s, from %s', title, entry.bytes / 1e6, entry.licence, entry.url
+    )
+    file = fetched(entry, cache('downloads'), silence_s=params.silence_s)
+    added = add_model(
+        file,
+        AddParams(
+            name=title,
+            head=entry.head,
+            classes=(entry.classes,),
+            licence=entry.licence,
+            folder=params.folder,
+        ),
+    )
+    facts = {**added.facts, 'coco_ap': entry.coco_ap, 'sha256': entry.sha256}
+    return Report('models get', entry.url, added.out, facts, notes=added.notes)
+
+
+def catalogue(path: Path) -> dict[str, Entry]:
+    """Every entry by name.
+
+    Raises:
+        ConfigError: the file is missing, or an entry is incomplete.
+    """
+    entries = {}
+    for name, said in read_yaml(path, ConfigError).items():
+        try:
+            entry = Entry(**said)
+        except TypeError as error:
+            raise ConfigError(f'{path}: {name}: {error}') from None
+        if urlsplit(str(entry.url)).scheme not in _SCHEMES:
+            raise ConfigError(f'{path}: {name}: url = {entry.url!r}: expected http or https')
+        entries[str(name)] = entry
+    return entries
+
+
+def fetched(entry: Entry, folder: Path, *, silence_s: float) -> Path:
+    """The file of ``entry`` in ``folder``, fetched unless it is there; its digest is checked.
+
+    Raises:
+        ModelError: it cannot be had; names URL, digest and the folder to put it in.
+        BackendUnavailable: pooch is not installed.
+    """
+    try:
+        import pooch
+        import requests
+    except ImportError as error:
+        raise BackendUnavailable(f'fetching needs {error.name}: pip install pooch') from error
+    pooch.get_logger().setLevel(logging.WARNING)
+    name = Path(urlsplit(entry.url).path).name
+    answers: list[Any] = []  # pooch leaves them open when a download fails
+    downloader = pooch.HTTPDownloader(
+        progressbar=_Progress(entry.bytes),
+        chunk_size=_CHUNK_BYTES,
+        timeout=(_CONNECT_S, silence_s),
+        hooks={'response': lambda answer, *_, **__: answers.append(answer)},
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = pooch.retrieve(
+            entry.url, f'sha256:{entry.sha256}', fname=name, path=folder, downloader=downloader
+        )
+    except (requests.exceptions.RequestException, OSError, ValueError, _TooLong) as error:
+        raise ModelError(
+            f'{entry.url} cannot be had: {_cause(error)}. Put a file {name} with SHA-256'
+            f' {entry.sha256} into {folder} and try again'
+        ) from error
+    finally:
+        for answer in answers:
+            answer.close()
+    return Path(file)
+
+
+class _TooLong(Exception):
+    """The server sends more than the file has."""
+
+
+class _Progress:
+    """Tells how far the download is, and ends one that does not end itself.
+
+    What pooch asks of a progress bar: ``total``, ``update``, ``reset`` and ``close``.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.total, self._most, self._count, self._told = 0, most_bytes, 0, 0
+
+    def update(self, count: int) -> None:
+        """So many bytes more; the last of them may be fewer."""
+        self._count += count
+        if self._count > self._most + 2 * _CHUNK_BYTES:
+            raise _TooLong(f'it is longer than {self._most} bytes')
+        if (step := min(_STEPS, _STEPS * self._count // max(self._most, 1))) > self._told:
+            self._told = step
+            log.info('%d of 100 fetched', 100 * step // _STEPS)
+
+    def reset(self) -> None:
+        """Count from the beginning."""
+        self._count = 0
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _cause(error: Exception) -> str:
+    """One line that names the cause, not the library's way to it."""
+    if isinstance(error, ValueError) and 'hash' in str(error):
+        return 'what came is not the file its digest promises'
+    return ' '.join(str(error).split())[:200] or type(error).__name__
+
+
+def _row(title: str, entry: Entry) -> dict[str, Value]:
+    row: dict[str, Any] = {'model': title, **asdict(entry)}
+    return {key: value for key, value in row.items() if key not in ('url', 'sha256')} | {
+        'url': entry.url
+    }
