@@ -27,6 +27,7 @@ BY_PIP = {
     'pooch': 'get',
     'requests': 'get',
     'pycocotools': 'optimize',
+    'rerun': 'view',
     'rich': 'monitor',
     'rosbags': 'replay',
     'textual': 'monitor',
@@ -34,6 +35,8 @@ BY_PIP = {
     'torch_pruning': 'optimize',
 }
 """What rosdep has no key for, and the extra of setup.py that brings it."""
+PACKAGE_OF = {'rerun': 'rerun-sdk'}
+"""What a module is called on PyPI, where that is another name."""
 OF_THE_DEVICE = {'cuda', 'pycuda', 'pynvml', 'tensorrt'}
 """Comes with JetPack or CUDA, not from us."""
 OF_PYTHON = {'backports', 'compression', 'lz4'}
@@ -77,7 +80,7 @@ def depends():
 def test_what_is_imported_is_declared(said, name):
     if name in BY_PIP:
         wanted = said['extras_require'][BY_PIP[name]]
-        assert name.replace('_', '-') in wanted
+        assert PACKAGE_OF.get(name, name.replace('_', '-')) in wanted
     else:
         assert ROSDEP.get(name, name) in depends()
 
