@@ -48,7 +48,7 @@ GUARD = {
     'speed_limit': ['test_speed_limit.py'],
     'standing': ['test_standing.py', 'test_freshness.py'],
     'timeline': ['test_timeline.py', 'test_freshness.py'],
-    'verdict': ['test_verdict.py', 'test_freshness.py'],
+    'verdict': ['test_freshness.py'],
     'watch': ['test_freshness.py'],
 }
 NODES = {

@@ -25,6 +25,7 @@ from edge_inference_ros.core.manifest import FILE_NAME, HeadSpec, digest
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.core.share import own_models, ships
+from edge_inference_ros.core.types import told_apart
 from edge_inference_ros.errors import ConfigError, ModelError
 
 AUTO, UNKNOWN = 'auto', 'unknown'
@@ -225,7 +226,8 @@ def _described(network: _Network, classes: tuple[str, ...]) -> tuple[dict[str, A
         'colours, fit and scale are the habit of such networks: compare them with yours, and look'
         f' at the boxes: edge_inference models check --model {folder} --picture PHOTOGRAPH'
     )
-    return _manifest(network, classes, read), notes
+    classes, renamed = told_apart(tuple(classes))
+    return _manifest(network, classes, read), [*notes, *renamed]
 
 
 def _nameless(count: int, told: Exported) -> str:

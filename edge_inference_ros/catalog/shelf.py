@@ -75,7 +75,7 @@ def check_model(params: CheckParams) -> Report:
     manifest = load(folder)
     rows = [_file_row(manifest, index) for index in range(len(manifest.files))]
     facts: dict[str, Value] = {'classes': ', '.join(manifest.classes), 'backend': params.backend}
-    notes = ['good: files and tensors are what the manifest says']
+    notes = ['good: files and tensors are what the manifest says', *manifest.notes]
     with ExitStack() as keep:
         pipeline = open_pipeline(manifest, keep, backend=params.backend)
         if params.picture != NO_PICTURE:

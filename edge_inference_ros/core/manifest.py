@@ -47,6 +47,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 import yaml
 
+from edge_inference_ros.core.types import told_apart
 from edge_inference_ros.errors import (
     ConfigError,
     DigestMismatch,
@@ -67,6 +68,7 @@ _CHOICES = {
     'rounding': ('nearest', 'down'),
     'dtype': ('uint8', 'int32', 'int64', 'float16', 'float32'),
 }
+_NOT_SAID = 'not said'
 _INPUT_DTYPES = ('uint8', 'float16', 'float32')
 
 T = TypeVar('T')
@@ -155,7 +157,12 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A model folder's own description; see the module's docstring for the file."""
+    """A model folder's own description; see the module's docstring for the file.
+
+    Attributes:
+        classes: names, each once; of those that the file has twice, the later ones are numbered.
+        notes: what a person should know of how the file was read; not in the file.
+    """
 
     folder: Path
     name: str
@@ -168,6 +175,7 @@ class Manifest:
     head: HeadSpec
     files: tuple[ModelFile, ...]
     accuracy: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default=(), metadata={_NOT_SAID: True})
 
     def file(self, backend: str, precision: str = '') -> ModelFile:
         """The first file that ``backend`` may run, of ``precision`` if that is not empty.
@@ -255,7 +263,8 @@ def _manifest(folder: Path, said: dict[str, Any]) -> Manifest:
     said['files'] = tuple(_file(folder, row, i) for i, row in enumerate(_rows(said, 'files')))
     manifest = _record(Manifest, {**said, 'folder': folder}, '')
     _check(manifest)
-    return manifest
+    classes, notes = told_apart(manifest.classes)
+    return dataclasses.replace(manifest, classes=classes, notes=notes)
 
 
 def _rows(said: Mapping[str, Any], key: str) -> list[Any]:
@@ -305,6 +314,7 @@ def _record(kind: type[T], said: Any, where: str) -> T:
     fields: dict[str, dataclasses.Field[Any]] = {
         f.name: f
         for f in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if _NOT_SAID not in f.metadata
     }
     if unknown := sorted(str(key) for key in said if key not in fields):
         raise ManifestError(
@@ -351,10 +361,6 @@ def _check(manifest: Manifest) -> None:
     channels = seen.shape[-1 if seen.layout == 'nhwc' else 1] if len(seen.shape) == 4 else 0
     rules = (
         (manifest.classes, 'classes is empty; name at least one'),
-        (
-            len(set(manifest.classes)) == len(manifest.classes),
-            f'classes = {", ".join(manifest.classes)}: has a name twice, expected each once',
-        ),
         (
             len(seen.shape) == 4
             and seen.shape[0] == 1

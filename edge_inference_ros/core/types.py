@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -189,3 +190,20 @@ class Tracked(Generic[FoundT]):
 
     found: FoundT
     ids: NDArray[np.int32]
+
+
+def told_apart(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Each name once: a detection names its class, and two classes of one name would be one.
+
+    Networks have such lists: of merged datasets, or cut from longer names.
+    """
+    taken, found, notes = set(names), list[str](), list[str]()
+    for index, name in enumerate(names):
+        if name not in found:
+            found.append(name)
+            continue
+        free = next(f'{name}_{n}' for n in itertools.count(2) if f'{name}_{n}' not in taken)
+        taken.add(free)
+        found.append(free)
+        notes.append(f'class {index} is called {name!r} like another: it goes by {free!r}')
+    return tuple(found), tuple(notes)

@@ -321,17 +321,17 @@ def spent_s(robot: RobotProfile, v: float, w: float, d_m: float) -> float:
     v, w, lever_m = abs(v), abs(w), robot.lever_m
     a = robot.a_acc_mps2 if v < robot.v_cap_mps else 0.0
     alpha = robot.yaw_acc_radps2 if w < robot.w_cap_radps else 0.0
-    ends = (
-        ((robot.v_cap_mps - v) / a if a else 0.0, a),
-        ((robot.w_cap_radps - w) / alpha if alpha else 0.0, alpha * lever_m),
-    )
-    rate, gain, now_s = v + robot.v_other_mps + w * lever_m, a + alpha * lever_m, 0.0
-    for end_s, share in ends if ends[0] <= ends[1] else ends[::-1]:
-        span_s = end_s - now_s
-        if (d1 := span_s * (rate + 0.5 * gain * span_s)) >= d_m:
-            break
-        d_m, now_s = d_m - d1, end_s
-        rate, gain = rate + gain * span_s, max(0.0, gain - share)
+    turn = alpha * lever_m
+    v_s = (robot.v_cap_mps - v) / a if a else 0.0
+    w_s = (robot.w_cap_radps - w) / alpha if alpha else 0.0
+    first_s, later_s, later = (v_s, w_s, turn) if v_s <= w_s else (w_s, v_s, a)
+    rate, gain, now_s = v + robot.v_other_mps + w * lever_m, a + turn, 0.0
+    if first_s > 0.0 and (d1 := first_s * (rate + 0.5 * gain * first_s)) < d_m:
+        d_m, now_s, rate = d_m - d1, first_s, rate + gain * first_s
+    if now_s == first_s:
+        gain, span_s = later, later_s - first_s
+        if (d1 := span_s * (rate + 0.5 * gain * span_s)) < d_m:
+            d_m, now_s, rate, gain = d_m - d1, later_s, rate + gain * span_s, 0.0
     root = rate + math.sqrt(rate * rate + 2.0 * gain * d_m)
     return now_s + 2.0 * d_m / root if root > 0.0 else math.inf
 

@@ -122,6 +122,10 @@ class Guard:
         """
         axis_ns = self._look(now)
         place_ns = self._timeline.place(stamp_ns, self._moves)
+        if self._moves.eras:
+            # It may have been measured later than that, when the robot had moved faster: as if
+            # it had not come, until the time of its source is known again.
+            return False
         taken = self.odometry.add(place_ns, vx, vy, wz, now_ns=axis_ns, pose=pose)
         if taken:
             self._moves.came(place_ns)
@@ -159,7 +163,7 @@ class Guard:
         self._look_at_held(watch, limit_ns, axis_ns)
         place_ns = self._timeline.place(stamp_ns + watch.source.stamp_offset_ns, watch.track)
         age_ns = axis_ns - place_ns
-        alien = watch.is_of_another_frame(frame_id, now.mono_ns)
+        alien = frame_id != watch.frame_id and watch.is_of_another_frame(frame_id, now.mono_ns)
         if refusal := payload or self._refusal(watch, stamp_ns, place_ns, age_ns, alien=alien):
             judgement = Judgement(refusal, age_ns, 0, 0.0, _NEVER, motion.v_mps)
         else:
@@ -229,7 +233,7 @@ class Guard:
             return Judgement(stale, age_ns, limit_ns, off_m, _NEVER, v)
         age_s, range_m = age_ns * S_PER_NS, robot.range_toward(toward)
         holds_s = left_s(robot, v, w, range_m=range_m, off_m=off_m, age_s=age_s)
-        for turn_s, way in self.odometry.turns(axis_ns):
+        for turn_s, way in self.odometry.turns(axis_ns, within_s=holds_s):
             # From then on the robot may go where less is seen.
             toward |= way
             if holds_s > turn_s and (less_m := robot.range_toward(toward)) < range_m:

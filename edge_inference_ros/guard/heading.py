@@ -25,13 +25,15 @@ class Heading:
         ways: directions that count, bits of ``guard/robot.py``.
         turns: the others that the robot can move in, soonest first, each with the age of the
             sample from which on it counts.
+        sure_s: up to which age none of them does.
     """
 
-    __slots__ = ('_run_m', '_velocity', '_way', 'turns', 'ways')
+    __slots__ = ('_run_m', '_velocity', '_way', 'sure_s', 'turns', 'ways')
 
     def __init__(self) -> None:
         self.ways = 0
         self.turns: list[tuple[float, int]] = []
+        self.sure_s = math.inf
         self._way, self._run_m, self._velocity = 0, 0.0, (0.0, 0.0)
 
     def take(self, robot: RobotProfile, vx: float, vy: float, *, span_s: float) -> None:
@@ -50,10 +52,13 @@ class Heading:
         self.turns = sorted(
             (self._turn_s(robot, other), other) for other in (REVERSE, SIDE) if others & other
         )
+        self.sure_s = self.turns[0][0] if self.turns else math.inf
 
     def toward(self, age_s: float) -> int:
         """Directions that count ``age_s`` after the sample."""
         ways = self.ways
+        if age_s <= self.sure_s:
+            return ways
         for turn_s, way in self.turns:
             if age_s > turn_s:
                 ways |= way

@@ -155,6 +155,7 @@ class Odometry:
         self._heading, self._poses = Heading(), Poses()
         self._fault: OdometryFault | None = OdometryFault.ABSENT
         self._floor = (0.0, 0.0)
+        self._tail: _Leg | None = None
         self._commands: list[_Command] = []
         self._seen_ns: int | None = None
 
@@ -241,15 +242,19 @@ class Odometry:
             fault = fault or OdometryFault.CONTRADICTED
         v, w = max(v, command_v), max(w, command_w)
         if age_s > 0.0:
-            v = _grown(v, robot.a_acc_mps2 * age_s, robot.v_cap_mps)
-            w = _grown(w, robot.yaw_acc_radps2 * age_s, robot.w_cap_radps)
+            if v < robot.v_cap_mps:
+                v = min(v + robot.a_acc_mps2 * age_s, robot.v_cap_mps)
+            if w < robot.w_cap_radps:
+                w = min(w + robot.yaw_acc_radps2 * age_s, robot.w_cap_radps)
         return Motion(v, w, toward | self._heading.toward(age_s), fault)
 
-    def turns(self, now_ns: int) -> list[tuple[float, int]]:
-        """Directions that do not count yet, soonest first: in how many s from now, and which."""
+    def turns(self, now_ns: int, *, within_s: float) -> list[tuple[float, int]]:
+        """Directions that begin to count within a time: in how many s, which; soonest first."""
         if not self._heading.turns:
             return []
         age_s = (now_ns - self._times[-1]) * S_PER_NS
+        if self._heading.sure_s - age_s >= within_s:
+            return []
         return [(turn_s - age_s, way) for turn_s, way in self._heading.turns]
 
     def since(self, place_ns: int, now_ns: int) -> Travel:
@@ -282,7 +287,8 @@ class Odometry:
             return
         if (now_ns - self._times[-1]) * S_PER_NS > self.robot.odom_timeout_s:
             self._lost = self._fault or OdometryFault.STALE
-        self._tail = self._open_leg(lost=self._lost is not None)
+        if self._lost or self._tail is None:
+            self._tail = self._open_leg(lost=self._lost is not None)
         self._shown = self._read(now_ns)
 
     def _raise_floor(self, v: float, w: float) -> None:
@@ -290,7 +296,7 @@ class Odometry:
 
     def _set_floor(self, v: float, w: float) -> None:
         """No less than ``v`` and ``w`` since the newest sample."""
-        self._floor, self._seen_ns = (v, w), None
+        self._floor, self._seen_ns, self._tail = (v, w), None, None
 
     def _commanded(self, now_ns: int) -> tuple[float, float, int]:
         if not self._commands or not self._counts(newest := self._commands[-1], now_ns):
@@ -358,7 +364,8 @@ class Odometry:
         """What the odometer shows at ``at_ns``; before the oldest sample it ran at the caps."""
         times = self._times
         if at_ns >= times[-1]:
-            return self._tail.after((at_ns - times[-1]) * S_PER_NS)
+            tail = self._tail or self._open_leg()
+            return tail.after((at_ns - times[-1]) * S_PER_NS)
         if i := bisect_right(times, at_ns):
             return self._legs[i - 1].after((at_ns - times[i - 1]) * S_PER_NS)
         first, before_s = self._legs[0], (times[0] - at_ns) * S_PER_NS
@@ -368,10 +375,6 @@ class Odometry:
             first.path_fm - int(v * before_s * _FEMTO),
             first.turn_frad - int(w * before_s * _FEMTO),
         )
-
-
-def _grown(rate: float, gain: float, cap: float) -> float:
-    return min(rate + gain, cap) if rate < cap else rate
 
 
 def _sure(rate: float, before: float, cap: float, most_change: float) -> float:

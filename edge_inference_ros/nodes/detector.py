@@ -102,6 +102,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
         """Create the publishers and load the model, on the lane's thread."""
         params = self.parameters.read()
         self.manifest = load(locate('models', params.model))
+        for note in self.manifest.notes:
+            self.get_logger().warning(note)
         self._write = self.writer(self.manifest)
         self._stats: dict[str, Window] = {}
         self._losses = Losses()

@@ -185,7 +185,8 @@ class _Player:
         """Stay until the last messages have been taken: they vanish with their publisher."""
         from rclpy.duration import Duration
 
-        for publisher in self._publishers.values():
+        clocks = [self._clock] if self._clock is not None else []
+        for publisher in [*self._publishers.values(), *clocks]:
             publisher.wait_for_all_acked(Duration(seconds=_LINGER_S))
         time.sleep(_LEAD_S)  # best-effort readers acknowledge nothing
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inference_ros.core import manifest as manifests
+from edge_inference_ros.core.types import told_apart
 from edge_inference_ros.errors import DigestMismatch, EngineMissing, ManifestError
 
 GOOD = {
@@ -57,6 +58,28 @@ def test_a_good_manifest_is_read(tmp_path):
     assert manifest.files[0].path == tmp_path / 'a.onnx'
 
 
+def test_names_that_come_twice_are_numbered_and_it_is_said(tmp_path):
+    said = changed(['classes'], ['car', 'person', 'car', 'car_2', 'car', 'person'])
+
+    manifest = manifests.load(written(tmp_path, said))
+
+    assert manifest.classes == ('car', 'person', 'car_3', 'car_2', 'car_4', 'person_2')
+    assert manifest.notes == (
+        "class 2 is called 'car' like another: it goes by 'car_3'",
+        "class 4 is called 'car' like another: it goes by 'car_4'",
+        "class 5 is called 'person' like another: it goes by 'person_2'",
+    )
+
+
+@given(names=st.lists(st.sampled_from(['a', 'a_2', 'a_3', 'a_2_2', 'b']), min_size=1))
+def test_however_often_names_come_each_is_one_in_the_end(names):
+    found, notes = told_apart(tuple(names))
+
+    assert len(set(found)) == len(found) == len(names)
+    assert len(notes) == len(names) - len(set(names))
+    assert all(new.startswith(old) for new, old in zip(found, names, strict=True))
+
+
 def test_a_file_may_say_what_it_was_made_from(tmp_path):
     said = changed(['files', 1, 'provenance'], {'from': 'a.onnx', 'after': {'ap50': 0.9}})
 
@@ -85,7 +108,7 @@ def test_the_file_is_chosen_by_backend_and_precision(tmp_path):
         (['colour'], 'red', 'colour: unknown key'),
         (['task'], 'drive', 'expected one of detect2d, detect3d'),
         (['classes'], [], 'classes is empty'),
-        (['classes'], ['a', 'a'], 'twice'),
+        (['notes'], ['mine'], 'notes: unknown key'),
         (['classes'], 'person', 'expected a list'),
         (['input'], None, 'input = None'),
         (['input', 'shape'], [1, 3, 64, 96], 'input.shape'),

@@ -939,3 +939,219 @@ def test_the_clock_is_remembered_for_the_source_that_may_be_oldest():
     bench.run(1500)
 
     assert bench.guard.judge('map', stamp_ns, 'optical', bench.now).age_ns == 1500 * MS
+
+
+# What cannot be known, or is absurd, permits nothing.
+
+
+@pytest.mark.parametrize('ends', ['silence', 'nan'])
+def test_a_robot_that_reverses_blind_is_not_let_go_when_its_odometry_ends(ends):
+    bench = Bench(v=-0.5)
+    bench.run(1000, every=30)
+    assert not bench.tick().fresh
+    if ends == 'nan':
+        bench.v = math.nan
+    else:
+        bench.odometry = False
+
+    for _ in range(20):
+        assert not bench.run(100, every=30).fresh
+        assert not bench.say(10).forwarded
+
+
+def test_one_bad_sample_among_good_ones_costs_no_trust_and_no_speed():
+    bench = valid(v=1.0)
+    bench.run(20 - bench.ms % 20)
+    bench.guard.moved(bench.now.ros_ns, math.nan, 0.0, 0.0, bench.now)
+    status = bench.tick()
+
+    assert status.fresh
+    assert status.level is Level.WARN
+    assert status.motion.fault is OdometryFault.NONFINITE
+    assert bench.say(50).verdict is Verdict.NO_ODOM
+    assert bench.say(49).deadline_ns > 0.9 * deadline(AMR, 1.0, 0.0).limit_ns
+    assert bench.run(100, every=30).motion.fault is None
+
+
+def test_one_absurd_command_leaves_the_odometer_as_it_is():
+    bench = valid(v=1.0)
+    bench.guard.commanded(1e17, 0.0, 0.0, bench.now)
+    assert not bench.run(100, every=30).fresh
+
+    bench.run(2000)
+    judged = bench.say(200)
+
+    assert judged.verdict is OK
+    assert judged.travelled_m == pytest.approx(0.2, rel=0.1)
+
+
+def test_odometry_that_reports_poses_only_is_judged_by_them():
+    bench = driving(v=0.0)
+    for k in range(100):
+        bench.ms += 20
+        pose = (1.5 * k / 50, 0.0, 0.0)
+        bench.guard.moved(bench.now.ros_ns, 0.0, 0.0, 0.0, bench.now, pose=pose)
+
+    judged = bench.say(300)
+
+    assert judged.verdict is STALE_AGE
+    assert judged.v_assumed_mps == 1.5
+    assert bench.say(190).verdict is Verdict.NO_ODOM
+    assert bench.tick().motion.fault is OdometryFault.CONTRADICTED
+
+
+def test_what_was_on_its_way_while_the_clock_was_set_back_is_as_old_as_it_is():
+    bench = valid(v=0.5)
+    stamp_ns = bench.now.ros_ns
+    bench.run(10)
+    bench.wall_ns -= 600 * MS
+    bench.run(650)
+
+    judged = bench.guard.judge('camera', stamp_ns, 'optical', bench.now)
+
+    assert (judged.verdict, judged.age_ns) == (STALE_AGE, 660 * MS)
+
+
+def test_what_comes_after_what_is_held_was_captured_after_it():
+    bench = valid(v=0.2)
+    bench.say(10)
+    stamp_ns = bench.now.ros_ns
+    bench.run(20)
+    bench.wall_ns += 100 * MS
+    bench.run(1)
+
+    judged = bench.guard.judge('camera', stamp_ns, 'optical', bench.now)
+
+    assert judged.age_ns == 31 * MS
+
+
+def test_other_rules_hold_from_the_next_call_on():
+    bench = driving()
+    bench.guard.reconfigure(AMR, rules=Rules(skew_tol_s=0.1, resume_ok=1))
+    assert bench.say(-100).verdict is OK
+    bench.run(1000)
+    assert bench.tick().state is State.STALE
+    assert bench.say(10).forwarded
+    assert bench.tick().state is State.VALID
+
+    bench.guard.reconfigure(AMR, rules=Rules(skew_tol_s=0.0))
+    assert bench.say(age_ns=-1).verdict is Verdict.FUTURE
+
+
+def test_a_longer_deadline_is_no_younger_age():
+    bench = valid(v=0.0)
+    stamp_ns = bench.now.ros_ns
+    longer = robot('amr', deadline_cap_s=3.0, d_max_m=10.0)
+    bench.guard.reconfigure(longer)
+    bench.wall_ns -= 500 * MS
+    bench.run(2900)
+
+    judged = bench.guard.judge('camera', stamp_ns + 1, 'optical', bench.now)
+
+    assert judged.age_ns == 2900 * MS - 1
+
+
+# Frames.
+
+
+def test_a_wrong_frame_is_named_beside_the_right_one():
+    bench = valid()
+    assert bench.source().frames == ('optical', '')
+    bench.run(5)
+    bench.say(10, frame='elsewhere')
+    assert bench.source().frames == ('optical', 'elsewhere')
+    bench.run(5)
+    bench.say(10)
+
+    assert bench.source().frames == ('optical', '')
+
+
+def spoken(bench, ms, frame):
+    for _ in range(ms // 30):
+        bench.run(30)
+        bench.say(10, frame=frame)
+    return bench.source()
+
+
+def test_a_frame_that_was_wrong_from_the_first_message_on_is_given_up():
+    bench = driving()
+    bench.say(10, frame='wrong')
+
+    assert spoken(bench, 1950, 'optical').frames == ('wrong', 'optical')
+    source = spoken(bench, 400, 'optical')
+    assert source.frames == ('optical', '')
+    assert source.state is State.VALID
+
+
+def test_a_frame_is_given_up_only_for_one_other():
+    bench = valid()
+    for _ in range(40):
+        spoken(bench, 60, 'one')
+        spoken(bench, 60, 'two')
+
+    assert bench.source().frames == ('optical', 'two')
+
+
+def test_a_frame_that_was_named_is_never_given_up():
+    bench = driving(Source('camera', frame_id='optical'))
+    bench.say(10)
+
+    assert spoken(bench, 6000, 'elsewhere').last is Verdict.MALFORMED
+
+
+def test_simulated_time_that_runs_back_forgets_the_frame():
+    bench = valid(sim_time=True)
+    bench.wall_ns -= 600 * S
+    bench.run(100)
+
+    assert bench.say(50, frame='elsewhere').forwarded
+    assert bench.source().frames == ('elsewhere', '')
+
+
+def test_in_simulation_a_stamp_may_be_as_far_ahead_as_the_clock_steps():
+    bench = valid(sim_time=True, v=0.0)
+    for _ in range(5):
+        bench.ms += 100
+        bench.guard.moved(bench.now.ros_ns, 0.0, 0.0, 0.0, bench.now)
+
+    assert bench.say(-100).verdict is OK
+    assert bench.say(-101).verdict is Verdict.FUTURE
+    assert bench.guard.moved(bench.now.ros_ns + 100 * MS, 0.0, 0.0, 0.0, bench.now)
+
+
+# What is promised.
+
+
+def test_an_expiry_holds_for_a_robot_that_begins_to_turn():
+    bench = driving(v=1.5, one=robot('amr', alpha_acc_radps2=2.0))
+    bench.run(20 - bench.ms % 20)
+    judged = bench.say(50)
+    left_s = (judged.expires_at_ns - bench.now.ros_ns) / S
+
+    assert judged.travelled_m + 1.5 * left_s + left_s**2 == pytest.approx(0.3, abs=1e-6)
+
+
+def test_an_expiry_ends_when_the_robot_can_go_where_nothing_looks():
+    bench = driving(v=0.0)
+    bench.run(20 - bench.ms % 20)
+
+    assert bench.say(50).expires_at_ns - bench.now.ros_ns == pytest.approx(200 * MS, abs=2)
+    bench.guard.reconfigure(robot('amr', range_reverse_m=4.0))
+    assert bench.say(49).expires_at_ns - bench.now.ros_ns > 380 * MS
+
+
+def test_what_the_limiter_stops_is_locked_though_it_is_fresh():
+    status = valid().tick()
+
+    assert status.fresh
+    assert status.locked
+    assert not status._replace(limit_mps=0.5).locked
+    assert status._replace(limit_mps=0.5, state=State.STALE).locked
+
+
+def test_an_age_is_one_also_where_nothing_may_be_old():
+    bench = driving(v=2.5)
+
+    assert bench.say(50).aged
+    assert not bench.say(-50).aged
+    assert valid().say(10).aged

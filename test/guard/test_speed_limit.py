@@ -277,3 +277,34 @@ def test_a_floor_on_the_grid_is_itself_the_first_step(steps):
     made.limit(None, 0.0, 0)
 
     assert made.limit(100 * MS, 0.0, 5 * S) == floor.v_floor_mps
+
+
+def test_a_slow_source_is_not_lost_among_the_messages_of_a_fast_one():
+    made = SpeedLimiter(AMR)
+    for k in range(3 * SAMPLES):
+        made.observe(50 * MS, 'fast')
+        if k % 50 == 0:
+            made.observe((400 if k == 0 else 60) * MS, 'slow')
+
+    assert made.tail_s >= 0.4
+
+
+def test_a_source_is_stretched_by_its_own_count():
+    made = limiter(age_ms=100)
+    made.observe(60 * MS, 'slow')
+
+    assert made.tail_s == pytest.approx(0.06 * (1 + 298 / 299))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(20, 700), st.integers(0, 200)), max_size=60)
+)
+def test_a_limiter_that_knows_less_never_gives_more(steps):
+    more, less, now_ns = limiter(), limiter(), 0
+    for one in (more, less):
+        one.limit(50 * MS, 0.0, 0)
+    for step, age_ms, worse_ms in steps:
+        now_ns += step * 100 * MS
+        a = more.limit(age_ms * MS, 0.0, now_ns) or 0.0
+        b = less.limit((age_ms + worse_ms) * MS, 0.0, now_ns) or 0.0
+        assert b <= a

@@ -419,6 +419,23 @@ def test_label_info_reaches_whoever_comes_late(ros, model):
     assert heard[0].threshold == pytest.approx(0.5)
 
 
+def test_classes_of_one_name_are_told_apart_and_it_is_said(ros, model, capfd):
+    from vision_msgs.msg import LabelInfo
+
+    from edge_inference_ros.ros import qos
+
+    path = model / 'manifest.yaml'
+    path.write_text(path.read_text().replace('person', 'car'))
+
+    rig = Rig(ros, model).start()
+    heard = ros.collect(LabelInfo, 'label_info', qos.latched())
+    ros.until(lambda: heard, what='the labels')
+
+    assert [c.class_name for c in heard[0].class_map] == ['car', 'car_2']
+    assert rig.exchange(10**9)[0].detections[0].results[0].hypothesis.class_id == 'car_2'
+    assert "class 1 is called 'car' like another: it goes by 'car_2'" in capfd.readouterr().err
+
+
 def test_label_info_follows_the_threshold(ros, model):
     from rclpy.parameter import Parameter
     from vision_msgs.msg import LabelInfo
@@ -523,6 +540,34 @@ def test_a_driver_that_sends_less_than_it_promised_is_not_called_loss(ros, model
 
     said = wait_for_report(rig, ': input', 'of 10.0 Hz')
     assert 'nothing was lost on the way: the driver sends no faster' in said
+
+
+EVERY_33_MS, EVERY_66_MS = [33 * i for i in range(40)], [1320 + 66 * i for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    ('stamps_ms', 'words'),
+    [
+        ([sum((33, 50)[n % 2] for n in range(i)) for i in range(60)], '/image at '),
+        (EVERY_33_MS + EVERY_66_MS, 'the rate of /image changed from 30.3 to 15.2 Hz'),
+        (EVERY_33_MS + EVERY_33_MS, 'stamps of /image went back by 1.3 s'),
+    ],
+    ids=['24 fps at 60 Hz', 'a longer exposure', 'a bag that starts over'],
+)
+def test_what_a_camera_does_is_said_and_nothing_is_missing(ros, model, stamps_ms, words):
+    rig = Rig(ros, model, diagnostics_period_s=60.0).start()
+    start_ns = rig.now_ns() - 8 * 10**9
+
+    for stamp_ms in stamps_ms:
+        rig.exchange(start_ns + stamp_ms * 10**6)
+    ros.until(lambda: rig.tally.done == len(stamps_ms), what='the last count')
+    rig.node._report()
+    ros.until(lambda: rig.diagnostics, what='the report')
+
+    latency, account = rig.diagnostics[-1].status[:2]
+    assert account.message.startswith(words)
+    assert {v.key: v.value for v in account.values}['missing_percent'] == '0.0'
+    assert {v.key: v.value for v in latency.values}['miss_ratio'] == '0.000'
 
 
 def test_the_report_says_which_share_of_the_frames_gave_nothing(ros, model):

@@ -192,7 +192,7 @@ def test_a_simulation_is_played_with_its_own_clock(ros, tmp_path, rate):
     held, times = listen(ros, Image, '/image'), ros.collect(Clock, '/clock', 100)
 
     child = player(ros, bag, '--clock', '--rate', rate)
-    ros.until(lambda: len(held) == 5, what='five pictures')
+    ros.until(lambda: len(held) == len(times) == 5, what='five pictures and five times')
 
     assert child.code() == 0
     expected = [bags.SECOND_NS + i * 10**8 for i in range(5)]

@@ -51,7 +51,7 @@ def test_a_process_is_read_from_proc():
 def test_the_command_watches_real_nodes(caplog):
     caplog.set_level('INFO', logger='soak')
 
-    code = soak.main(['--minutes', '0.2', '--settled-minutes', '0.05', '--size', '96x64'])
+    code = soak.main(['--minutes', '0.3', '--settled-minutes', '0.05', '--size', '96x64'])
 
     assert code in (0, 1)  # a process that just started may well grow
     said = caplog.messages

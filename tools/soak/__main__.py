@@ -2,7 +2,7 @@
 
 Real processes on a graph of their own. Says every minute what each holds, and ends with status 1
 if memory, threads or file descriptors of detector or watchdog grew by more than a hundredth after
-the third minute, or if detections stopped.
+the third minute, or if no detections, or no fresh ones, came out.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edge_inference_ros.core.share import share
 from edge_inference_ros.replay.graph import Graph, environment
 from tools.soak.vitals import SETTLED_S, Vitals, growth, read
 
@@ -49,7 +50,8 @@ def _start(graph: Graph, said: argparse.Namespace) -> None:
     model = ['-p', f'model:={said.model}', '-p', f'backend:={said.backend}']
     nodes = 'edge_inference_ros.nodes'
     graph.start('camera_detector', ['-m', f'{nodes}.camera_detector', *autostart, *model])
-    graph.start('watchdog', ['-m', f'{nodes}.watchdog', *autostart])
+    robot = ['--params-file', str(share('config/robots/indoor_amr.yaml'))]
+    graph.start('watchdog', ['-m', f'{nodes}.watchdog', *autostart, *robot])
     graph.start('camera', ['-m', 'tools.soak.camera', *said.size.split('x'), str(said.hz)])
     graph.start('listener', ['-m', 'tools.soak.listener'], tells=True)
 
@@ -59,19 +61,23 @@ def _watch(graph: Graph, said: argparse.Namespace) -> dict[str, list[Vitals]]:
     processes = {child.name: child.process.pid for child in graph.children}
     seen: dict[str, list[Vitals]] = {name: [] for name in NODES}
     start_s = time.monotonic()
-    minute, heard = 0, 0
+    minute, heard = 0, {'detections': 0, 'fresh': 0}
     while (at_s := time.monotonic() - start_s) < said.minutes * 60.0:
         if event := graph.hear(PERIOD_S):
-            heard = event[1]['detections']
+            heard = event[1]
         for name, rows in seen.items():
             if not rows or at_s >= rows[-1].at_s + PERIOD_S:
                 rows.append(read(processes[name], at_s))
         if at_s >= 60.0 * minute:
-            log.info('%4.1f min, %6d detections  %s', at_s / 60.0, heard, _line(seen))
+            log.info('%4.1f min, %s  %s', at_s / 60.0, _counts(heard), _line(seen))
             minute += 1
-    if not heard:
-        raise SystemExit('no detections arrived')
+    if not all(heard[what] for what in ('detections', 'fresh')):
+        raise SystemExit(f'what came out: {_counts(heard)}')
     return seen
+
+
+def _counts(heard: Mapping[str, int]) -> str:
+    return ', '.join(f'{count} {what}' for what, count in heard.items())
 
 
 def _line(seen: dict[str, list[Vitals]]) -> str:
