@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,10 @@ class Params:
     pictures: int = param(300, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
     runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
     file_name: str = param('', 'name in the model folder; empty: after the numbers')
+    despite: bool = param(
+        default=False,
+        doc='enter the file in the manifest although it answers more noise than signal',
+    )
 
     def faults(self) -> list[str]:
         """What fits no other parameter."""
@@ -107,10 +111,32 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
         before=before,
         after=after,
     )
+    report = _report(model, path, before, after, [*notes, *_slower(after)])
+    if (spoilt := _spoilt(after)) and not params.despite:
+        return replace(report, refused=f'{spoilt}: {path.name} is not entered in the manifest')
     made_for = BACKENDS.get((params.precision, _dialect(params)), ())
     backends = ('trt',) if params.high == 'fp16' else made_for
     _folder.register(source, path, Made(file_name, params.precision, backends, facts))
-    return _report(model, path, before, after, notes)
+    return report
+
+
+def _spoilt(after: Mapping[str, Any]) -> str:
+    """What is wrong with a network that says nothing any more; empty if it does."""
+    found = {name: after[name] for name in ('sqnr_db', 'channel_db') if name in after}
+    worst = min(found.values(), default=1.0)
+    if worst > 0:
+        return ''
+    return (
+        f'more noise than signal ({worst:.1f} dB); calibrate with --method entropy or'
+        ' percentile, or let optimize quantize_mixed find the layers to leave in float'
+    )
+
+
+def _slower(after: Mapping[str, Any]) -> list[str]:
+    speedup = after.get('ort_speedup', 1.0)
+    if speedup >= 1:
+        return []
+    return [f'Slower on ONNX Runtime here: {speedup:.2f} times as fast as float.']
 
 
 def said(params: Params) -> dict[str, Any]:

@@ -327,3 +327,20 @@ def test_a_calibration_of_another_network_is_refused(ready, tmp_path):
 def test_int8_without_a_calibration_is_refused():
     with pytest.raises(ParameterError, match='optimize calibrate'):
         build(quantize.Params, {'precision': 'int8'})
+
+
+@pytest.mark.parametrize('despite', [False, True])
+def test_a_network_that_answers_noise_is_not_registered_unless_told(
+    ready, tmp_path, monkeypatch, despite
+):
+    def spoilt(*_, **__):
+        return {'bytes': 9}, {'bytes': 5, 'sha256': 'x', 'sqnr_db': -8.0, 'ort_speedup': 0.5}, []
+
+    monkeypatch.setattr(quantize, 'measured', spoilt)
+
+    _, report = made(ready, tmp_path / 'out', precision='int8', despite=despite)
+
+    assert ('more noise than signal (-8.0 dB)' in report.refused) is not despite
+    assert 'Slower' in report.notes[-1]
+    precisions = [file.precision for file in load(tmp_path / 'out').files]
+    assert precisions == (['fp32', 'int8'] if despite else ['fp32'])
