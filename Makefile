@@ -33,10 +33,11 @@ check: env  ## lint, formatting, types, layers
 	$(PY) -m mypy $(CHECKED:%=-p %)
 	$(PY) -m pytest -q test/test_layers.py
 
-demo: env  ## drive through a scene; SPEED= (m/s) LOAD= IMAGES= MODEL= OUT=
+demo: env  ## drive through a scene; SPEED= (m/s) LOAD= IMAGES= MODEL= OUT= VIEW=web
 	@$(if $(MODEL),$(PY) -m edge_inference_ros.cli models get '$(MODEL)')
 	$(PY) -m edge_inference_ros.cli demo $(if $(SPEED),--speed $(SPEED)) $(if $(LOAD),--load $(LOAD)) \
-	  $(if $(IMAGES),--images '$(IMAGES)') $(if $(MODEL),--model '$(MODEL)') $(if $(OUT),--out '$(OUT)')
+	  $(if $(IMAGES),--images '$(IMAGES)') $(if $(MODEL),--model '$(MODEL)') $(if $(OUT),--out '$(OUT)') \
+	  $(if $(VIEW),--view '$(VIEW)')
 
 bench: env  ## measure what our part of the way costs, beside the common recipe
 	$(PY) -m bench $(ARGS)

@@ -37,6 +37,7 @@ setup(
         'openvino': ['openvino'],
         'replay': ['rosbags', 'mcap', 'matplotlib'],
         'monitor': ['rich', 'textual'],
+        'view': ['rerun-sdk'],
         'optimize': [
             'onnx',
             'onnxruntime',

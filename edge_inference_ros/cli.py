@@ -46,6 +46,7 @@ class Step:
 STEPS: dict[str, dict[str, Step]] = {
     'demo': {'': Step('replay.demo')},
     'top': {'': Step('monitor.top')},
+    'view': {'': Step('monitor.view')},
     'doctor': {'': Step('monitor.doctor')},
     'replay': {
         '': Step('replay.paces.run'),

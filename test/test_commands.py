@@ -28,6 +28,7 @@ ELSEWHERE = {
     r'optimize (calibrate|quantize|quantize_mixed|export) .*(mine|street_tiny|checkpoint\.pt)': (
         'needs a network or pictures of your own; test/optimize runs each on small ones'
     ),
+    r'edge_inference replay ': 'needs a recording; test/replay runs each step on small ones',
     r'optimize recipe': 'minutes; test_recipe.py runs recipes on small networks',
     r'python -m tools\.security': 'test_policy.py runs it, writing, comparing and the shipped one',
     r'make (env|check|test)': 'what runs these tests',
@@ -159,13 +160,24 @@ def test_a_launch_command_starts_what_it_says(launching, place, command):
     assert launching.read(name.removesuffix('.launch.py'), **given)
 
 
+def answers(ros, node):
+    """Wait until the node turns its executor: before that, a signal interrupts its making."""
+    from lifecycle_msgs.srv import GetState
+
+    states = ros.helper.create_client(GetState, f'/{node}/get_state')
+    ros.until(states.service_is_ready, deadline_s=60.0, what=node)
+    ros.until(
+        states.call_async(GetState.Request()).done, deadline_s=60.0, what=f'{node} to answer'
+    )
+
+
 @pytest.mark.ros
 @pytest.mark.parametrize('command', handled(KINDS['run']))
 def test_a_node_starts_with_the_command_and_ends_when_told_to(ros, place, command):
     _, _, _, node, *words = place(command)
     child = ros.child('-m', f'edge_inference_ros.nodes.{node}', *words)
 
-    ros.until(lambda: node in ros.helper.get_node_names(), what=f'the node:\n{child.said}')
+    answers(ros, node)
     if 'autostart:=true' in words:
         ros.until(lambda: ros.helper.count_subscribers('odom'), what='the node to be active')
     child.signal(signal.SIGINT)

@@ -82,11 +82,12 @@ def test_every_value_of_the_heartbeat_is_explained():
     from edge_inference_ros.guard.timeline import Instant
     from edge_inference_ros.guard.verdict import Source, Verdict
 
-    watchdog = pytest.importorskip('edge_inference_ros.nodes.watchdog', reason='needs ROS 2')
+    heartbeat = pytest.importorskip('edge_inference_ros.nodes.watchdog_rows', reason='needs ROS 2')
     guard, now = Guard(RobotProfile(), [Source('camera')]), Instant(2 * 10**9, 10**9)
     guard.judge('camera', now.ros_ns - 10**6, 'front', now)
     status = guard.tick(now)
 
     explained = {*re.findall(r'`(\w+)`', TEXT['docs/consumers.md']), *(v.value for v in Verdict)}
-    for row in (watchdog._summary(status), watchdog._row(status.sources[0])):
+    source = heartbeat.source_row(status.sources[0], sim_time=False)
+    for row in (heartbeat.summary_row(status), source):
         assert set(row[-1]) <= explained

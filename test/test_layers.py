@@ -44,6 +44,7 @@ REACHED = {
         'optimize.export',
         'optimize.quantize',
     },
+    'monitor': {'replay.bags', 'replay.definitions'},
     'optimize': {'train.deploy', 'train.fit', 'train.net'},
 }
 MESSAGES = {
@@ -102,7 +103,7 @@ OUTSIDE = {
     'replay': {'numpy', 'cv2', 'mcap', 'rosbags', 'matplotlib'} | ROS,
     'sim': {'numpy', 'cv2'},
     'gauges': set(),
-    'monitor': {'rich', 'textual'} | ROS,
+    'monitor': {'numpy', 'rerun', 'rich', 'textual'} | ROS,
     'cli': set(),
 }
 ONLY_HERE = {

@@ -7,6 +7,7 @@ and the timeouts of ``config/nav2/indoor_amr.yaml``. docs/nav2.md holds the tabl
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -16,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from edge_inference_ros.guard.deadline import deadline, stopping_distance_m
+from edge_inference_ros.guard.deadline import SLACK, deadline, stopping_distance_m
 from edge_inference_ros.guard.robot import RobotProfile
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 
@@ -163,6 +164,12 @@ def indoor_amr() -> Robot:
     return Robot(RobotProfile(**{k: v for k, v in profile.items() if k in known}), nav2)
 
 
+def rounded_up(value: float, digits: int) -> float:
+    """No less than ``value``, but for the last bits of a binary fraction: 0.3 stays 0.3."""
+    scale: int = 10**digits
+    return math.ceil(value * scale * (1.0 - SLACK)) / scale
+
+
 def table(robot: Robot) -> str:
     """The rows, each with a figure for every one of ``SPEEDS_MPS``."""
     rows = f'| {" | ".join(COLUMNS)} |\n{"|---" * len(COLUMNS)}|\n'
@@ -170,9 +177,9 @@ def table(robot: Robot) -> str:
         times = [said_s(robot, v) for v in SPEEDS_MPS]
         pairs = list(zip(SPEEDS_MPS, times, strict=True))
         cells = (
-            [f'{1e3 * t:.0f}' for t in times],
-            [f'{robot.coasted_m(v, t):.2f}' for v, t in pairs],
-            [f'{robot.stopped_m(v, t):.2f}' for v, t in pairs],
+            [f'{rounded_up(1e3 * t, 0):.0f}' for t in times],
+            [f'{rounded_up(robot.coasted_m(v, t), 2):.2f}' for v, t in pairs],
+            [f'{rounded_up(robot.stopped_m(v, t), 2):.2f}' for v, t in pairs],
         )
         shown = ' | '.join(cell[0] if len(set(cell)) == 1 else ' / '.join(cell) for cell in cells)
         rows += f'| {what} | {happens} | {shown} |\n'

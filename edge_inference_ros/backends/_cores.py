@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 MOST_THREADS = 4
 
 _ROOT = Path('/sys/fs/cgroup')
 
 
-class Threads(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Threads:
     """How many, and the sentence for the log."""
 
     count: int

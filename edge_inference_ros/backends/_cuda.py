@@ -16,7 +16,7 @@ import importlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edge_inference_ros.backends._cuda_errors import fail
 from edge_inference_ros.backends._libcuda import LibCudaQueue
-from edge_inference_ros.errors import BackendUnavailable, OutOfMemory
+from edge_inference_ros.errors import BackendError, BackendUnavailable, OutOfMemory
 
 PROVIDERS = ('pycuda', 'cuda-bindings')
 _LIBRARY = 'libcuda.so.1'
@@ -110,14 +110,17 @@ class Queue(Protocol):
     def copy_out(self, host: int, device: int, size: int, stream: int) -> None:
         """Device to host, in the stream's order."""
 
-    def event(self) -> int:
-        """A point in time on a stream."""
+    def event(self, *, blocking: bool = False) -> int:
+        """A point in time on a stream; a blocking one has no time, and lets who waits sleep."""
 
     def end_event(self, event: int) -> None:
         """Give it back."""
 
     def record(self, event: int, stream: int) -> None:
         """Mark the point the stream reaches next."""
+
+    def wait(self, event: int) -> None:
+        """Wait until the device has passed the point it marks."""
 
     def elapsed_ms(self, start: int, end: int) -> float:
         """Time between two events the device has passed."""
@@ -232,6 +235,17 @@ _OPENERS: dict[str, Callable[[], Cuda]] = {
 }
 
 
+def with_device_address(
+    memory: Memory, block: HostBlock, ask: Callable[[HostBlock], int]
+) -> HostBlock:
+    """``block`` with what ``ask`` says of it; given back if there is no answer."""
+    try:
+        return replace(block, device=ask(block))
+    except BackendError:
+        memory.free_host(block)
+        raise
+
+
 class PyCudaMemory:
     """Context and memory by PyCUDA."""
 
@@ -282,12 +296,16 @@ class PyCudaMemory:
         flags = self._driver.host_alloc_flags.DEVICEMAP if mapped else 0
         with self._translated(f'cuMemHostAlloc of {size} bytes'):
             array = self._driver.pagelocked_empty(size, np.uint8, mem_flags=flags)
-            device = int(array.base.get_device_pointer()) if mapped else 0
-        return HostBlock(array, int(array.ctypes.data), device, array.base)
+        block = HostBlock(array, int(array.ctypes.data), 0, array.base)
+        return with_device_address(self, block, self._seen_by_device) if mapped else block
 
     def free_host(self, block: HostBlock) -> None:
         with self._translated('cuMemFreeHost'):
             block.owner.free()
+
+    def _seen_by_device(self, block: HostBlock) -> int:
+        with self._translated('cuMemHostGetDevicePointer'):
+            return int(block.owner.get_device_pointer())
 
     @contextmanager
     def _translated(self, call: str) -> Iterator[None]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from edge_inference_ros.backends import _cuda_errors
-from edge_inference_ros.backends._cuda import DEVICE_MAP, Gpu, HostBlock
-from edge_inference_ros.backends._libcuda import NON_BLOCKING
+from edge_inference_ros.backends._cuda import DEVICE_MAP, Gpu, HostBlock, with_device_address
+from edge_inference_ros.backends._libcuda import BLOCKING_WITHOUT_TIME, NON_BLOCKING
 
 
 def open_provider() -> tuple[BindingsMemory, BindingsQueue]:
@@ -67,11 +67,14 @@ class BindingsMemory:
         flags = DEVICE_MAP if mapped else 0
         address = int(self._ask('cuMemHostAlloc', size, flags))
         array = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
-        device = int(self._ask('cuMemHostGetDevicePointer', address, 0)) if mapped else 0
-        return HostBlock(array, address, device, address)
+        block = HostBlock(array, address, 0, address)
+        return with_device_address(self, block, self._seen_by_device) if mapped else block
 
     def free_host(self, block: HostBlock) -> None:
         self._ask('cuMemFreeHost', block.owner)
+
+    def _seen_by_device(self, block: HostBlock) -> int:
+        return int(self._ask('cuMemHostGetDevicePointer', block.address, 0))
 
     def _attribute(self, name: str) -> int:
         attribute = getattr(self._driver.CUdevice_attribute, name)
@@ -102,14 +105,17 @@ class BindingsQueue:
     def copy_out(self, host: int, device: int, size: int, stream: int) -> None:
         self._ask('cuMemcpyDtoHAsync', host, device, size, stream)
 
-    def event(self) -> int:
-        return int(self._ask('cuEventCreate', 0))
+    def event(self, *, blocking: bool = False) -> int:
+        return int(self._ask('cuEventCreate', BLOCKING_WITHOUT_TIME if blocking else 0))
 
     def end_event(self, event: int) -> None:
         self._ask('cuEventDestroy', event)
 
     def record(self, event: int, stream: int) -> None:
         self._ask('cuEventRecord', event, stream)
+
+    def wait(self, event: int) -> None:
+        self._ask('cuEventSynchronize', event)
 
     def elapsed_ms(self, start: int, end: int) -> float:
         return float(self._ask('cuEventElapsedTime', start, end))

@@ -32,6 +32,7 @@ ENVIRONMENT = 'EDGE_INFERENCE_ENGINES'
 SCHEMA = 1
 _AMPERE = 8  # its compute capability
 _LARGEST_SIDECAR_BYTES = 1 << 16
+_NEXT_MAJOR = {8: 10, 10: 11}  # there was no TensorRT 9 for everybody
 _LOG = logging.getLogger(__name__)
 
 
@@ -64,13 +65,29 @@ class Key:
         is_ampere = int(want.capability.split('.')[0]) >= _AMPERE
         return [] if compatible == 'ampere_plus' and is_ampere else ['capability']
 
+    def _loads_in(self, tensorrt: str) -> bool:
+        """Whether a version-compatible engine of ours is one that TensorRT version loads.
+
+        A newer runtime loads it, of the same major version or the next, never an older one
+        (NVIDIA's support matrix, TensorRT 11.4).
+        """
+        if not self.options.get('version_compatible'):
+            return False
+        built, here = _numbers(self.tensorrt), _numbers(tensorrt)
+        return built <= here and here[0] in (built[0], _NEXT_MAJOR.get(built[0]))
+
+    def made_for(self, want: Key) -> bool:
+        """Whether it was built by this TensorRT for this very GPU, needing no compatibility."""
+        same = ('tensorrt', 'gpu', 'capability', 'driver')
+        return all(getattr(self, name) == getattr(want, name) for name in same)
+
     def misfits(self, want: Key) -> list[str]:
         """Why an engine of this key cannot serve ``want``, one entry a reason; empty if it can.
 
         How it was built is free, except for what changes the numbers: precision and device.
         """
         must = ['onnx_sha256']
-        if not self.options.get('version_compatible'):
+        if not self._loads_in(want.tensorrt):
             must += ['tensorrt', 'driver']
         must += self._hardware(want)
         wrong = [
@@ -110,7 +127,10 @@ class EngineCache:
         self.folder = folder
 
     def find(self, want: Key) -> Plan:
-        """The newest engine that can serve ``want``, its bytes verified.
+        """The engine that serves ``want`` best, its bytes verified.
+
+        One built for just this machine goes before one that is compatible with it; of several
+        the newest.
 
         Raises:
             EngineMissing: none was built from this network.
@@ -135,7 +155,7 @@ class EngineCache:
         if not fitting:
             why = '; '.join(', '.join(side.key.misfits(want)) for side in known)
             raise EngineStale(f'no engine in {self.folder} fits: {why}')
-        return max(fitting, key=lambda side: side.built_ns)
+        return max(fitting, key=lambda side: (side.key.made_for(want), side.built_ns))
 
     def build_once(
         self, want: Key, build: Callable[[], tuple[bytes, Mapping[str, Any]]], *, anew: bool
@@ -292,6 +312,10 @@ def _check_private(status: os.stat_result, path: Path, *, is_folder: bool) -> No
             f'{path} has mode {stat.S_IMODE(status.st_mode):o}: others could have written an'
             f' engine there; look at what is in it, then chmod -R go-rwx {path}'
         )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split('.') if part.isdigit())
 
 
 def _is_digest(text: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from edge_inference_ros.backends._cuda_errors import end_process, fail, is_sticky
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
+BLOCKING_WITHOUT_TIME = 3  # CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING
 _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads' calls do not disturb it
 
 
@@ -43,14 +44,17 @@ class LibCudaQueue:
     def copy_out(self, host: int, device: int, size: int, stream: int) -> None:
         self._call('cuMemcpyDtoHAsync_v2', host, device, size, stream)
 
-    def event(self) -> int:
-        return self._made('cuEventCreate', 0)
+    def event(self, *, blocking: bool = False) -> int:
+        return self._made('cuEventCreate', BLOCKING_WITHOUT_TIME if blocking else 0)
 
     def end_event(self, event: int) -> None:
         self._call('cuEventDestroy_v2', event)
 
     def record(self, event: int, stream: int) -> None:
         self._call('cuEventRecord', event, stream)
+
+    def wait(self, event: int) -> None:
+        self._call('cuEventSynchronize', event)
 
     def elapsed_ms(self, start: int, end: int) -> float:
         elapsed = ctypes.c_float()
@@ -106,6 +110,7 @@ _SIGNATURES: dict[str, list[Any]] = {
     'cuEventCreate': [_OUT, ctypes.c_uint],
     'cuEventDestroy_v2': [_HANDLE],
     'cuEventRecord': [_HANDLE, _HANDLE],
+    'cuEventSynchronize': [_HANDLE],
     'cuEventElapsedTime': [ctypes.POINTER(ctypes.c_float), _HANDLE, _HANDLE],
     'cuStreamBeginCapture_v2': [_HANDLE, ctypes.c_int],
     'cuStreamEndCapture': [_HANDLE, _OUT],

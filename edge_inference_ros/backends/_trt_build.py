@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from edge_inference_ros.backends import _trt_words
 from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.engine_options import EngineOptions, profile
 from edge_inference_ros.errors import BackendUnavailable, ModelError, OutOfMemory, ParameterError
@@ -20,8 +21,10 @@ Progress = Callable[[str, int, int], bool]
 """Called with phase, steps done, steps in all, from TensorRT's threads; False cancels."""
 
 _MIB = 1 << 20
+_ERRORS_SHOWN = 3
 _FLAGS = {'graph': (), 'fp16': ('FP16',), 'int8': ('INT8',), 'int8_fp16': ('INT8', 'FP16')}
 _OWN_KERNELS = ('EDGE_MASK_CONVOLUTIONS', 'JIT_CONVOLUTIONS')
+_OLD_OPSET = 17  # the newest that TensorRT 8.6's parser was written for
 _DEPRECATED = (10, 12)  # the weakly typed network and its precision flags
 
 
@@ -43,24 +46,27 @@ def version(trt: Any) -> tuple[int, ...]:
 def build(
     trt: Any,
     log: Any,
-    path: Path,
+    data: bytes,
     options: EngineOptions,
     *,
+    path: Path,
     timing_cache: bytes = b'',
     progress: Progress | None = None,
 ) -> Built:
-    """Build an engine from the ONNX file at ``path``; minutes, on the calling thread.
+    """Build an engine from the ONNX network ``data``; minutes, on the calling thread.
+
+    ``path`` is where it was read from, for the messages.
 
     Raises:
         ParameterError: this TensorRT or this GPU cannot do what ``options`` ask.
         ModelError: TensorRT does not accept the network, or found no way to build it.
         OutOfMemory: the device cannot hold what building needs.
     """
+    _check_opset(trt, data, path)
     started = time.monotonic()
     builder = made(trt.Builder, log)
     network = builder.create_network(_network_flags(trt, options))
-    parser = _parse(trt, log, network, path)
-    _check_bytes(trt, network, path)
+    parser = _parse(trt, log, network, data, path)
     config = builder.create_builder_config()
     _configure(trt, builder, network, config, options)
     _add_profile(builder, network, config, options)
@@ -70,7 +76,7 @@ def build(
     serialised = builder.build_serialized_network(network, config)
     del monitor, parser  # they had to outlive the build; the parser owns the weights
     if serialised is None:
-        _refuse(path, log)
+        _refuse(path, log, options)
     facts = {
         'tensorrt': trt.__version__,
         'build_s': round(time.monotonic() - started, 3),
@@ -117,27 +123,39 @@ def _is_strong(trt: Any, options: EngineOptions) -> bool:
     return known and options.precision == 'graph' and not by_flag
 
 
-def _parse(trt: Any, log: Any, network: Any, path: Path) -> Any:
+def _parse(trt: Any, log: Any, network: Any, data: bytes, path: Path) -> Any:
+    """Read the network, or say why it cannot be: of bytes the parser's own words do not."""
     parser = trt.OnnxParser(network, log)
     log.take()
-    if not parser.parse(onnx_file.read(path)):
-        errors = '; '.join(str(parser.get_error(i)) for i in range(parser.num_errors))
-        raise ModelError(f'{path}: TensorRT {trt.__version__} does not accept it: {errors}')
+    if not parser.parse(data):
+        remedy = ''
+        if readers := onnx_file.readers_of_bytes(data):
+            remedy = (
+                f'. {", ".join(readers)} reads an input of bytes, and TensorRT lets only a cast'
+                ' read them: cast first, then transpose, and export the network again'
+            )
+        raise ModelError(
+            f'{path}: TensorRT {trt.__version__} does not accept it: {_errors(parser)}{remedy}'
+        )
     return parser
 
 
-def _check_bytes(trt: Any, network: Any, path: Path) -> None:
-    """TensorRT's own words for this say neither what is wrong nor what to do."""
-    inputs = [network.get_input(i) for i in range(network.num_inputs)]
-    seen = {tensor.name for tensor in inputs if tensor.dtype == trt.DataType.UINT8}
-    allowed = (trt.LayerType.CAST, trt.LayerType.IDENTITY)
-    for layer in (network.get_layer(i) for i in range(network.num_layers if seen else 0)):
-        read = [layer.get_input(i) for i in range(layer.num_inputs)]
-        if layer.type not in allowed and any(t is not None and t.name in seen for t in read):
-            raise ModelError(
-                f'{path}: layer {layer.name} reads an input of bytes; TensorRT lets only a cast'
-                ' read them: cast first, then transpose, and export the network again'
-            )
+def _errors(parser: Any) -> str:
+    """The first few: a network of operators it does not know gives one for each."""
+    shown = [str(parser.get_error(i)) for i in range(min(parser.num_errors, _ERRORS_SHOWN))]
+    if more := parser.num_errors - len(shown):
+        shown.append(f'and {more} more')
+    return '; '.join(shown)
+
+
+def _check_opset(trt: Any, data: bytes, path: Path) -> None:
+    """An old parser warns of a newer opset, goes on, and misses what moved into an input."""
+    if version(trt) < (10,) and (found := onnx_file.opset(data)) > _OLD_OPSET:
+        raise ModelError(
+            f'{path}: opset {found}, and TensorRT {trt.__version__} reads up to {_OLD_OPSET};'
+            ' of newer operators it misses parts without a word. Lower it with'
+            f' onnx.version_converter.convert_version(model, {_OLD_OPSET}), or use TensorRT 10'
+        )
 
 
 def _configure(trt: Any, builder: Any, network: Any, config: Any, options: EngineOptions) -> None:
@@ -285,10 +303,18 @@ def _monitor(trt: Any, progress: Progress) -> Any:
     return Monitor()
 
 
-def _refuse(path: Path, log: Any) -> NoReturn:
+def _refuse(path: Path, log: Any, options: EngineOptions) -> NoReturn:
     said = log.take()
-    if 'memory' in said.lower() and 'out' in said.lower():
-        raise OutOfMemory(f'{path}: building ran out of device memory: {said}')
+    if _trt_words.out_of_memory(said):
+        raise OutOfMemory(
+            f'{path}: building ran out of device memory: {said}; end what else uses the device, or'
+            f' give less than --workspace-mib {options.workspace_mib}'
+        )
+    if _trt_words.lacks_workspace(said):
+        raise ModelError(
+            f'{path}: TensorRT built no engine: {said}; give more than --workspace-mib'
+            f' {options.workspace_mib}'
+        )
     raise ModelError(f'{path}: TensorRT built no engine: {said or "cancelled"}')
 
 

@@ -20,6 +20,7 @@ from edge_inference_ros.backends._engine_cache import (
     default_folder,
     onnx_digest,
 )
+from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.engine_options import EngineOptions
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.params import param
@@ -27,6 +28,12 @@ from edge_inference_ros.errors import EngineMissing, ModelError
 
 PLAN_SUFFIXES = ('.engine', '.plan')
 _LARGEST_TIMINGS_BYTES = 1 << 30
+_POWER = ('var/lib/nvpmodel/status', 'sys/class/devfreq/*gpu*/m??_freq')
+_VOUCHED_FOR = {'version_compatible': True}
+"""What is assumed of an engine that a manifest vouches for: nobody wrote down how it was built.
+
+A version-compatible one loads only if it may bring its own runtime, and any engine is code.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,11 @@ class Options:
         'auto',
         'paired host and device memory, one mapped memory, or the faster where they are one',
         choices=('auto', 'paired', 'mapped'),
+    )
+    wait: str = param(
+        'block',
+        'until the device is done: sleep, or keep a core busy to answer some 0.1 ms sooner',
+        choices=('block', 'spin'),
     )
     graph: bool = param(True, 'replay copies and inference as one CUDA graph')
     provider: str = param('auto', 'CUDA bindings', choices=('auto', *_cuda.PROVIDERS))
@@ -103,7 +115,7 @@ def find(
     engine of the cache is taken that was built from it for this device, precision and TensorRT.
     """
     if path.suffix in PLAN_SUFFIXES:
-        return _given(manifest, path), {}
+        return _given(manifest, path), _VOUCHED_FOR
     wanted = EngineOptions(precision=options.precision, dla_core=options.dla_core)
     try:
         plan = options.engine_cache().find(library.key(onnx_digest(path), wanted))
@@ -132,16 +144,18 @@ def build(
         ModelError: the network is missing or TensorRT does not accept it.
         BackendError: the device failed.
     """
-    key = library.key(onnx_digest(path), options)
-    timings = _timings_name(key)
+    network = _network(path)
+    key = library.key(hashlib.sha256(network).hexdigest(), options)
+    timings = _timings_name(key, power(Path('/')))
     notes: list[str] = []
 
     def make() -> tuple[bytes, Mapping[str, Any]]:
         built = _trt_build.build(
             library.trt,
             library.log,
-            path,
+            network,
             options,
+            path=path,
             timing_cache=_timings(store, timings),
             progress=progress,
         )
@@ -151,6 +165,13 @@ def build(
         return built.plan, built.facts
 
     return store.build_once(key, make, anew=anew), tuple(notes)
+
+
+def _network(path: Path) -> bytes:
+    """Its bytes, read once: what is parsed is what the engine's key is the digest of."""
+    if not path.is_file():
+        raise EngineMissing(f'{path}: there is no such network')
+    return onnx_file.read(path)
 
 
 def _given(manifest: Manifest | None, path: Path) -> bytes:
@@ -164,9 +185,21 @@ def _given(manifest: Manifest | None, path: Path) -> bytes:
     return plan
 
 
-def _timings_name(key: Key) -> str:
-    gpu = hashlib.sha256(key.gpu.encode()).hexdigest()[:8]
-    return f'{key.tensorrt}-{key.capability}-{gpu}.timing'
+def power(root: Path) -> str:
+    """What a Jetson's power mode and clocks are set to; empty elsewhere.
+
+    A kernel's time, by which another is preferred to it, is one of these clocks.
+    """
+    said = ''
+    for path in sorted(path for where in _POWER for path in root.glob(where)):
+        with suppress(OSError):
+            said += path.read_text()
+    return said
+
+
+def _timings_name(key: Key, power: str) -> str:
+    machine = hashlib.sha256(f'{key.gpu}\n{power}'.encode()).hexdigest()[:8]
+    return f'{key.tensorrt}-{key.capability}-{machine}.timing'
 
 
 def _timings(store: EngineCache, name: str) -> bytes:

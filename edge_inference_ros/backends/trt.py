@@ -10,16 +10,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib
+import math
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import Any, NoReturn
 
-from edge_inference_ros.backends import _cuda, _trt_build, _trt_inspect, _trt_io, _trt_plans
+from edge_inference_ros.backends import (
+    _cuda,
+    _trt_build,
+    _trt_inspect,
+    _trt_io,
+    _trt_plans,
+    _trt_words,
+)
 from edge_inference_ros.backends._engine_cache import EngineCache, Plan, default_folder
 from edge_inference_ros.backends._trt_plans import Options
 from edge_inference_ros.core.engine_options import EngineOptions
@@ -27,6 +33,7 @@ from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.params import check
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import (
+    BackendError,
     BackendUnavailable,
     EngineStale,
     InferenceFailed,
@@ -36,7 +43,6 @@ from edge_inference_ros.errors import (
 _OLDEST = (8, 6)
 _WARM_UP_RUNS = 2  # TensorRT settles its state in the first; a graph must be captured after it
 _TRIAL_RUNS = 20
-_MESSAGES = 8
 
 
 def open(  # noqa: A001 - the seam's word
@@ -89,6 +95,7 @@ class Engine:
         self._outputs: dict[str, Any] = {}
         self._stream = 0
         self._graph = 0
+        self._done = 0
         self.digest = ''
         self.memory = ''
 
@@ -118,19 +125,19 @@ class Engine:
         """Reserve everything; what was reserved before a failure is freed by ``close``."""
         self._cuda = self._keep.enter_context(_cuda.entered(options.provider))
         self._trt = trt = library()
-        self._log = log(trt)
+        self._log = _trt_words.log(trt)
         found = _trt_plans.Library(trt, self._log, self._cuda)
         plan, built = _trt_plans.find(found, manifest, path, options)
         checkpoint()
         self.digest = hashlib.sha256(plan).hexdigest()
         self._hold('_stream', self._cuda.queue.stream(options.priority), 'end_stream')
+        if options.wait == 'block':
+            self._hold('_done', self._cuda.queue.event(blocking=True), 'end_event')
         self._hold('_runtime', _runtime(trt, self._log, built, options))
+        self._log.take()  # what others left is no reason why this one is refused
         self._hold('_engine', self._runtime.deserialize_cuda_engine(plan))
         if self._engine is None:
-            raise EngineStale(
-                f'{path}: TensorRT {trt.__version__} cannot load the engine: {self._log.take()};'
-                f' {_trt_plans.build_command(path, options)}'
-            )
+            self._refuse_engine(path, options)
         self._hold('_context', self._engine.create_execution_context())
         if self._context is None:
             self._refuse(f'{path}: no execution context')
@@ -151,7 +158,7 @@ class Engine:
             raise InferenceFailed('an engine runs on the thread that opened it')
         if self._graph:
             self._cuda.queue.launch(self._graph, self._stream)
-            self._cuda.queue.synchronize(self._stream)
+            self._wait()
         else:
             self._run_queued()
         for name, allocator in self._allocators.items():
@@ -199,7 +206,20 @@ class Engine:
             return options.memory
         if not self._cuda.memory.gpu().integrated:
             return 'paired'
-        return min(('paired', 'mapped'), key=lambda kind: self._trial_ms(trt, specs, kind))
+        refused: list[BackendError] = []
+
+        def taken_ms(kind: str) -> float:
+            try:
+                return self._trial_ms(trt, specs, kind)
+            except (OutOfMemory, InferenceFailed) as error:  # the other kind may still fit
+                refused.append(error)
+                return math.inf
+
+        kinds = ('paired', 'mapped')
+        fastest = min(kinds, key=taken_ms)
+        if len(refused) == len(kinds):
+            raise refused[0]
+        return fastest
 
     def _trial_ms(self, trt: Any, specs: tuple[_trt_io.Spec, ...], kind: str) -> float:
         """Median time of a run with this kind of memory, which is freed again."""
@@ -245,7 +265,15 @@ class Engine:
         if not self._enqueue():
             self._cuda.queue.synchronize(self._stream)  # a lost context answers here
             self._refuse('execute_async_v3 refused')
-        self._cuda.queue.synchronize(self._stream)
+        self._wait()
+
+    def _wait(self) -> None:
+        """Until the stream is done. Waiting for the stream itself keeps a core busy."""
+        if self._done:
+            self._cuda.queue.record(self._done, self._stream)
+            self._cuda.queue.wait(self._done)
+        else:
+            self._cuda.queue.synchronize(self._stream)
 
     def _warm_up(self, *, capture: bool) -> None:
         for _ in range(_WARM_UP_RUNS):
@@ -274,13 +302,23 @@ class Engine:
             queue.end_graph(graph)
         return graph if accepted else 0
 
+    def _refuse_engine(self, path: Path, options: Options) -> NoReturn:
+        """Say why TensorRT loads no engine. A full device is no fault of the engine's."""
+        said = self._log.take()
+        if _trt_words.out_of_memory(said):
+            raise OutOfMemory(f'{path}: the device has no room for the engine: {said}')
+        raise EngineStale(
+            f'{path}: TensorRT {self._trt.__version__} cannot load the engine: {said};'
+            f' {_trt_plans.build_command(path, options)}'
+        )
+
     def _refuse(self, what: str) -> NoReturn:
         """Say why TensorRT answered no."""
         for allocator in self._allocators.values():
             if failure := allocator.take_failure():
                 raise failure
         said = self._log.take()
-        if 'out of memory' in said.lower() or 'outofmemory' in said.lower():
+        if _trt_words.out_of_memory(said):
             raise OutOfMemory(f'{what}: {said}')
         raise InferenceFailed(f'{what}: {said or "TensorRT did not say why"}')
 
@@ -298,32 +336,6 @@ def library() -> Any:
     if _trt_build.version(trt) < _OLDEST:
         raise BackendUnavailable(f'TensorRT {trt.__version__} is too old; 8.6 is the oldest')
     return trt
-
-
-@lru_cache(maxsize=1)
-def log(trt: Any) -> Any:
-    """The process's one logger: TensorRT ignores every later one. Registers its plug-ins too."""
-
-    class Log(trt.ILogger):  # type: ignore[misc]
-        """Keeps the last errors, for whoever has to say why something failed."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._said: deque[str] = deque(maxlen=_MESSAGES)
-
-        def log(self, severity: Any, msg: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self._said.append(msg)
-
-        def take(self) -> str:
-            """The errors since the last call."""
-            said = '; '.join(self._said)
-            self._said.clear()
-            return said
-
-    made = Log()
-    trt.init_libnvinfer_plugins(made, '')
-    return made
 
 
 def _runtime(trt: Any, logger: Any, built: Mapping[str, Any], options: Options) -> Any:
@@ -355,7 +367,7 @@ def build(
     store = EngineCache(Path(cache) if cache else default_folder())
     with _cuda.entered(provider) as cuda:
         trt = library()
-        found = _trt_plans.Library(trt, log(trt), cuda)
+        found = _trt_plans.Library(trt, _trt_words.log(trt), cuda)
         return _trt_plans.build(found, path, options, store, anew=anew, progress=progress)
 
 

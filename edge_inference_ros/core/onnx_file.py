@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,11 @@ _INSIDE = {
     },
     'sparse': {1: _TENSOR, 2: _TENSOR},
 }  # fmt: skip
+_OPSET_IMPORT = 8
+_GRAPH, _NODES, _INPUTS = 7, 1, 11
+_READ, _OPERATOR = 1, 4  # of a node
+_NAME, _TYPE, _TENSOR_TYPE, _ELEMENT, _UINT8 = 1, 2, 1, 1, 2  # of an input
+_DOMAIN, _VERSION = 1, 2
 _DIMS = 1
 _DATA_TYPE = 2
 _INT32_DATA = 5
@@ -86,6 +92,57 @@ def size_bytes(path: Path) -> int:
     if size > LARGEST_BYTES:
         raise ModelError(f'{path}: {size} bytes; at most {LARGEST_BYTES}')
     return size
+
+
+def opset(data: bytes) -> int:
+    """Version of the standard operators the network ``data`` is written in; 0 if it says none."""
+    with suppress(ValueError, IndexError):  # whoever parses it says what is wrong with it
+        return _opset(memoryview(data))
+    return 0
+
+
+def _opset(model: memoryview) -> int:
+    for said in _all(model, _OPSET_IMPORT):
+        version = dict(_fields(said)).get(_VERSION)
+        if _text(said, _DOMAIN) in ('', 'ai.onnx') and isinstance(version, int):
+            return version
+    return 0
+
+
+def readers_of_bytes(data: bytes) -> list[str]:
+    """Operators other than Cast that read an input of bytes, in the order of the graph."""
+    with suppress(ValueError, IndexError):
+        return _readers_of_bytes(_first(memoryview(data), _GRAPH))
+    return []
+
+
+def _readers_of_bytes(graph: memoryview) -> list[str]:
+    seen = {_text(value, _NAME) for value in _all(graph, _INPUTS) if _holds_bytes(value)}
+    readers = [
+        _text(node, _OPERATOR)
+        for node in _all(graph, _NODES)
+        if seen & {bytes(name).decode(errors='replace') for name in _all(node, _READ)}
+    ]
+    return [operator for operator in readers if operator != 'Cast']
+
+
+def _holds_bytes(value: memoryview) -> bool:
+    return dict(_fields(_first(value, _TYPE, _TENSOR_TYPE))).get(_ELEMENT) == _UINT8
+
+
+def _all(message: memoryview, field: int) -> list[memoryview]:
+    return [v for found, v in _fields(message) if found == field and isinstance(v, memoryview)]
+
+
+def _first(message: memoryview, *path: int) -> memoryview:
+    """The message that a path of fields leads to; an empty one if there is none."""
+    for field in path:
+        message = next(iter(_all(message, field)), memoryview(b''))
+    return message
+
+
+def _text(message: memoryview, field: int) -> str:
+    return bytes(_first(message, field)).decode(errors='replace')
 
 
 def largest_int8(data: bytes) -> int:

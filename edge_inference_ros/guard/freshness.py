@@ -270,7 +270,7 @@ class Guard:
         state = watch.standing.state
         if stalled:
             state = State.CLOCK_STALLED
-        elif not (limit.feasible or motion.fault or state is State.NODATA):
+        elif not (limit.feasible or motion.fault or watch.silent):
             state = State.SPEED_INFEASIBLE
         status = SourceStatus(
             watch.source.name,

@@ -93,6 +93,12 @@ class Watch:
         self.frame_id, self.other_frame, self.other_since_ns = self.source.frame_id, '', None
         self.drift.forget()
         self.stamp_ns, self.place_ns, self.lapsed = 0, None, None
+        self.last = Verdict.NONEWDATA
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come since time began, acceptable or not."""
+        return self.last is Verdict.NONEWDATA
 
     def note(self, verdict: Verdict) -> None:
         """Count a message."""

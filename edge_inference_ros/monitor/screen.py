@@ -5,6 +5,7 @@ Needs Textual. Everything shown comes from one callable, so a test drives it wit
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import ClassVar
@@ -140,3 +141,14 @@ class Top(App[None]):
             self._written = fresh[-1][0]
             for line in draw.log_lines(fresh, self._start_s):
                 self.query_one(RichLog).write(line)
+
+
+def picture_of(app: Top, size: tuple[int, int] = (100, 30)) -> str:
+    """What ``app`` shows after its first look, ``size`` in columns and rows, as SVG."""
+
+    async def shown() -> str:
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            return app.export_screenshot()
+
+    return asyncio.run(shown())

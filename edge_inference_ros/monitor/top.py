@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 from edge_inference_ros.core import registry
@@ -29,6 +30,7 @@ class Params:
     json: bool = param(
         default=False, doc='print one JSON record a second, for scripts; with --once just one'
     )
+    svg: str = param('', 'draw the live screen into this file (.svg) instead, and end')
     period_s: float = param(0.5, 'time between two looks of the live screen', low=0.1, high=10.0)
     wait_s: float = param(
         5.0, 'how long --once and --json wait for the first node to be heard', low=0.5, high=600.0
@@ -41,7 +43,7 @@ def run(*, params: Params) -> int:
     Raises:
         ConfigError: no terminal for the live screen; nothing heard in time; or no ROS 2.
     """
-    live = not (params.once or params.json)
+    live = not (params.once or params.json or params.svg)
     if live:
         check_terminal(sys.stdout)
     with open_node('edge_inference_top') as node:
@@ -52,13 +54,31 @@ def run(*, params: Params) -> int:
         def look() -> Picture:
             return board.take(listener.look(), time.monotonic())
 
-        if live:
+        if params.svg:
+            draw(look, params, Path(params.svg))
+        elif live:
             from edge_inference_ros.monitor.screen import Top
 
             Top(look, where=where(), period_s=params.period_s).run()
         else:
             report(look, params, sys.stdout)
     return 0
+
+
+def draw(look: Callable[[], Picture], params: Params, path: Path) -> None:
+    """The live screen as a picture that a page can show.
+
+    Raises:
+        ConfigError: nobody was heard in time, or the file cannot be written.
+    """
+    from edge_inference_ros.monitor.screen import Top, picture_of
+
+    first(look, params.wait_s)
+    text = picture_of(Top(look, period_s=params.period_s))
+    try:
+        path.write_text(text, encoding='utf-8')
+    except OSError as error:
+        raise ConfigError(f'{path}: {error.strerror}') from error
 
 
 def open_gauges() -> list[Gauge]:

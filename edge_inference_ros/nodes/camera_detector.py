@@ -24,8 +24,8 @@ from edge_inference_ros.core.types import Detections2D, Image, Origin, Tracked
 from edge_inference_ros.errors import BadStamp
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 from edge_inference_ros.nodes.detector import Detector
-from edge_inference_ros.ros import process, qos
-from edge_inference_ros.ros.messages import OK, WARN, bgr_image, header_msg, label_info
+from edge_inference_ros.ros import bridge, process, qos
+from edge_inference_ros.ros.messages import OK, WARN, header_msg, label_info
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import Detections2DWriter
 
@@ -57,7 +57,9 @@ class CameraDetector(Detector):
     def configure(self, keep: ExitStack) -> None:
         """Choose the sensor views; the rest is every detector's."""
         self._kinds = _FORMS[self.parameters.read().transport]
-        self._views = {kind: registry.load('sensors', _SENSORS[kind]).view for kind in self._kinds}
+        self._views = {kind: self._view(kind) for kind in self._kinds}
+        for warning in bridge.warnings():
+            self.get_logger().warning(warning)
         self._overlay = self.advertise(keep, ImageMsg, '~/overlay')
         self._labels = self.advertise(
             keep, LabelInfo, 'label_info', profile=qos.latched(), create=self.create_publisher
@@ -65,6 +67,13 @@ class CameraDetector(Detector):
         self._health, self._moving = ImageHealth(), False
         super().configure(keep)
         self._label()
+
+    def _view(self, kind: type[Any]) -> Callable[[Any, Origin], Image]:
+        sensor = registry.load('sensors', _SENSORS[kind])
+        if kind is ImageMsg:
+            return bridge.AnyImage(sensor, self.get_logger().info)
+        view: Callable[[Any, Origin], Image] = sensor.view
+        return view
 
     def adapt(self, params: CameraDetectorParams) -> None:
         """Take over a new score threshold, and say so to who reads the labels."""
@@ -154,7 +163,7 @@ class CameraDetector(Detector):
             ((tuple(box), i, f'{names[i]} {score:.2f} #{track}') for box, i, score, track in rows),
             caption=f'{prediction.timing.total_ns / 1e6:.1f} ms since received',
         )
-        self._overlay.publish(bgr_image(header_msg(sample.origin), picture))
+        self._overlay.publish(bridge.bgr_image(header_msg(sample.origin), picture))
 
 
 def _bgr(image: Image) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ by their bytes: the header is read from their front, the payload is neither touc
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,6 @@ from importlib import import_module
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import Twist, TwistStamped
 from nav2_msgs.msg import SpeedLimit
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
@@ -24,23 +24,24 @@ from rclpy.serialization import serialize_message
 from rclpy.time import Time
 from std_msgs.msg import Bool
 
-from edge_inference_ros.core.cdr import Reader, peek_header
-from edge_inference_ros.core.latency import monotonic_ns
-from edge_inference_ros.core.types import RosNs
+from edge_inference_ros.core.cdr import peek_header
+from edge_inference_ros.core.latency import sleepless_ns
+from edge_inference_ros.core.types import Level, RosNs
 from edge_inference_ros.errors import BadStamp, ConfigError
 from edge_inference_ros.guard.freshness import Guard
 from edge_inference_ros.guard.speed_limit import SpeedLimiter
 from edge_inference_ros.guard.standing import State
 from edge_inference_ros.guard.timeline import Instant
-from edge_inference_ros.guard.verdict import SourceStatus, Status, Verdict
+from edge_inference_ros.guard.verdict import Status, Verdict
+from edge_inference_ros.nodes.watchdog_command import CommandInput
 from edge_inference_ros.nodes.watchdog_params import WatchdogParams
+from edge_inference_ros.nodes.watchdog_rows import source_row, strange_frame, summary_row
 from edge_inference_ros.ros import process, qos, words
 from edge_inference_ros.ros.base import EdgeNode
+from edge_inference_ros.ros.connections import Connections, Row
 from edge_inference_ros.ros.messages import ERROR, MS, OK
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import diagnostics
-
-_COMMANDS = {'Twist': Twist, 'TwistStamped': TwistStamped}
 
 _LOCKED = {locked: bytes(serialize_message(Bool(data=locked))) for locked in (False, True)}
 
@@ -50,41 +51,53 @@ LIMIT_PERIOD_NS = 500_000_000
 ODOMETRY_DEPTH = 20
 """Of odometry every sample counts: one that is superseded unread leaves a gap at full speed."""
 
+COMMAND_LOOK_S = 0.1
+"""Between two looks at who publishes velocity commands. Until then one unheard counts as none."""
+
+_TYPE = re.compile(r'[a-z]\w*/msg/[A-Z]\w*', re.ASCII)
+
 
 class Watchdog(EdgeNode[WatchdogParams]):
-    """Guards ``topics``: what is fresh comes out unchanged as ``fresh/<topic>``."""
+    """Guards ``topics``: what is fresh comes out unchanged as ``fresh/<topic>``.
 
-    def __init__(self, **options: Any) -> None:
+    Args:
+        now: reads both clocks; the process's own unless given.
+    """
+
+    fixed_while_configured = ('use_sim_time',)
+
+    def __init__(self, *, now: Callable[[], Instant] | None = None, **options: Any) -> None:
         super().__init__('watchdog', WatchdogParams, **options)
+        self._now = now or self._read_clocks
 
     def configure(self, keep: ExitStack) -> None:
         """Load the robot's profile, make the guard and the publishers."""
         params = self.parameters.read()
         self._kinds = [(topic, message_type(kind)) for topic, kind in params.kinds]
-        sim_time = bool(self.get_parameter('use_sim_time').value)
-        self._guard = Guard(
-            params,
-            params.sources,
-            rules=params,
-            sim_time=sim_time,
-        )
+        self._sim_time = bool(self.get_parameter('use_sim_time').value)
+        self._guard = Guard(params, params.sources, rules=params, sim_time=self._sim_time)
         # The system's clock is what the ROS clock reads then, at a twentieth of the price.
-        self._ros_ns = self._simulated_ns if sim_time else time.time_ns
+        self._ros_ns = self._simulated_ns if self._sim_time else time.time_ns
         for refusal in process.real_time(
             priority=params.priority, cpus=[params.cpu] if params.cpu >= 0 else []
         ):
             self.get_logger().warning(refusal)
         self._limiter = SpeedLimiter(params, rules=params)
+        self._command: CommandInput | None = None
+        self._told: tuple[Any, ...] = ()
         self._limit_until_ns = self._beat_ns = 0
-        self._states: list[State] = []
+        self._limit_mps: float | None = None
+        self._released = False
+        self._in_world = ''
+        self._strange: set[str] = set()
 
         def publisher(kind: Any, topic: str, profile: Any) -> Any:
             made = self.create_publisher(kind, topic, profile)
             keep.callback(self.destroy_publisher, made)
-            self._watch_readers(topic, profile, keep)
+            self._connections.writes(topic, profile)
             return made
 
-        self._ends: list[qos.Watch] = []
+        self._connections = Connections(self, self.get_logger().error)
         self._freshness = publisher(DiagnosticArray, 'freshness', qos.heartbeat())
         self._lock = publisher(Bool, 'lock', qos.output())
         self._speed_limit = publisher(SpeedLimit, 'speed_limit', qos.output())
@@ -96,20 +109,21 @@ class Watchdog(EdgeNode[WatchdogParams]):
         self._profiles: dict[str, Any] = {}
         self._progress = words.Progress(self.get_logger().info)
         # Who has heard that the robot may move must not go on believing it.
-        keep.callback(self._lock.publish, _LOCKED[True])
+        keep.callback(self._say_locked)
         for topic, kind in self._kinds:
             fresh = self.create_publisher(kind, f'fresh/{topic}', qos.output())
             keep.callback(self.destroy_publisher, fresh)
-            self._watch_readers(f'fresh/{topic}', qos.output(), keep)
+            keep.callback(self._connections.writes(f'fresh/{topic}', qos.output()))
             self._listen(kind, topic, partial(self._arrived, topic, fresh.publish), keep)
-        self._listen(Odometry, 'odom', self._moved, keep, depth=ODOMETRY_DEPTH)
-        if params.command != 'none':
-            self._listen(_COMMANDS[params.command], 'cmd_vel', self._commanded, keep)
+        self._listen(Odometry, 'odom', self._moved, keep)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        for period_s, look in (
-            (params.tick_s, self._tick),
-            (params.diagnostics_period_s, self._report),
-        ):
+        looks = [(params.tick_s, self._tick), (params.diagnostics_period_s, self._report)]
+        if params.command != 'none':
+            command = CommandInput(self, params.command, self._listen, self._commanded)
+            keep.callback(setattr, self, '_command', None)
+            self._command = keep.enter_context(command)
+            looks.append((COMMAND_LOOK_S, command.look))
+        for period_s, look in looks:
             timer = self.create_timer(period_s, self.while_open(look, keep), clock=steady)
             keep.callback(self.destroy_timer, timer)
         process.settle()
@@ -134,16 +148,10 @@ class Watchdog(EdgeNode[WatchdogParams]):
             self._limiter.robot = params
 
     def _listen(
-        self,
-        kind: Any,
-        topic: str,
-        receive: Callable[[bytes], None],
-        keep: ExitStack,
-        *,
-        depth: int = 1,
+        self, kind: Any, topic: str, receive: Callable[[bytes], None], keep: ExitStack
     ) -> None:
         profile = qos.follow(self, topic)
-        profile.depth = depth
+        profile.depth = ODOMETRY_DEPTH if kind is Odometry else 1
         self._profiles[topic] = profile
         subscription = qos.subscribe(
             self,
@@ -155,33 +163,24 @@ class Watchdog(EdgeNode[WatchdogParams]):
             on_mismatch=self._mismatched,
         )
         keep.callback(self.destroy_subscription, subscription)
-        end = qos.Watch(self, topic, profile, lambda _: None, reading=True)
-        self._ends.append(end)
-        keep.callback(self._ends.remove, end)
+        remedy = _REMEDIES.get(topic, 'correct `types`, or remap one of them')
+        keep.callback(self._connections.reads(topic, kind, profile, remedy=remedy))
 
-    def _watch_readers(self, topic: str, offer: Any, keep: ExitStack) -> None:
-        """Name readers of an output that ask for more than it offers, until ``keep`` closes."""
-        end = qos.Watch(self, topic, offer, self._say, reading=False)
-        self._ends.append(end)
-        keep.callback(self._ends.remove, end)
-
-    def _mismatched(self, mismatch: qos.Mismatch) -> None:
+    def _mismatched(self, _: qos.Mismatch) -> None:
         """Say at once that somebody cannot reach us; reports say it for as long as it is so."""
-        self._say(mismatch)
         self._report()
 
-    def _say(self, mismatch: qos.Mismatch) -> None:
-        self.get_logger().error(str(mismatch))
-
-    def _now(self) -> Instant:
+    def _read_clocks(self) -> Instant:
         """The ROS clock first: see ``guard/timeline.py``."""
-        return Instant(RosNs(self._ros_ns()), monotonic_ns())
+        return Instant(RosNs(self._ros_ns()), sleepless_ns())
 
     def _simulated_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)
 
     def _arrived(self, topic: str, forward: Callable[[bytes], None], data: bytes) -> None:
         now = self._now()
+        if self._command is not None:
+            self._command.tell()
         try:
             stamp_ns, frame_id = peek_header(data)
         except BadStamp:
@@ -198,49 +197,72 @@ class Watchdog(EdgeNode[WatchdogParams]):
     def _moved(self, data: bytes) -> None:
         now = self._now()
         try:
-            stamp_ns, (vx, vy, _, _, _, wz), pose = read_odometry(data)
+            sample = read_odometry(data)
         except BadStamp:  # bytes that are no odometry could mean any motion
-            stamp_ns, vx, vy, wz, pose = now.ros_ns, math.nan, math.nan, math.nan, None
-        self._guard.moved(stamp_ns, vx, vy, wz, now, pose=pose)
+            self._guard.moved(now.ros_ns, math.nan, math.nan, math.nan, now)
+            return
+        self._guard.moved(sample.stamp_ns, *sample.base_twist, now, pose=sample.pose)
+        self._in_world = sample.frame_id if sample.twist_in_world else ''
 
-    def _commanded(self, data: bytes) -> None:
-        reader = Reader(data, BadStamp)
-        try:
-            if self.parameters.current.command == 'TwistStamped':
-                reader.header()
-            vx, vy, _, _, _, wz = reader.doubles(6, 'twist')
-        except BadStamp:
-            vx = vy = wz = math.nan
+    def _commanded(self, vx: float, vy: float, wz: float) -> None:
         self._guard.commanded(vx, vy, wz, self._now())
 
     def _tick(self) -> None:
         """Judge what is held: silence must be noticed too. Say so when it changes, or is due."""
         now = self._now()
-        status = self._guard.tick(now)
-        states = [source.state for source in status.sources]
-        if states != self._states or now.mono_ns >= self._beat_ns:
-            self._states = states
+        status = self._judge(now)
+        self._limit(status, now)  # first: who is released shall know how fast
+        told = (status.state, *(source.state for source in status.sources))
+        if told != self._told or now.mono_ns >= self._beat_ns:
+            self._told = told
             self._beat_ns = now.mono_ns + int(self.parameters.current.heartbeat_s * 1e9)
             self._beat(status, now)
-        self._limit(status, now)
+
+    def _judge(self, now: Instant) -> Status:
+        """How all sources stand, and how fast that lets the robot go: one answer."""
+        if self._command is not None:
+            self._command.tell()
+        status = self._guard.tick(now)
+        limit_mps = self._limiter.limit(status.age_ns, status.motion.w_radps, now.mono_ns)
+        return _limited(status, limit_mps)
 
     def _beat(self, status: Status, now: Instant) -> None:
-        rows = [_row(source) for source in status.sources]
-        self._freshness.publish(diagnostics(now.ros_ns, '', [_summary(status), *rows]))
-        self._lock.publish(_LOCKED[not status.fresh])
+        rows = [source_row(source, sim_time=self._sim_time) for source in status.sources]
+        summary = self._summary(status)
+        self._freshness.publish(diagnostics(now.ros_ns, '', [summary, *rows]))
+        self._lock.publish(_LOCKED[status.locked])
+        self._released = not status.locked
+
+    def _summary(self, status: Status) -> Row:
+        wrong = []
+        if self._command is not None and self._command.foreign:
+            wrong.append(f'cmd_vel is sent as {", ".join(self._command.foreign)}: unknown')
+        if self._in_world:
+            wrong.append(
+                f'child_frame_id is {self._in_world!r}, the frame of the pose: the twist was'
+                " turned by the pose; let odometry name the robot's frame there, as base_link"
+            )
+        return summary_row(status, wrong=wrong)
+
+    def _say_locked(self) -> None:
+        self._lock.publish(_LOCKED[True])
+        self._released = False
 
     def _limit(self, status: Status, now: Instant) -> None:
-        """Say how fast one may go, at once when it changes and often enough for who comes late.
+        """Say how fast one may go: when it changes, before a release, and for who comes late.
 
         Nothing is said when the answer is to stop: that is the lock's to say.
         """
-        before = self._limiter.published
-        limit_mps = self._limiter.limit(status.age_ns, status.motion.w_radps, now.mono_ns)
-        if limit_mps is None or (limit_mps == before and now.mono_ns < self._limit_until_ns):
+        changed = status.limit_mps != self._limit_mps
+        release = not status.locked and not self._released
+        self._limit_mps = status.limit_mps
+        if status.limit_mps is None:
+            return
+        if not (changed or release or now.mono_ns >= self._limit_until_ns):
             return
         self._limit_until_ns = now.mono_ns + LIMIT_PERIOD_NS
-        self._guard.resume_mps = limit_mps
-        msg = SpeedLimit(speed_limit=limit_mps, percentage=False)
+        self._guard.resume_mps = status.limit_mps
+        msg = SpeedLimit(speed_limit=status.limit_mps, percentage=False)
         msg.header.stamp = Time(nanoseconds=now.ros_ns).to_msg()
         self._speed_limit.publish(msg)
 
@@ -251,23 +273,45 @@ class Watchdog(EdgeNode[WatchdogParams]):
             if topic not in params.optional:
                 yield topic, kind, 'the robot may not move without it'
         yield 'odom', Odometry, 'the robot is taken to move as fast as it can'
-        if params.command != 'none':
+        if self._command is not None:
             lost = 'motion is known from odometry alone, which follows the command'
-            yield 'cmd_vel', _COMMANDS[params.command], lost
+            yield 'cmd_vel', self._command.kind, lost
+
+    def _input(self, topic: str, kind: Any, lost: str) -> Row:
+        wrong = qos.unheard(self, topic, kind, lost)
+        return (ERROR if wrong else OK, f'{topic}: input', wrong, '', {})
 
     def _report(self) -> None:
         now = self._now()
-        status = self._guard.tick(now)
+        status = self._judge(now)
         name = self.get_fully_qualified_name()
-        rows = [_summary(status), *map(_row, status.sources)]
-        for topic, kind, lost in self._inputs():
-            words = qos.unheard(self, topic, kind, lost)
-            rows.append((ERROR if words else OK, f'{topic}: input', words, '', {}))
-        deaf = [mismatch for end in self._ends for mismatch in end.look()]
-        rows += [(ERROR, f'{found.topic}: QoS', str(found), '', {}) for found in deaf]
+        for source in status.sources:
+            if (wrong := strange_frame(source)) and wrong not in self._strange:
+                self._strange.add(wrong)
+                self.get_logger().error(f'{source.name}: {wrong}')
+        rows = [
+            self._summary(status),
+            *(source_row(source, sim_time=self._sim_time) for source in status.sources),
+            *(self._input(*needed) for needed in self._inputs()),
+            *self._connections.rows(),
+        ]
         named = [(row[0], f'{name}: {row[1]}', *row[2:]) for row in rows]
         self._diagnostics.publish(diagnostics(now.ros_ns, '', named))
         self._progress.look()
+
+
+_REMEDIES = {
+    'odom': 'remap odom to a topic of nav_msgs/msg/Odometry',
+    'cmd_vel': 'until then a command of unknown speed is assumed; set the parameter `command`, or'
+    ' let one type of it be published',
+}
+
+
+def _limited(status: Status, limit_mps: float | None) -> Status:
+    """With the limit, and not VALID without one: what went before it would still hold."""
+    if status.fresh and limit_mps is None:
+        status = status._replace(state=State.SPEED_INFEASIBLE, level=Level.ERROR)
+    return status._replace(limit_mps=limit_mps)
 
 
 def message_type(name: str) -> Any:
@@ -276,46 +320,20 @@ def message_type(name: str) -> Any:
     Raises:
         ConfigError: not a message type that is installed here, or one without a stamp in front.
     """
+    if not _TYPE.fullmatch(name):
+        raise ConfigError(
+            f"types: {name!r} is no message type: expected 'package/msg/Type', such as"
+            ' vision_msgs/msg/Detection2DArray'
+        )
     package, _, kind = name.partition('/msg/')
     try:
         found = getattr(import_module(f'{package}.msg'), kind)
         first = next(iter(found.get_fields_and_field_types().items()), None)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError) as error:
         raise ConfigError(f'types: {name!r} is not an installed message type: {error}') from error
     if first != ('header', 'std_msgs/Header'):
         raise ConfigError(f'types: {name!r} begins with no std_msgs/Header, so it has no age')
     return found
-
-
-def _summary(status: Status) -> tuple[int, str, str, str, dict[str, str]]:
-    motion = status.motion
-    odometry = motion.fault.value if motion.fault else 'ok'
-    values = {'v_assumed_mps': f'{motion.v_mps:.3f}', 'odometry': odometry}
-    return int(status.level), 'perception', status.state.name, '', values
-
-
-def _row(source: SourceStatus) -> tuple[int, str, str, str, dict[str, str]]:
-    values = {'verdict': source.last.value, 'required': str(source.required).lower()}
-    if held := source.held:
-        values |= {
-            'age_ms': f'{held.age_ns * MS:.3f}',
-            'deadline_ms': f'{held.deadline_ns * MS:.3f}',
-            'travelled_m': f'{held.travelled_m:.4f}',
-            'stamp_ns': str(source.stamp_ns),
-            'expires_at_ns': str(held.expires_at_ns),
-            'v_assumed_mps': f'{held.v_assumed_mps:.3f}',
-        }
-    if source.two_senders:
-        values['senders'] = 'ASYMMETRIC: two nodes seem to publish on this topic'
-    if source.drift_ppm is not None:
-        values['clock'] = f'DRIFT: stamps fall behind our clock by {source.drift_ppm:.0f} ppm'
-    if source.last is Verdict.FUTURE:
-        values['clock'] = (
-            f'stamps of {source.name} lie in the future of ours: synchronise the clocks of sensor'
-            ' and computer (chrony, PTP), and check that all nodes agree on use_sim_time'
-        )
-    values |= {verdict.value: str(count) for verdict, count in source.counts.items() if count}
-    return int(source.level), source.name, source.state.name, '', values
 
 
 def main() -> int:

@@ -38,8 +38,8 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
     )
     command: str = param(
         'none',
-        'message type of cmd_vel, which leads motion',
-        choices=('none', 'Twist', 'TwistStamped'),
+        'message type of cmd_vel, which leads motion; auto takes the one that is published',
+        choices=('none', 'auto', 'Twist', 'TwistStamped'),
     )
     tick_s: float = param(0.02, 'between two looks at what is held', low=0.001, high=0.1)
     heartbeat_s: float = param(

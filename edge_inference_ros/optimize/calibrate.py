@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_inference_ros.core.manifest import digest
+from edge_inference_ros.core import registry
+from edge_inference_ros.core.manifest import Manifest, digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
@@ -28,7 +29,10 @@ class Params:
     """Which pictures, how many, and what counts as the range."""
 
     source: str = param(
-        'world', 'folder of pictures, recording, labelled split, or world', path=True
+        '',
+        'folder of pictures, recording, labelled split, or world, which renders some; empty takes'
+        ' world if the network finds only what is in it',
+        path=True,
     )
     topic: str = param('', 'image topic of a recording; empty takes the only one')
     frames: int = param(200, 'pictures to show', low=1, high=100_000)
@@ -59,8 +63,9 @@ def run(model: Path, out: Path, params: Params) -> Report:
             f'{model}: calibration needs a model folder, whose manifest says how pictures'
             ' are shown to the network'
         )
+    shown = params.source or _world_for(source.manifest)
     pictures = calibration_frames.pictures(
-        params.source, count=params.frames, seed=params.seed, topic=params.topic
+        shown, count=params.frames, seed=params.seed, topic=params.topic
     )
     fed = calibration_ranges.fed(source.manifest, source.path, pictures)
     seen = calibration_ranges.Remembering(_counted(fed, len(pictures)), keep=params.keep)
@@ -72,7 +77,7 @@ def run(model: Path, out: Path, params: Params) -> Report:
         percentile=params.percentile,
     )
     facts: dict[str, Value] = {
-        'source': Path(params.source).name,
+        'source': Path(shown).name,
         'frames': seen.count,
         'method': params.method,
         'seed': params.seed,
@@ -94,6 +99,21 @@ def run(model: Path, out: Path, params: Params) -> Report:
         str(out),
         {**facts, 'set_sha256': seen.sha256, 'tensors': len(ranges)},
     )
+
+
+def _world_for(manifest: Manifest) -> str:
+    """The simulated world, for a network that knows nothing else.
+
+    Raises:
+        ConfigError: it finds other things; ranges of pictures without them would be too small.
+    """
+    ours = registry.load('sim', 'bodies').CLASSES
+    if foreign := [name for name in manifest.classes if name not in ours]:
+        raise ConfigError(
+            f'{manifest.folder}: finds {", ".join(foreign[:3])}, which the simulated world does'
+            ' not show; name pictures like those it was trained on: --source FOLDER or RECORDING'
+        )
+    return calibration_frames.WORLD
 
 
 def _counted(inputs: Iterator[Inputs], most: int) -> Iterator[Inputs]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from edge_inference_ros.errors import BackendError, ConfigError, ModelError
 from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize._folder import Made, Source
 from edge_inference_ros.optimize.graph import int4, int8, network, ranges
-from edge_inference_ros.optimize.graph.float import eighth, half
+from edge_inference_ros.optimize.graph.float import eighth, half, half_beside, raised
 from edge_inference_ros.optimize.graph.ranges import Calibration
 from edge_inference_ros.optimize.judge import measure
 
@@ -47,6 +47,11 @@ class Params:
         high=8,
     )
     calibration: str = param('', 'folder that calibrate wrote; int8 and fp8 need it', path=True)
+    high: str = param(
+        'fp32',
+        'numbers of what int8 leaves, for trt: a strongly typed network runs what is written',
+        choices=('fp32', 'fp16'),
+    )
     keep: tuple[str, ...] = param((), 'nodes that stay float; * and ? stand for anything')
     block: int = param(32, 'int4: weights that share a scale', low=16, high=256)
     labelled: str = param(
@@ -55,6 +60,10 @@ class Params:
     pictures: int = param(300, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
     runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
     file_name: str = param('', 'name in the model folder; empty: after the numbers')
+    despite: bool = param(
+        default=False,
+        doc='enter the file in the manifest although it answers more noise than signal',
+    )
 
     def faults(self) -> list[str]:
         """What fits no other parameter."""
@@ -64,6 +73,8 @@ class Params:
             return ['weight_bits: 7 or 8, or 0 for what suits the dialect']
         if self.form == 'qoperator' and (self.precision, self.dialect) != ('int8', 'ort'):
             return ['form: operators are for int8 on ort; elsewhere it is qdq']
+        if self.high == 'fp16' and (self.precision, self.dialect) != ('int8', 'trt'):
+            return ['high: fp16 beside int8 is for trt']
         return []
 
 
@@ -100,16 +111,39 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
         before=before,
         after=after,
     )
-    backends = BACKENDS.get((params.precision, _dialect(params)), ())
+    report = _report(model, path, before, after, [*notes, *_slower(after)])
+    if (spoilt := _spoilt(after)) and not params.despite:
+        return replace(report, refused=f'{spoilt}: {path.name} is not entered in the manifest')
+    made_for = BACKENDS.get((params.precision, _dialect(params)), ())
+    backends = ('trt',) if params.high == 'fp16' else made_for
     _folder.register(source, path, Made(file_name, params.precision, backends, facts))
-    return _report(model, path, before, after, notes)
+    return report
+
+
+def _spoilt(after: Mapping[str, Any]) -> str:
+    """What is wrong with a network that says nothing any more; empty if it does."""
+    found = {name: after[name] for name in ('sqnr_db', 'channel_db') if name in after}
+    worst = min(found.values(), default=1.0)
+    if worst > 0:
+        return ''
+    return (
+        f'more noise than signal ({worst:.1f} dB); calibrate with --method entropy or'
+        ' percentile, or let optimize quantize_mixed find the layers to leave in float'
+    )
+
+
+def _slower(after: Mapping[str, Any]) -> list[str]:
+    speedup = after.get('ort_speedup', 1.0)
+    if speedup >= 1:
+        return []
+    return [f'Slower on ONNX Runtime here: {speedup:.2f} times as fast as float.']
 
 
 def said(params: Params) -> dict[str, Any]:
     """The parameters that shape the file."""
     facts: dict[str, Any] = {'precision': params.precision, 'dialect': _dialect(params)}
     if params.precision == 'int8':
-        facts['form'] = form_of(params)
+        facts |= {'form': form_of(params), 'high': params.high}
         facts['weight_bits'] = params.weight_bits or int8.WEIGHT_BITS[params.dialect]
     if params.precision == 'int4':
         facts['block'] = params.block
@@ -129,6 +163,16 @@ def _made(source: Source, calibration: Calibration | None, params: Params) -> An
         raise ConfigError(f'{params.precision} needs a calibration')
     if params.precision == 'fp8':
         return eighth(model, calibration.ranges, keep=keep)
+    if params.high == 'fp16':
+        model = raised(model)
+        made = int8.quantised(
+            model,
+            calibration.ranges,
+            dialect='trt',
+            weight_bits=params.weight_bits,
+            keep=keep,
+        )
+        return half_beside(made, model, keep=keep)
     return int8.quantised(
         model,
         calibration.ranges,
@@ -151,7 +195,8 @@ def form_of(params: Params) -> str:
 def name_of(params: Params) -> str:
     """What the file is called unless said otherwise."""
     dialect = '_trt' if _dialect(params) == 'trt' else ''
-    return f'model_{params.precision}{dialect}.onnx'
+    high = '_fp16' if params.high == 'fp16' else ''
+    return f'model_{params.precision}{high}{dialect}.onnx'
 
 
 def measured(

@@ -239,7 +239,9 @@ def choose(points: Sequence[Point], params: Params) -> tuple[Point, str]:
     point = max(mixtures, key=lambda candidate: candidate.quality)
     return point, (
         f'No mixture gives {floor:.4g} {unit}; the best, {point.kept} layers in float, gives'
-        f' {point.quality:.4g}. Train with fake quantisation instead: optimize qat'
+        f' {point.quality:.4g}. Leave more in float (--most), calibrate with --method entropy'
+        ' or percentile, or take fp16; networks trained here can be trained with rounding:'
+        ' optimize qat'
     )
 
 

@@ -51,6 +51,9 @@ class Params:
     precision: str = param('', 'fp32, fp16, int8, …; empty takes the first that suits')
     tracker: str = param('sort', 'none, sort, or a plug-in')
     robot: str = param('indoor_amr', 'profile in config/robots, or the path of a YAML file')
+    view: str = param(
+        '', 'watch while it drives: web serves a page on this machine; or a file to write (.rrd)'
+    )
     pictures: int = param(12, 'overlay pictures to draw', low=0, high=1000)
     out: str = param('', 'folder for everything; empty makes a new one below demo_out')
 
@@ -232,6 +235,8 @@ def _play(params: Params, scene: Scene, out: Path) -> None:
         graph.start('camera_detector', _node('camera_detector', _detector(params), image=CAMERA))
         record = ['--out', str(out / 'recording'), '--topics', *RECORDED]
         graph.start('recorder', _tool('record', *record), tells=True)
+        if params.view:
+            _watch(graph, params.view)
         _until_joined(graph)
         for number in range(params.load):
             graph.start(f'load_{number}', ['-c', _BURN])
@@ -250,6 +255,19 @@ def _play(params: Params, scene: Scene, out: Path) -> None:
             _follow(graph, player, progress)
         time.sleep(_LAST_WORDS_S)  # the detector sums up once a second
         graph.check()
+
+
+def _watch(graph: Graph, how: str) -> None:
+    """Start the viewer beside the nodes, and say where to look once it is there."""
+    where = ['--web'] if how == 'web' else ['--save', how]
+    viewer = graph.start('viewer', ['-m', 'edge_inference_ros.cli', 'view', *where])
+    end_s = time.monotonic() + _START_S
+    while how == 'web' and 'http' not in viewer.last_words():
+        graph.check()
+        if time.monotonic() > end_s:
+            raise ConfigError(f'the viewer did not start; its log is {viewer.log}')
+        time.sleep(0.1)
+    say('  watch      ' + (viewer.last_words(1) if how == 'web' else how))
 
 
 def _node(name: str, parameters: dict[str, str], **remapped: str) -> list[str]:

@@ -29,11 +29,14 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
     they are given. There is no cleanup code to forget.
 
     Attributes:
+        fixed_while_configured: parameters of rclpy's own that the node reads when it configures.
         parameters: the node's parameters, declared when it is constructed.
         is_configured: configure has succeeded, or is on its way, and nothing has been cleaned up.
         broken: why the node cannot go on, once it cannot; an active node then goes through
             error processing to unconfigured.
     """
+
+    fixed_while_configured: tuple[str, ...] = ()
 
     def __init__(self, name: str, schema: type[SchemaT], **options: Any) -> None:
         super().__init__(name, **options)
@@ -46,6 +49,7 @@ class EdgeNode(LifecycleNode, Generic[SchemaT]):
             schema,
             locked=lambda: self.is_configured,
             on_change=self.adapt,
+            also_fixed=self.fixed_while_configured,
         )
 
     def configure(self, keep: ExitStack) -> None:

@@ -1,4 +1,4 @@
-"""How fast the robot moves, from the bytes of an odometry message."""
+"""How the robot moves, from the bytes of an odometry message."""
 
 from __future__ import annotations
 
@@ -10,29 +10,48 @@ from edge_inference_ros.core.types import RosNs
 from edge_inference_ros.errors import BadStamp
 
 
-class Odometry(NamedTuple):
-    """What an odometry message says.
+class OdometrySample(NamedTuple):
+    """What a nav_msgs/Odometry says of a robot in the plane.
 
     Attributes:
-        twist: vx vy vz wx wy wz, m/s and rad/s in the base frame.
-        pose: x and y in m, yaw in rad, in odometry's own fixed frame.
+        stamp_ns: when it was measured.
+        frame_id: the frame of the pose.
+        child_frame_id: the frame of the twist, by the message's definition.
+        pose: x and y in m, yaw in rad.
+        twist: vx vy vz in m/s, wx wy wz in rad/s.
     """
 
     stamp_ns: RosNs
-    twist: tuple[float, ...]
+    frame_id: str
+    child_frame_id: str
     pose: tuple[float, float, float]
+    twist: tuple[float, ...]
+
+    @property
+    def twist_in_world(self) -> bool:
+        """Whether the twist is, by its own words, in the frame of the pose and not the robot's."""
+        return bool(self.child_frame_id) and self.child_frame_id == self.frame_id
+
+    @property
+    def base_twist(self) -> tuple[float, float, float]:
+        """Vx and vy in m/s, forward and to the left, and wz in rad/s, whatever frame it is in."""
+        vx, vy, _, _, _, wz = self.twist
+        if self.twist_in_world:
+            cos, sin = math.cos(self.pose[2]), math.sin(self.pose[2])
+            vx, vy = vx * cos + vy * sin, vy * cos - vx * sin
+        return vx, vy, wz
 
 
-def read_odometry(data: bytes) -> Odometry:
-    """Stamp, twist and pose of a serialised nav_msgs/Odometry.
+def read_odometry(data: bytes) -> OdometrySample:
+    """What a serialised nav_msgs/Odometry says.
 
     Raises:
         BadStamp: these bytes are no such message.
     """
     reader = Reader(data, BadStamp)
-    stamp_ns, _ = reader.header()
-    reader.text('child_frame_id')
-    x, y, _, qx, qy, qz, qw = reader.doubles(7, 'pose')
-    reader.doubles(36, 'covariance')
+    stamp_ns, frame_id = reader.header()
+    child_frame_id = reader.text('child_frame_id')
+    px, py, _, qx, qy, qz, qw, *_ = reader.doubles(7 + 36, 'pose')
     yaw_rad = math.atan2(2.0 * (qw * qz + qx * qy), 1.0 - 2.0 * (qy * qy + qz * qz))
-    return Odometry(stamp_ns, reader.doubles(6, 'twist'), (x, y, yaw_rad))
+    twist = reader.doubles(6, 'twist')
+    return OdometrySample(stamp_ns, frame_id, child_frame_id, (px, py, yaw_rad), twist)

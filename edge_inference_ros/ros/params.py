@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import (
@@ -38,6 +38,13 @@ class Parameters(Generic[SchemaT]):
     remembered, so that a node can always be constructed, inspected and corrected: ``read`` raises
     with every fault until each has been set right.
 
+    Args:
+        node: to declare them on.
+        schema: dataclass of the fields.
+        locked: whether only live parameters may change now.
+        on_change: called with the accepted values.
+        also_fixed: parameters of rclpy's own that may not change while ``locked``.
+
     Attributes:
         current: the accepted values; replaced as a whole, never changed.
     """
@@ -49,8 +56,10 @@ class Parameters(Generic[SchemaT]):
         *,
         locked: Callable[[], bool],
         on_change: Callable[[SchemaT], None] = lambda _: None,
+        also_fixed: Sequence[str] = (),
     ) -> None:
         self._locked = locked
+        self._also_fixed = also_fixed
         self._on_change = on_change
         self._specs = {name: spec for name, _, _, spec in specs(schema)}
         overrides = {name: p.value for name, p in node._parameter_overrides.items()}  # noqa: SLF001
@@ -88,6 +97,7 @@ class Parameters(Generic[SchemaT]):
     def _judge(self, changes: Sequence[Parameter]) -> SetParametersResult:
         ours = {p.name: p.value for p in changes if p.name in self._specs}
         try:
+            self._refuse_fixed(p.name for p in changes if p.name in self._also_fixed)
             candidate = self._with(ours)
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
@@ -99,17 +109,16 @@ class Parameters(Generic[SchemaT]):
 
     def _with(self, changes: Mapping[str, Any]) -> SchemaT:
         said = self._said()
-        fixed = [
-            name
-            for name, value in changes.items()
-            if not self._specs[name].live and _plain(value) != _plain(said[name])
-        ]
-        if fixed and self._locked():
+        changed = [name for name, value in changes.items() if _plain(value) != _plain(said[name])]
+        self._refuse_fixed(name for name in changed if not self._specs[name].live)
+        # Of what was declared, not of ``current``: that is the schema's own until all is right.
+        return build(self._schema, {**said, **changes})
+
+    def _refuse_fixed(self, names: Iterable[str]) -> None:
+        if (fixed := list(names)) and self._locked():
             raise ParameterError(
                 f'{", ".join(fixed)} cannot change while configured; clean the node up first'
             )
-        # Of what was declared, not of ``current``: that is the schema's own until all is right.
-        return build(self._schema, {**said, **changes})
 
     def _said(self) -> dict[str, Any]:
         return {name: self._node.get_parameter(name).value for name in self._specs}

@@ -34,6 +34,8 @@ BEST_EFFORT = ReliabilityPolicy.BEST_EFFORT
 LEASE_S = 0.1
 _FOREVER_NS = 2**63 - 1
 
+UNKNOWN_NODE = 'a node whose name is not known yet'
+
 REMEDIES = {
     'reliability': 'the writer is best effort and the reader insists on reliable;'
     ' make the reader best effort or the writer reliable',
@@ -301,5 +303,7 @@ def retire(entity: Any) -> None:
 
 
 def full_name(info: Any) -> str:
-    """The node behind an end of a topic, as discovery knows it."""
+    """The node of an endpoint that discovery knows, with its namespace."""
+    if 'UNKNOWN' in info.node_name:  # its endpoint was heard of before the node itself
+        return UNKNOWN_NODE
     return f'{info.node_namespace.rstrip("/")}/{info.node_name}'

@@ -53,6 +53,8 @@ class FakeDevice:
         self.capturing: dict[int, list[Callable[[], None]]] = {}
         self.graphs: dict[int, list[Callable[[], None]]] = {}
         self.events: dict[int, float] = {}
+        self.timeless: set[int] = set()
+        self.marked: dict[int, int] = {}
         self.clock_ms = 0.0
         self.broken = SUCCESS
         self.retained = 0
@@ -98,6 +100,11 @@ class FakeDevice:
         if address not in self.live:
             raise CudaFault(INVALID)
         del self.live[address]
+
+    def mapped(self, address: int) -> int:
+        """The same memory as the device sees it."""
+        self.say('cuMemHostGetDevicePointer', address)
+        return address
 
     def check(self, address: int, size: int) -> None:
         """An address must lie in memory that is there."""
@@ -145,19 +152,31 @@ class FakeDevice:
         for do in work:
             do()
 
-    def event(self) -> int:
+    def event(self, flags: int = 0) -> int:
+        assert flags in (0, 3), 'a blocking event keeps no time'
         handle = next(self._handles)
         self.say('cuEventCreate', handle)
         self.events[handle] = _NEVER
+        if flags:
+            self.timeless.add(handle)
         return handle
 
     def record(self, event: int, stream: int) -> None:
         self.say('cuEventRecord', event)
         self.events[event] = _QUEUED
+        self.marked[event] = stream
         self.queue(stream, lambda: self.events.__setitem__(event, self.clock_ms))
+
+    def wait(self, event: int) -> None:
+        """Let the device work up to the event, and no further."""
+        self.say('cuEventSynchronize', event)
+        while self.events[event] == _QUEUED:
+            self.streams[self.marked[event]].pop(0)()
 
     def elapsed_ms(self, start: int, end: int) -> float:
         self.say('cuEventElapsedTime', start)
+        if self.timeless & {start, end}:
+            raise CudaFault(NO_HANDLE)
         marked = self.events[start], self.events[end]
         if _NEVER in marked:
             raise CudaFault(NO_HANDLE)
@@ -234,7 +253,7 @@ class LibCuda:
         self._device.copy('cuMemcpyDtoHAsync', to, origin, size, stream)
 
     def _cuEventCreate(self, out: Any, flags: int) -> None:
-        out._obj.value = self._device.event()
+        out._obj.value = self._device.event(flags)
 
     def _cuEventDestroy_v2(self, event: int) -> None:
         self._device.say('cuEventDestroy', event)
@@ -242,6 +261,9 @@ class LibCuda:
 
     def _cuEventRecord(self, event: int, stream: int) -> None:
         self._device.record(event, stream)
+
+    def _cuEventSynchronize(self, event: int) -> None:
+        self._device.wait(event)
 
     def _cuEventElapsedTime(self, out: Any, start: int, end: int) -> None:
         out._obj.value = self._device.elapsed_ms(start, end)
@@ -364,7 +386,7 @@ def pycuda_module(device: FakeDevice) -> ModuleType:
 
         def get_device_pointer(self) -> int:
             assert self.flags & 2, 'not mapped'
-            return self.address
+            return ask(lambda: device.mapped(self.address))
 
         def free(self) -> None:
             ask(lambda: device.free('cuMemFreeHost', self.address))
@@ -453,15 +475,16 @@ def bindings_module(device: FakeDevice) -> ModuleType:
         'cuMemFree': (lambda at: device.free('cuMemFree', at), 0),
         'cuMemHostAlloc': (lambda size, flags: device.alloc('cuMemHostAlloc', size), 1),
         'cuMemFreeHost': (lambda at: device.free('cuMemFreeHost', at), 0),
-        'cuMemHostGetDevicePointer': (lambda at, flags: at, 1),
+        'cuMemHostGetDevicePointer': (lambda at, flags: device.mapped(at), 1),
         'cuStreamCreateWithPriority': (lambda flags, priority: device.stream(priority), 1),
         'cuStreamDestroy': (destroy('cuStreamDestroy', device.streams), 0),
         'cuStreamSynchronize': (device.synchronize, 0),
         'cuMemcpyHtoDAsync': (lambda *a: device.copy('cuMemcpyHtoDAsync', *a), 0),
         'cuMemcpyDtoHAsync': (lambda *a: device.copy('cuMemcpyDtoHAsync', *a), 0),
-        'cuEventCreate': (lambda flags: device.event(), 1),
+        'cuEventCreate': (device.event, 1),
         'cuEventDestroy': (destroy('cuEventDestroy', device.events), 0),
         'cuEventRecord': (device.record, 0),
+        'cuEventSynchronize': (device.wait, 0),
         'cuEventElapsedTime': (device.elapsed_ms, 1),
         'cuStreamBeginCapture': (begin, 0),
         'cuStreamEndCapture': (device.end_capture, 1),

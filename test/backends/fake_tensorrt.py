@@ -47,12 +47,25 @@ def network(**change: Any) -> dict[str, Any]:
 
 
 def onnx_bytes(said: dict[str, Any]) -> bytes:
-    """The network as an ONNX file: ModelProto.doc_string, field 6."""
-    text = json.dumps(said).encode()
-    size, left = b'', len(text)
+    """The network as an ONNX file: the text, an opset, and the nodes that read an input."""
+    graph = b''.join(_reader(tensor) for tensor in said['inputs'] if 'read_by' in tensor)
+    opset = _field(8, bytes([2 << 3, said.get('opset', 17)]))
+    return _field(6, json.dumps(said).encode()) + _field(7, graph) + opset
+
+
+def _reader(tensor: dict[str, Any]) -> bytes:
+    """A node that reads the tensor, and the tensor as an input of uint8 (2)."""
+    name, kind = tensor['name'].encode(), _field(1, bytes([1 << 3, 2]))
+    node = _field(1, name) + _field(4, tensor['read_by'].encode())
+    return _field(1, node) + _field(11, _field(1, name) + _field(2, kind))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of a protobuf message that holds bytes."""
+    size, left = b'', len(content)
     while left > 127:
         size, left = size + bytes([left & 127 | 128]), left >> 7
-    return b'\x32' + size + bytes([left]) + text
+    return bytes([number << 3 | 2]) + size + bytes([left]) + content
 
 
 PROGRAMS: dict[str, Callable[[list[np.ndarray]], list[np.ndarray]]] = {
@@ -330,7 +343,17 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             if not serialized_engine.startswith(MAGIC):
                 self._logger.log(ILogger.ERROR, 'magic tag mismatch')
                 return None
-            return ICudaEngine(json.loads(serialized_engine[len(MAGIC) :]), self._logger)
+            said = json.loads(serialized_engine[len(MAGIC) :])
+            if why := said.get('no_engine') or self._forbids(said):
+                self._logger.log(ILogger.ERROR, why)
+                return None
+            return ICudaEngine(said, self._logger)
+
+        def _forbids(self, said: dict[str, Any]) -> str:
+            """A version-compatible plan brings the code of a runtime, which must be allowed."""
+            if said.get('version_compatible') and not self.engine_host_code_allowed:
+                return 'The engine holds host code, which engine_host_code_allowed forbids'
+            return ''
 
     trt._driver_too_old = False  # not TensorRT's
     trt.Runtime, trt.ICudaEngine, trt.IExecutionContext = Runtime, ICudaEngine, IExecutionContext
@@ -343,19 +366,12 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             self.dtype = getattr(trt.DataType, _DTYPES.get(said['dtype'], 'FLOAT'))
 
     class ILayer:
-        """Reads a network's input if that input says so by ``read_by``."""
-
-        def __init__(self, name: str, said: dict[str, Any]) -> None:
+        def __init__(self, name: str) -> None:
             kind = name.upper() if name.upper() in trt.LayerType.__members__ else 'CONVOLUTION'
             self.type = trt.LayerType.QUANTIZE if name == 'Quantize' else trt.LayerType[kind]
             self.name = name
-            self._read = [t for t in said['inputs'] if t.get('read_by') == name]
-            self.num_inputs = len(self._read) + 1
             self.num_outputs = 1
             self._half = name == 'Half'
-
-        def get_input(self, index: int) -> Any:
-            return ITensor(self._read[index]) if index < len(self._read) else None
 
         def get_output(self, index: int) -> Any:
             kind = 'float16' if self._half else 'float32'
@@ -378,7 +394,7 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             return ITensor(self._said['inputs'][index])
 
         def get_layer(self, index: int) -> Any:
-            return ILayer(self._said['layers'][index], self._said)
+            return ILayer(self._said['layers'][index])
 
     class ParserError:
         def __init__(self, text: str) -> None:
@@ -401,9 +417,15 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
 
         def parse(self, model: bytes, path: str | None = None) -> bool:
             try:
-                self._network._said = json.loads(model[model.index(b'{') :])
+                self._network._said, _ = json.JSONDecoder().raw_decode(
+                    model[model.index(b'{') :].decode('latin-1')
+                )
             except ValueError:
                 self._errors.append('Failed to parse the ONNX model')
+            else:
+                self._errors.extend(_errors(self._network._said))
+            if major < 10:  # it stops at the first
+                del self._errors[1:]
             return not self._errors
 
     class IOptimizationProfile:
@@ -499,6 +521,7 @@ def tensorrt_module(device: FakeDevice, version: str = '10.3.0') -> ModuleType:
             said = {**network._said, 'profile': config._set.get('profile', {})}
             # Two builds of one network differ, as real ones do.
             said['build'] = next(_builds)
+            said['version_compatible'] = trt.BuilderFlag.VERSION_COMPATIBLE in config._set['flags']
             return IHostMemory(MAGIC + json.dumps(said).encode())
 
         @staticmethod
@@ -570,6 +593,21 @@ _ACCEPTED: dict[str, Callable[[Any], bool]] = {
     'bool': lambda value: isinstance(value, bool),
     'bytes': _is_buffer,
 }
+
+
+def _errors(said: dict[str, Any]) -> list[str]:
+    """What the parser refuses: unknown operators, and bytes that anything but a cast reads."""
+    found = [
+        'In node 0 (parseGraph): UNSUPPORTED_NODE: Assertion failed: legalUINT8 && "TensorRT does'
+        ' not support UINT8 types for intermediate tensors!"'
+        for tensor in said['inputs']
+        if tensor.get('read_by', 'Cast') != 'Cast'
+    ]
+    return found + [
+        f'In node {place} (importFallbackPluginImporter): UNSUPPORTED_NODE: {name}: Plugin not'
+        ' found'
+        for place, name in enumerate(said.get('unknown', ()))
+    ]
 
 
 _builds = itertools.count()

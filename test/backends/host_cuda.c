@@ -22,7 +22,7 @@ enum { OK = 0, INVALID = 1, NO_MEMORY = 2, NO_CONTEXT = 201, NO_HANDLE = 400, NO
 typedef struct { void *to; const void *from; size_t size; } Work;
 typedef struct { int count; Work work[MOST_WORK]; } Graph;
 typedef struct { int priority; Graph *graph; int lost; } Stream;
-typedef struct { int marked; double ms; } Event;
+typedef struct { int marked, timeless; double ms; } Event;
 typedef struct { char kind; void *at; size_t size; int mapped; } Thing;
 
 static Thing things[MOST];
@@ -174,6 +174,7 @@ int cuEventCreate(void **event, unsigned flags) {
   BEGIN;
   if (flags > 7) return INVALID;
   *event = add('e', calloc(1, sizeof(Event)), 0);
+  ((Event *)*event)->timeless = (flags & 2) != 0;
   return OK;
 }
 int cuEventDestroy_v2(void *event) {
@@ -190,9 +191,14 @@ int cuEventRecord(void *event, void *stream) {
   ((Event *)event)->ms = clock_ms;
   return OK;
 }
+int cuEventSynchronize(void *event) {
+  BEGIN;
+  return find('e', event) ? OK : NO_HANDLE; /* work is done at once */
+}
 int cuEventElapsedTime(float *ms, void *start, void *end) {
   BEGIN;
   if (!find('e', start) || !find('e', end)) return NO_HANDLE;
+  if (((Event *)start)->timeless || ((Event *)end)->timeless) return NO_HANDLE;
   if (!((Event *)start)->marked || !((Event *)end)->marked) return NO_HANDLE;
   *ms = (float)(((Event *)end)->ms - ((Event *)start)->ms);
   return OK;

@@ -78,6 +78,11 @@ def copies(cuda):
     queue.record(marks[1], stream)
     queue.synchronize(stream)
     assert queue.elapsed_ms(*marks) == 0.5
+    done = queue.event(blocking=True)
+    queue.record(done, stream)
+    queue.wait(done)
+    assert 'CUDA error 400' in refused(InferenceFailed, queue.elapsed_ms, marks[0], done)
+    queue.end_event(done)
     np.testing.assert_array_equal(found.bytes, seen.bytes)
 
     graphs(queue, stream, int(block), seen, found)

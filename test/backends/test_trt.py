@@ -95,19 +95,25 @@ def test_the_arrays_are_never_rebound(machine):
     engine.close()
 
 
-def test_a_run_is_one_launch_and_one_wait(machine):
-    engine = machine.start().opened()
+WAITS = {'block': ['cuEventRecord', 'cuEventSynchronize'], 'spin': ['cuStreamSynchronize']}
+
+
+@pytest.mark.parametrize('wait', WAITS)
+@pytest.mark.parametrize('provider', PROVIDERS)
+def test_a_run_is_one_launch_and_one_wait(machine, provider, wait):
+    engine = machine.start().opened(options={'provider': provider, 'wait': wait})
     machine.device.log.clear()
 
     engine.run()
 
-    assert [call for call, _ in machine.device.log] == ['cuGraphLaunch', 'cuStreamSynchronize']
+    assert [call for call, _ in machine.device.log] == ['cuGraphLaunch', *WAITS[wait]]
     assert engine.replays_graph
     engine.close()
 
 
-def test_without_a_graph_the_copies_enclose_the_inference(machine):
-    engine = machine.start().opened(options={'graph': False})
+@pytest.mark.parametrize('wait', WAITS)
+def test_without_a_graph_the_copies_enclose_the_inference(machine, wait):
+    engine = machine.start().opened(options={'graph': False, 'wait': wait})
     machine.device.log.clear()
 
     engine.run()
@@ -116,8 +122,18 @@ def test_without_a_graph_the_copies_enclose_the_inference(machine):
         'cuMemcpyHtoDAsync',
         'execute_async_v3',
         'cuMemcpyDtoHAsync',
-        'cuStreamSynchronize',
+        *WAITS[wait],
     ]
+    engine.close()
+
+
+def test_nobody_who_did_not_ask_for_it_keeps_a_core_busy(machine):
+    engine = machine.start().opened()
+    machine.device.log.clear()
+
+    engine.run()
+
+    assert not machine.device.calls('cuStreamSynchronize')
     engine.close()
 
 
@@ -173,6 +189,7 @@ def test_everything_is_freed_in_reverse_order_on_the_thread_that_opened(machine,
         '~context',
         '~engine',
         '~runtime',
+        'cuEventDestroy',
         'cuStreamDestroy',
         *(('release', 'pop') if provider == 'pycuda' else ('pop', 'release')),
     ]
@@ -191,7 +208,9 @@ def test_the_arrays_are_gone_once_the_engine_is_closed(machine):
     assert not engine.outputs
 
 
-@pytest.mark.parametrize('call', ['cuMemAlloc', 'cuMemHostAlloc', 'cuStreamCreateWithPriority'])
+@pytest.mark.parametrize(
+    'call', ['cuMemAlloc', 'cuMemHostAlloc', 'cuStreamCreateWithPriority', 'cuEventCreate']
+)
 @pytest.mark.parametrize('provider', PROVIDERS)
 def test_an_open_that_fails_half_way_leaves_nothing_behind(machine, provider, call):
     manifest, path = machine.start().model()
@@ -276,6 +295,37 @@ def test_one_memory_is_used_where_it_is_faster(machine):
     assert not machine.device.live
 
 
+@pytest.mark.parametrize(
+    ('call', 'code', 'left'),
+    [('cuMemAlloc', 2, 'mapped'), ('cuMemHostGetDevicePointer', 801, 'paired')],
+)
+@pytest.mark.parametrize('provider', PROVIDERS)
+def test_where_one_kind_of_memory_cannot_be_had_the_other_is_used(
+    machine, provider, call, code, left
+):
+    manifest, path = machine.start(integrated=True).model()
+    machine.build(path)
+    machine.device.fail_next[call] = code
+
+    engine = machine.open(manifest, path, provider=provider)
+
+    assert engine.memory == left
+    assert np.all(answer(engine) == 6)
+    engine.close()
+    assert not machine.device.live
+
+
+@pytest.mark.parametrize('provider', PROVIDERS)
+def test_a_device_that_holds_neither_kind_of_memory_is_full(machine, provider):
+    manifest, path = machine.start(integrated=True).model()
+    machine.build(path)
+    machine.device.capacity = 20
+
+    with pytest.raises(OutOfMemory):
+        machine.open(manifest, path, provider=provider)
+    assert not machine.device.live
+
+
 @pytest.mark.parametrize('kind', ['paired', 'mapped'])
 @pytest.mark.parametrize('provider', PROVIDERS)
 def test_the_kind_of_memory_can_be_said(machine, provider, kind):
@@ -292,7 +342,7 @@ def test_a_device_with_its_own_memory_gets_copies_without_a_trial(machine):
     engine = machine.start().opened()
 
     assert engine.memory == 'paired'
-    assert not machine.device.calls('cuEventCreate')
+    assert not machine.device.calls('cuEventElapsedTime')
     engine.close()
 
 

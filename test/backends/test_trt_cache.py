@@ -98,6 +98,10 @@ def test_the_newest_of_several_builds_is_taken(cache, monkeypatch):
     ('options', 'here', 'fits'),
     [
         ({'version_compatible': True}, {'tensorrt': '10.9.0', 'driver': '13.0'}, True),
+        ({'version_compatible': True}, {'tensorrt': '11.4.0.106'}, True),
+        ({'version_compatible': True}, {'tensorrt': '10.2.0'}, False),
+        ({'version_compatible': True}, {'tensorrt': '8.6.1'}, False),
+        ({'version_compatible': True}, {'tensorrt': '12.0.0'}, False),
         ({'version_compatible': True}, {'gpu': 'Thor'}, False),
         ({'hardware_compatible': 'ampere_plus'}, {'gpu': 'A', 'capability': '8.9'}, True),
         ({'hardware_compatible': 'ampere_plus'}, {'gpu': 'T', 'capability': '7.5'}, False),
@@ -115,6 +119,28 @@ def test_a_compatible_engine_fits_as_far_as_it_says(cache, options, here, fits):
     else:
         with pytest.raises(EngineStale):
             cache.find(want)
+
+
+@pytest.mark.parametrize(
+    ('options', 'elsewhere'),
+    [
+        ({'version_compatible': True}, {'tensorrt': '10.2.0'}),
+        ({'hardware_compatible': 'ampere_plus'}, {'gpu': 'Other'}),
+    ],
+)
+def test_an_engine_made_for_this_machine_goes_before_a_newer_compatible_one(
+    cache, monkeypatch, options, elsewhere
+):
+    times = iter([5, 9])
+    monkeypatch.setattr(_engine_cache.time, 'time_ns', lambda: next(times))
+    keep(cache, KEY, b'exact')
+    keep(
+        cache,
+        dataclasses.replace(KEY, options={**OPTIONS, **options}, **elsewhere),
+        b'compatible',
+    )
+
+    assert cache.find(KEY).data == b'exact'
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
+import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from edge_inference_ros.backends import _trt_build, _trt_plans, trt
+from edge_inference_ros.backends import _trt_build, _trt_plans, _trt_words, trt
 from edge_inference_ros.core.manifest import ModelFile
 from edge_inference_ros.core.pipeline import open_pipeline
 from edge_inference_ros.errors import (
@@ -178,11 +181,37 @@ def test_an_engine_tensorrt_cannot_read_is_stale(machine):
     assert not machine.device.contexts
 
 
+def test_a_full_device_is_no_stale_engine(machine):
+    manifest, path = machine.start().model(no_engine='Error Code 2: OutOfMemory (Requested size)')
+    plan, _ = machine.build(path)
+    manifest, path = named(machine, manifest, plan.data)
+
+    with pytest.raises(OutOfMemory, match='no room for the engine') as failure:
+        machine.open(manifest, path)
+    assert 'build it' not in str(failure.value)
+
+
+def test_what_another_engine_could_not_have_is_no_reason_for_this_one(machine):
+    manifest, path = named(machine, machine.start().model()[0], b'from another version')
+    _trt_words.log(machine.trt).log(machine.trt.ILogger.ERROR, 'Error Code 2: OutOfMemory')
+
+    with pytest.raises(EngineStale, match='magic tag mismatch'):
+        machine.open(manifest, path)
+
+
 def test_a_version_compatible_engine_may_bring_its_own_runtime(machine):
     engine = machine.start().opened(build={'version_compatible': True})
 
     assert engine._runtime.engine_host_code_allowed
     engine.close()
+
+
+def test_an_engine_that_is_shipped_may_bring_its_own_runtime(machine):
+    manifest, path = machine.start().model()
+    plan, _ = machine.build(path, version_compatible=True)
+    manifest, path = named(machine, manifest, plan.data)
+
+    machine.open(manifest, path).close()
 
 
 # ---- how it is built
@@ -265,16 +294,42 @@ def test_an_old_tensorrt_uses_its_own_kernels_as_later_ones_do(machine, version)
     assert said.get('sources') == (own if version.startswith('8') else None)
 
 
-@pytest.mark.parametrize(('layer', 'taken'), [('Cast', True), ('Shuffle', False)])
-def test_bytes_that_anything_but_a_cast_reads_are_refused_with_the_remedy(machine, layer, taken):
-    image = {'name': 'images', 'dtype': 'uint8', 'shape': [1, 2, 3, 3], 'read_by': layer}
-    _, path = machine.start().model(inputs=[image], layers=[layer, 'Convolution'])
+@pytest.mark.parametrize(('operator', 'taken'), [('Cast', True), ('Transpose', False)])
+@pytest.mark.parametrize('version', VERSIONS)
+def test_bytes_that_anything_but_a_cast_reads_are_refused_with_the_remedy(
+    machine, version, operator, taken
+):
+    image = {'name': 'images', 'dtype': 'uint8', 'shape': [1, 2, 3, 3], 'read_by': operator}
+    _, path = machine.start(version=version).model(inputs=[image])
 
     if taken:
         machine.build(path)
         return
-    with pytest.raises(ModelError, match=r'layer Shuffle reads an input of bytes.*cast first'):
+    with pytest.raises(ModelError, match=r'UINT8.*Transpose reads an input of bytes.*cast first'):
         machine.build(path)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_the_remedy_for_bytes_is_for_nothing_else(machine, version):
+    image = {'name': 'images', 'dtype': 'uint8', 'shape': [1, 2, 3, 3], 'read_by': 'Cast'}
+    _, path = machine.start(version=version).model(inputs=[image], unknown=['Foo'])
+
+    with pytest.raises(ModelError, match='Foo') as failure:
+        machine.build(path)
+    assert 'cast' not in str(failure.value)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+@pytest.mark.parametrize(('opset', 'old_takes_it'), [(17, True), (18, False), (20, False)])
+def test_an_opset_that_an_old_parser_misreads_is_refused(machine, version, opset, old_takes_it):
+    _, path = machine.start(version=version).model(opset=opset)
+
+    if old_takes_it or not version.startswith('8'):
+        machine.build(path)
+        return
+    with pytest.raises(ModelError, match=rf'opset {opset}, .* 8.6.0 reads up to 17.*convert_ver'):
+        machine.build(path)
+    assert not machine.trt._builds
 
 
 def test_a_compatibility_the_version_does_not_know_is_refused(machine):
@@ -346,6 +401,27 @@ def test_timings_of_another_device_are_not_used(machine):
     assert next(machine.cache.glob('*.timing')).read_bytes() == b'+'
 
 
+def test_timings_taken_in_another_power_mode_are_not_used(machine, monkeypatch, tmp_path):
+    gpu = tmp_path / 'sys/class/devfreq/17000000.gpu'
+    gpu.mkdir(parents=True)
+    (tmp_path / 'var/lib/nvpmodel').mkdir(parents=True)
+    mode = tmp_path / 'var/lib/nvpmodel/status'
+    said = _trt_plans.power
+    monkeypatch.setattr(_trt_plans, 'power', lambda root: said(tmp_path))
+    _, path = machine.start(integrated=True).model()
+    kept = []
+    for workspace, (status, clock) in enumerate(
+        [('pmode:0000', 1300), ('pmode:0002', 1300), ('pmode:0002', 600)], 64
+    ):
+        mode.write_text(status)
+        (gpu / 'max_freq').write_text(f'{clock}')
+        machine.build(path, workspace_mib=workspace)
+        kept.append({file.name: file.read_bytes() for file in machine.cache.glob('*.timing')})
+
+    assert [len(files) for files in kept] == [1, 2, 3]
+    assert set(kept[-1].values()) == {b'+'}, 'each begins without timings'
+
+
 def test_progress_is_told_with_phase_and_steps(machine):
     _, path = machine.start().model()
     told = []
@@ -397,14 +473,62 @@ def test_weights_in_other_files_are_refused_before_tensorrt_parses(machine):
         machine.build(path)
 
 
+def test_of_many_parser_errors_the_first_are_shown_and_the_rest_counted(machine):
+    _, path = machine.start().model(unknown=[f'Foo_{n}' for n in range(56)])
+
+    with pytest.raises(ModelError) as failure:
+        machine.build(path)
+
+    said = str(failure.value)
+    assert 'Foo_0' in said
+    assert said.count('Foo_') <= 3
+    assert 'and 53 more' in said
+
+
+def test_the_network_is_read_once_so_that_what_is_parsed_is_what_was_digested(
+    machine, monkeypatch
+):
+    _, path = machine.start().model()
+    other = path.read_bytes().replace(b'double', b'triple')
+    read = Path.read_bytes
+    replaced = []
+
+    def and_then_replaced(self):
+        data = read(self)
+        if self == path:
+            replaced.append(path.write_bytes(other))
+        return data
+
+    before = hashlib.sha256(read(path)).hexdigest()
+    monkeypatch.setattr(Path, 'read_bytes', and_then_replaced)
+    plan, _ = machine.build(path)
+
+    assert len(replaced) == 1
+    assert plan.key.onnx_sha256 == before
+    assert machine.trt._builds[-1][0]._said['program'] == 'double'
+
+
 @pytest.mark.parametrize(
-    ('refusal', 'kind'), [('Out of memory', OutOfMemory), ('No implementation', ModelError)]
+    ('refusal', 'kind', 'remedy'),
+    [
+        ('Error Code 2: OutOfMemory (no further information)', OutOfMemory, 'less than'),
+        ('Error Code 1: Cuda Runtime (out of memory)', OutOfMemory, 'less than'),
+        (
+            'Error Code 10: Internal Error (none found due to insufficient workspace memory)',
+            ModelError,
+            'more than',
+        ),
+        ('Error Code 10: Internal Error (Could not find any implementation)', ModelError, ''),
+        ('memory of a run-out of another kind', ModelError, ''),
+    ],
 )
-def test_a_build_that_fails_says_what_tensorrt_logged(machine, refusal, kind):
+def test_a_build_that_fails_says_why_and_what_helps_against_that(machine, refusal, kind, remedy):
     _, path = machine.start().model(refused=refusal)
 
-    with pytest.raises(kind, match=refusal):
-        machine.build(path)
+    with pytest.raises(kind, match=re.escape(refusal)) as failure:
+        machine.build(path, workspace_mib=64)
+    assert (f'{remedy} --workspace-mib 64' in str(failure.value)) == bool(remedy)
+    assert ('--workspace-mib' in str(failure.value)) == bool(remedy)
 
 
 def test_a_missing_network_is_missing(machine):
@@ -412,6 +536,36 @@ def test_a_missing_network_is_missing(machine):
 
     with pytest.raises(EngineMissing, match=r'gone\.onnx'):
         machine.build(machine.folder / 'gone.onnx')
+
+
+def test_threads_that_come_at_once_share_one_logger(machine):
+    machine.start()
+    inside, go_on = threading.Event(), threading.Event()
+    made = machine.trt.ILogger.__init__
+    first = []
+
+    def slow(logger):
+        made(logger)
+        if not first:
+            first.append(logger)
+            inside.set()
+            go_on.wait(10)
+
+    machine.trt.ILogger.__init__ = slow
+    loggers = []
+    threads = [
+        threading.Thread(target=lambda: loggers.append(_trt_words.log(machine.trt)))
+        for _ in range(2)
+    ]
+    threads[0].start()
+    inside.wait(10)
+    threads[1].start()
+    threads[1].join(0.2)  # where nothing holds it back it is through by then
+    go_on.set()
+    for thread in threads:
+        thread.join()
+
+    assert loggers[0] is loggers[1]
 
 
 def test_versions_compare_as_numbers():

@@ -126,3 +126,44 @@ def test_no_bytes_get_anything_but_a_verdict(tmp_path_factory, data):
 
     with contextlib.suppress(ModelError):
         assert onnx_file.read(path) == path.read_bytes()
+
+
+def small(*nodes, kind=onnx.TensorProto.UINT8, opset=17, domains=('',)):
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        list(nodes), 'net', [value('images', kind, [1, 4])], [value('y', kind, [1, 4])]
+    )
+    opsets = [onnx.helper.make_opsetid(domain, opset) for domain in domains]
+    return onnx.helper.make_model(graph, opset_imports=opsets).SerializeToString()
+
+
+@pytest.mark.parametrize('opset', [1, 17, 18, 300])
+@pytest.mark.parametrize('domains', [('',), ('ai.onnx',), ('com.microsoft', '')])
+def test_the_opset_is_the_standard_operators(opset, domains):
+    node = onnx.helper.make_node('Identity', ['images'], ['y'])
+
+    assert onnx_file.opset(small(node, opset=opset, domains=domains)) == opset
+
+
+def test_the_readers_of_bytes_are_those_onnx_names():
+    make = onnx.helper.make_node
+    nodes = [
+        make('Cast', ['images'], ['floats'], to=onnx.TensorProto.FLOAT),
+        make('Transpose', ['images'], ['turned']),
+        make('Relu', ['floats'], ['y']),
+        make('Concat', ['turned', 'images'], ['both'], axis=0),
+    ]
+
+    assert onnx_file.readers_of_bytes(small(*nodes)) == ['Transpose', 'Concat']
+    assert onnx_file.readers_of_bytes(small(*nodes, kind=onnx.TensorProto.INT8)) == []
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_what_is_no_network_has_no_opset_and_no_readers(data):
+    whole = small(onnx.helper.make_node('Neg', ['images'], ['y']))
+    at = data.draw(st.integers(0, len(whole) - 1))
+    broken = whole[:at] + data.draw(st.binary(max_size=4)) + whole[at + 1 :]
+
+    assert onnx_file.opset(broken) >= 0
+    assert isinstance(onnx_file.readers_of_bytes(broken), list)

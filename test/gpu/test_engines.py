@@ -11,7 +11,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from backends import nets
-from gpu.conftest import ROOT, shipped, version
+from gpu.conftest import ROOT, readable, shipped, version
 from optimize.networks import detector
 
 from edge_inference_ros.backends import _cuda, _cuda_errors, _trt_plans, trt
@@ -22,6 +22,7 @@ from edge_inference_ros.errors import (
     DigestMismatch,
     EngineMissing,
     InferenceFailed,
+    ModelError,
     OutOfMemory,
     ParameterError,
 )
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.gpu
 PROVIDERS = _cuda.PROVIDERS
 LEAST_SQNR_DB = {'fp32': 45.0, 'fp16': 25.0, 'int8': 15.0}
 """Against ONNX Runtime on the same file; TF32 rounds float32 to 10 bits, which is about 60 dB."""
+UNREADABLE_BY_8 = 'graphOptimizer.cpp::chooseHigherPrecision'
 MIB = 1 << 20
 
 
@@ -79,10 +81,15 @@ def network(tmp_path):
 
 
 @pytest.mark.parametrize(('folder', 'file'), shipped())
-def test_shipped_models_agree_with_onnx_runtime(opened, folder, file):
+def test_shipped_models_agree_with_onnx_runtime(opened, tmp_path, folder, file):
     said = manifests.load(folder)
     manifests.verify(file)
-    engine = opened(said, file.path)
+    try:
+        engine = opened(said, readable(file.path, tmp_path))
+    except ModelError as error:
+        if version() >= (10,) or UNREADABLE_BY_8 not in str(error):
+            raise
+        pytest.skip(f'TensorRT 8 has a fault of its own on this Q/DQ network: {UNREADABLE_BY_8}')
     reference = onnxruntime(said, file.path)
 
     for seed in range(3):

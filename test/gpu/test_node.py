@@ -91,7 +91,8 @@ def test_configure_without_an_engine_fails_and_prints_the_command(
 
     monkeypatch.setenv('EDGE_INFERENCE_ENGINES', str(tmp_path / 'none'))
     folder = detector(tmp_path / 'model')
-    said = [Parameter('model', value=str(folder)), Parameter('backend', value='trt')]
+    values = {'model': str(folder), 'backend': 'trt', 'tracker': 'none'}
+    said = [Parameter(name, value=value) for name, value in values.items()]
     node = ros.add(CameraDetector(context=ros.context, parameter_overrides=said))
 
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE

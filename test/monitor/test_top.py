@@ -91,6 +91,18 @@ def test_a_narrow_terminal_is_named_with_its_width():
     os.close(leader)
 
 
+def test_the_screen_is_drawn_for_a_page(tmp_path):
+    pytest.importorskip('textual', reason='the live screen needs textual')
+
+    top.draw(looks(heard()), top.Params(wait_s=0.5), tmp_path / 'top.svg')
+
+    text = (tmp_path / 'top.svg').read_text()
+    assert text.startswith('<svg')
+    assert 'front/detections' in text
+    with pytest.raises(ConfigError, match='No such file'):
+        top.draw(looks(heard()), top.Params(), tmp_path / 'none' / 'top.svg')
+
+
 @pytest.mark.ros
 def test_real_nodes_are_found_in_their_namespace_and_not_disturbed(ros, tmp_path):
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue

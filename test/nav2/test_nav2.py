@@ -42,10 +42,19 @@ def test_the_first_row_is_right_by_hand(robot):
     row = nav2.table(robot).splitlines()[2].split('|')
 
     assert row[1].strip() == 'camera dies'
-    assert [float(x) for x in row[3].split('/')] == pytest.approx(
-        [1e3 * s for s in limits_s], abs=0.5
-    )
-    assert [float(x) for x in row[5].split('/')] == pytest.approx(ways_m, abs=0.005)
+    for shown, exact, step in (
+        (row[3], [1e3 * s for s in limits_s], 1.0),
+        (row[5], ways_m, 0.01),
+    ):
+        for upper, value in zip(map(float, shown.split('/')), exact, strict=True):
+            assert value - 1e-6 <= upper < value + step
+
+
+@pytest.mark.parametrize(
+    ('value', 'shown'), [(0.3, 0.3), (0.301, 0.31), (0.3000001, 0.31), (0.0, 0.0), (1.0, 1.0)]
+)
+def test_an_upper_limit_is_rounded_up(value, shown):
+    assert nav2.rounded_up(value, 2) == shown
 
 
 def test_a_longer_timeout_would_show_in_the_table(robot):

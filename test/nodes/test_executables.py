@@ -20,12 +20,20 @@ def test_it_starts_by_itself_and_ends_when_told_to(ros, name, executor):
     start = ('--ros-args', '-p', 'autostart:=true', *robot)
     child = ros.child('-m', module, *start, env={EXECUTOR: executor})
 
-    def active():
-        assert child.process.poll() is None, child.said
-        return ros.helper.count_subscribers(LISTENS_WHEN_ACTIVE[name])
-
-    ros.until(active, deadline_s=60.0, what='the node to listen')
+    child.wait_for('configured in')
+    child.wait_for('active: reads')
+    ros.until(lambda: ros.helper.count_subscribers(LISTENS_WHEN_ACTIVE[name]), what='a reader')
     child.signal(signal.SIGINT)
 
     assert child.code() == 0, child.said
     assert 'Traceback' not in child.said
+
+
+@pytest.mark.parametrize('name', ['camera_detector', 'watchdog'])
+def test_it_says_how_to_go_on_when_nobody_configured_it(ros, name):
+    child = ros.child('-m', f'edge_inference_ros.nodes.{name}')
+
+    child.wait_for(f'`ros2 lifecycle set /{name} configure`')
+    child.signal(signal.SIGINT)
+
+    assert child.code() == 0, child.said

@@ -112,7 +112,7 @@ def test_the_same_seed_gives_the_same_set_and_another_seed_another(model, tmp_pa
 
 
 def test_the_small_world_needs_no_files(model, tmp_path):
-    one, report = calibrated(model, tmp_path / 'one', frames=2)
+    one, report = calibrated(model, tmp_path / 'one', frames=2, source='world')
 
     assert report.facts['frames'] == 2
     assert one.inputs.std() > 10
@@ -179,3 +179,10 @@ def test_progress_counts_the_pictures_there_are(model, tmp_path, caplog, monkeyp
         calibrated(model, tmp_path / 'out', source=str(source), frames=200)
 
     assert f'calibrate: 5 of {len(IMAGES)} pictures' in caplog.text
+
+
+def test_a_foreign_network_is_not_shown_a_world_without_what_it_finds(tmp_path):
+    folder = model_folder(tmp_path / 'model')
+
+    with pytest.raises(ConfigError, match='finds car, which the simulated world'):
+        calibrate.run(folder, tmp_path / 'ranges', calibrate.Params(frames=2))

@@ -15,6 +15,7 @@ from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError, ModelError, ParameterError
 from edge_inference_ros.optimize import preprocess
 from edge_inference_ros.optimize.graph import front
+from edge_inference_ros.optimize.graph.nodes import Graph
 from edge_inference_ros.optimize.graph.tail import LAYOUTS, _affine, layout
 from edge_inference_ros.optimize.judge import agreement
 from edge_inference_ros.optimize.preprocess import Params
@@ -169,6 +170,41 @@ def test_suppression_in_the_graph_chooses_what_the_head_chooses(
         same(before(pixels), after(pixels), px=1e-3, score=1e-5)
     assert report.facts['boxes_out'] == min(most, candidates, 96)
     assert 'without a CUDA graph' in report.notes[0]
+
+
+MOVED_INTO_INPUTS = {'ReduceMax', 'ReduceMean', 'ReduceMin', 'ReduceSum', 'Split', 'Pad', 'Resize'}
+"""Operators that TensorRT 8.6 takes for older ones: an input or attribute of opset 18 is lost."""
+
+
+@pytest.mark.parametrize('tail', ['none', 'best', 'nms'])
+@pytest.mark.parametrize('opset', [17, 18, 20])
+def test_what_follows_the_network_is_read_the_same_by_every_parser(tmp_path, tail, opset):
+    params = Params(width=96, height=64, tail=tail)
+    before, after, _ = made(tmp_path, params, opset=opset)
+
+    model = onnx.load(str(tmp_path / 'after' / preprocess.FILE))
+    behind = [node for node in model.graph.node if node.name.startswith('tail')]
+    assert behind
+    assert not MOVED_INTO_INPUTS & {node.op_type for node in behind}
+    for pixels in pictures(64, 96):
+        same(before(pixels), after(pixels), px=1e-3, score=1e-5)
+
+
+@pytest.mark.parametrize('tail', ['none', 'best', 'nms'])
+def test_no_constant_is_double_whichever_numpy_made_it(tmp_path, tail):
+    made(tmp_path, Params(width=201, height=155, tail=tail))
+
+    model = onnx.load(str(tmp_path / 'after' / preprocess.FILE))
+    kinds = {tensor.data_type for tensor in model.graph.initializer}
+    assert onnx.TensorProto.DOUBLE not in kinds
+
+
+def test_a_double_becomes_a_float_on_its_way_into_a_graph():
+    graph = Graph(onnx.ModelProto(), 'x')  # numpy 1 makes a double of float32 / 2
+
+    graph.put('Add', 'a', np.array(0.5))
+
+    assert graph.model.graph.initializer[0].data_type == onnx.TensorProto.FLOAT
 
 
 def test_rows_left_over_are_nobody(tmp_path):

@@ -80,8 +80,10 @@ def test_for_tensorrt_only_the_summand_from_memory_is_quantised(ready, tmp_path)
     network, _ = made(ready, tmp_path, dialect='trt')
 
     by = makers(network)
-    fresh, kept = (by[name] for name in reversed(named(network)['sum'].input))
-    assert {fresh.op_type, kept.op_type} == {'Relu', 'DequantizeLinear'}
+    from_memory, fresh = (by[name] for name in named(network)['sum'].input)
+    assert fresh.name == 'expand_relu'
+    assert from_memory.op_type == 'DequantizeLinear'
+    assert by[by[from_memory.input[0]].input[0]].name == 'stem_relu'
 
 
 def test_for_onnx_runtime_every_layer_is_one_operator_on_unsigned_numbers(ready, tmp_path):
@@ -131,6 +133,49 @@ def test_a_kept_layer_reads_its_float_weights(ready, tmp_path):
 def test_a_name_that_fits_no_node_is_refused(ready, tmp_path):
     with pytest.raises(ConfigError, match='no node is called'):
         made(ready, tmp_path, keep=['conv9*'])
+
+
+HIGH = {'dialect': 'trt', 'high': 'fp16'}
+
+
+def kinds_of(network):
+    """Tensor → its number format."""
+    inferred = onnx.shape_inference.infer_shapes(network, strict_mode=True)
+    values = [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
+    found = {value.name: value.type.tensor_type.elem_type for value in values}
+    return found | {tensor.name: tensor.data_type for tensor in inferred.graph.initializer}
+
+
+def test_beside_int8_the_rest_can_be_written_in_float16(ready, tmp_path):
+    network, report = made(ready, tmp_path, **HIGH)
+
+    kinds, by = kinds_of(network), named(network)
+    half, whole = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    assert opset(network) == 19
+    for layer in LAYERS:
+        assert {kinds[name] for name in [*by[layer].input, *by[layer].output]} == {half}
+    scales = {n.input[1] for n in network.graph.node if n.op_type.endswith('eLinear')}
+    assert {kinds[scale] for scale in scales} == {half}
+    for name in EDGES:
+        assert {kinds[name] for name in by[name].output} == {whole}
+    assert report.out.endswith('model_int8_fp16_trt.onnx')
+
+
+def test_float16_beside_int8_answers_what_float32_does(ready, tmp_path):
+    _, high = made(ready, tmp_path, **HIGH)
+    _, plain = made(ready, tmp_path, dialect='trt')
+
+    seen = np.load(ready[1] / 'inputs.npy')[:1]
+    one, other = (_session(report.out).run(None, {'images': seen})[0] for report in (plain, high))
+    assert np.abs(one - other).max() < 0.02 * np.abs(one).max()
+
+
+@pytest.mark.parametrize(
+    'asked', [{'dialect': 'ort'}, {'precision': 'fp16', 'calibration': ''}, {'precision': 'fp8'}]
+)
+def test_float16_beside_int8_is_for_tensorrt(ready, tmp_path, asked):
+    with pytest.raises(ParameterError, match='beside int8 is for trt'):
+        made(ready, tmp_path, high='fp16', **asked)
 
 
 @pytest.mark.parametrize('asked', [{'dialect': 'ort'}, {'dialect': 'trt'}, {'precision': 'fp16'}])
@@ -282,3 +327,20 @@ def test_a_calibration_of_another_network_is_refused(ready, tmp_path):
 def test_int8_without_a_calibration_is_refused():
     with pytest.raises(ParameterError, match='optimize calibrate'):
         build(quantize.Params, {'precision': 'int8'})
+
+
+@pytest.mark.parametrize('despite', [False, True])
+def test_a_network_that_answers_noise_is_not_registered_unless_told(
+    ready, tmp_path, monkeypatch, despite
+):
+    def spoilt(*_, **__):
+        return {'bytes': 9}, {'bytes': 5, 'sha256': 'x', 'sqnr_db': -8.0, 'ort_speedup': 0.5}, []
+
+    monkeypatch.setattr(quantize, 'measured', spoilt)
+
+    _, report = made(ready, tmp_path / 'out', precision='int8', despite=despite)
+
+    assert ('more noise than signal (-8.0 dB)' in report.refused) is not despite
+    assert 'Slower' in report.notes[-1]
+    precisions = [file.precision for file in load(tmp_path / 'out').files]
+    assert precisions == (['fp32', 'int8'] if despite else ['fp32'])

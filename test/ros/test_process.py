@@ -92,6 +92,13 @@ def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage, 
     assert 'Traceback' not in child.said
 
 
+def test_who_ignores_a_hang_up_goes_on_doing_so(monkeypatch):
+    monkeypatch.setattr(signal, 'getsignal', lambda _: signal.SIG_IGN)  # as nohup leaves it
+    monkeypatch.setattr(signal, 'signal', lambda *_: pytest.fail('it was not to be changed'))
+
+    process.end_on_hang_up()
+
+
 @pytest.mark.ros
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize('executor', ['events', 'single'])

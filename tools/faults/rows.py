@@ -14,6 +14,8 @@ FUZZ = 'test/sensors/test_fuzz.py'
 HEADS = 'test/heads/test_every_head.py'
 DETECTOR = 'test/nodes/test_camera_detector.py'
 WATCHDOG = 'test/nodes/test_watchdog.py'
+WATCHDOG_ENDS = 'test/nodes/test_watchdog_connections.py'
+WATCHDOG_TIME = 'test/nodes/test_watchdog_time.py'
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ ROWS = (
         'before it is off by 10 ms (100 s)', '0, 2', (*_at('test/guard/test_drift.py',
         'a_clock_that_drifts_is_reported_before_it_is_off_by_ten_milliseconds',
         'an_hour_with_good_clocks_is_no_drift'),
-        *_at(WATCHDOG, 'a_sensor_clock_that_drifts_is_named_in_the_diagnostics'))),
+        *_at(WATCHDOG_TIME, 'a_sensor_clock_that_drifts_is_named_in_heartbeat_and_diagnostics'))),
     Row('O1', 'odometry unusable', 'absent, old, NaN, infinite, from the future',
         'the caps, a warning, and an end with the next good sample', '1 message', '0'),
     Row('O2', 'a spike', 'ten times the speed, once', 'tighter deadline; little travel',
@@ -155,7 +157,7 @@ ROWS = (
     Row('D1', 'network partition', 'a cable between two network namespaces, pulled for 5 s',
         'STALE, locked; VALID once mended', 'D + tick + 50 ms; 5 s', '2'),
     Row('D2', 'QoS mismatch', 'a best-effort writer to a reliable reader', 'ERROR names the policy',
-        '1 s', '2', (*_at(WATCHDOG,
+        '1 s', '2', (*_at(WATCHDOG_ENDS,
         'a_publisher_with_other_demands_is_named_with_the_policy_until_it_leaves'),
         *_at(DETECTOR, 'a_subscriber_with_other_demands_is_named'))),
     Row('D3', 'unauthorised publisher', 'SROS2: no keys, another authority, no right to the topic; '

@@ -7,6 +7,7 @@ import sys
 
 NEEDED = {
     'numpy': 'numpy',
+    'scipy': 'scipy',
     'yaml': 'PyYAML',
     'cv2': 'opencv-python-headless',
     'onnx': 'onnx',

@@ -12,9 +12,10 @@ from edge_inference_ros.errors import ModelError
 from edge_inference_ros.optimize.graph import int8, network
 from edge_inference_ros.optimize.graph.int8 import Ranges
 from edge_inference_ros.optimize.graph.network import Graph
+from edge_inference_ros.optimize.graph.nodes import rename
 
 LARGEST_FP8, LARGEST_INT8 = 448.0, 127.0
-_FP8_OPSET = 19
+_TYPED_SCALES_OPSET = 19
 
 
 def half(model: Any, *, keep: Sequence[str] = ()) -> Any:
@@ -22,10 +23,24 @@ def half(model: Any, *, keep: Sequence[str] = ()) -> Any:
 
     What follows the last layers stays float32: a box at 640 pixels would move by half a pixel.
     """
+    return _halved(model, [*Graph(model).edges(), *keep])
+
+
+def half_beside(made: Any, model: Any, *, keep: Sequence[str] = ()) -> Any:
+    """A copy of ``made``, ``model`` with Q/DQ nodes of opset 19, with the rest in float16.
+
+    The scales become float16 too: they say what a DQ node makes, and a strongly typed network of
+    TensorRT runs just what is written.
+    """
+    return _halved(made, [*Graph(model).edges(), *keep])
+
+
+def _halved(model: Any, kept: Sequence[str]) -> Any:
+    """A copy in float16 but for the nodes ``kept``, inputs and outputs."""
     from onnxruntime.transformers import float16
 
     own = type(model).FromString(model.SerializeToString())
-    kept = [*Graph(own).edges(), *keep]
+    found = {node.name for node in own.graph.node}
     blocked = [name for name in float16.DEFAULT_OP_BLOCK_LIST if name != 'Resize']
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of values that float16 rounds to its smallest
@@ -33,8 +48,41 @@ def half(model: Any, *, keep: Sequence[str] = ()) -> Any:
             own, keep_io_types=True, op_block_list=blocked, node_block_list=kept
         )
     _once(made)
+    _unrounded(made, found)
     network.unused(made)
     return made
+
+
+def _unrounded(model: Any, own: set[str]) -> None:
+    """Let a kept node read what another one made as it is.
+
+    The converter casts every result of a node that stays float32 to float16, and back where such
+    a node or the network's edge reads it. ``own`` are the nodes it found.
+    """
+    from onnx import TensorProto
+
+    casts = {n.output[0]: n for n in model.graph.node if n.op_type == 'Cast' and n.name not in own}
+    exact: dict[str, str] = {}
+    for name, up in casts.items():
+        down = casts.get(up.input[0])
+        if down is not None and (_to(down), _to(up)) == (TensorProto.FLOAT16, TensorProto.FLOAT):
+            exact[name] = down.input[0]
+    for node in model.graph.node:
+        node.input[:] = [exact.get(name, name) for name in node.input]
+    for output in model.graph.output:
+        if (made := exact.pop(output.name, '')) and made not in _edges(model):
+            model.graph.node.remove(casts[output.name])
+            rename(model, made, output.name)
+    network.drop_dead(model)
+
+
+def _to(cast: Any) -> int:
+    return next(int(attribute.i) for attribute in cast.attribute if attribute.name == 'to')
+
+
+def _edges(model: Any) -> set[str]:
+    """Tensors whose names are the network's own."""
+    return {value.name for value in [*model.graph.input, *model.graph.output]}
 
 
 def _once(model: Any) -> None:
@@ -57,7 +105,7 @@ def eighth(model: Any, ranges: Ranges, *, keep: Sequence[str] = ()) -> Any:
     """
     from onnx import numpy_helper
 
-    made = int8.quantised(_raised(model), ranges, dialect='trt', keep=keep)
+    made = int8.quantised(raised(model), ranges, dialect='trt', keep=keep)
     weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     places = {t.name: i for i, t in enumerate(made.graph.initializer)}
     scales: dict[str, Any] = {}
@@ -97,16 +145,21 @@ def _fp8(name: str, values: Any) -> Any:
     return helper.make_tensor(name, TensorProto.FLOAT8E4M3FN, np.shape(values), bytes_, raw=True)
 
 
-def _raised(model: Any) -> Any:
+def raised(model: Any) -> Any:
+    """The network in opset 19, where float8 and float16 scales begin.
+
+    Raises:
+        ModelError: an older network that cannot be raised to it.
+    """
     import onnx
 
-    if network.opset(model) >= _FP8_OPSET:
+    if network.opset(model) >= _TYPED_SCALES_OPSET:
         return model
     try:
-        raised = onnx.version_converter.convert_version(model, _FP8_OPSET)
+        raised = onnx.version_converter.convert_version(model, _TYPED_SCALES_OPSET)
     except Exception as error:
         raise ModelError(
-            f'float8 needs opset {_FP8_OPSET}, and this network cannot be raised to it: {error};'
-            ' export it again'
+            f'this needs opset {_TYPED_SCALES_OPSET}, and the network cannot be raised to it:'
+            f' {error}; export it again'
         ) from error
     return onnx.shape_inference.infer_shapes(raised)

@@ -51,6 +51,7 @@ PASSING = (
 )
 """Operators that only move or clamp values: between quantised layers they stay in eight bits."""
 
+_QUANTISERS = ('QuantizeLinear', 'DequantizeLinear')
 _ACTIVATIONS = ('Clip', 'LeakyRelu', 'Relu')
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -170,17 +171,36 @@ def _free_sums(model: Any) -> None:
     """Let a sum read what a layer makes unquantised, so that TensorRT adds inside the layer.
 
     Only the other summand, which comes from memory, keeps its Q and DQ, as NVIDIA's guide to
-    explicit quantisation recommends for the residual input of element-wise additions.
+    explicit quantisation recommends for the residual input of element-wise additions. A summand
+    others read too has to be in memory: it is never the one. Of two, the layer that comes last.
     """
     graph = Graph(model)
     made = {name: node for node in graph.nodes for name in node.output}
-    for node in graph.nodes:
-        if node.op_type == SUM:
-            origins = [_undequantised(made, name) for name in node.input]
-            fresh = [_comes_from_layer(made, name) for name in origins]
-            if any(fresh):
-                node.input[fresh.index(True)] = origins[fresh.index(True)]
-    _drop_dead(model)
+    place = {node.name: index for index, node in enumerate(graph.nodes)}
+    for node in [node for node in graph.nodes if node.op_type == SUM]:
+        free = {
+            place[made[origin].name]: (index, origin)
+            for index, name in enumerate(node.input)
+            if (origin := _undequantised(made, name)) in made
+            and _comes_from_layer(made, origin)
+            and _only_way(graph, made[origin], node)
+        }
+        if free:
+            index, origin = free[max(free)]
+            node.input[index] = origin
+    network.drop_dead(model)
+
+
+def _only_way(graph: Graph, start: Any, end: Any) -> bool:
+    """Whether what ``start`` makes goes to ``end`` alone, at most through a Q and a DQ node."""
+    node = start
+    while len(after := graph.after(node)) == 1:
+        if after[0] is end:
+            return True
+        if after[0].op_type not in _QUANTISERS:
+            return False
+        node = after[0]
+    return False
 
 
 def _undequantised(made: Mapping[str, Any], name: str) -> str:
@@ -198,18 +218,6 @@ def _comes_from_layer(made: Mapping[str, Any], name: str) -> bool:
     while node is not None and node.op_type in _ACTIVATIONS:
         node = made.get(node.input[0])
     return node is not None and node.op_type in HEAVY
-
-
-def _drop_dead(model: Any) -> None:
-    """Drop the nodes nobody reads any more."""
-    wanted = {output.name for output in model.graph.output}
-    alive = []
-    for node in reversed(model.graph.node):
-        if wanted & set(node.output):
-            alive.append(node)
-            wanted |= set(node.input)
-    del model.graph.node[:]
-    model.graph.node.extend(reversed(alive))
 
 
 @contextmanager

@@ -196,6 +196,19 @@ def _forget(model: Any) -> None:
     model.graph.ClearField('value_info')
 
 
+def drop_dead(model: Any) -> None:
+    """Drop the nodes whose results nobody reads; puts the others in order."""
+    ordered(model)
+    wanted = {output.name for output in model.graph.output}
+    alive = []
+    for node in reversed(model.graph.node):
+        if wanted & set(node.output):
+            alive.append(node)
+            wanted |= set(node.input)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(alive))
+
+
 def unused(model: Any, keep: Iterable[str] = ()) -> None:
     """Drop the constants no node reads."""
     read = {name for node in model.graph.node for name in node.input} | set(keep)

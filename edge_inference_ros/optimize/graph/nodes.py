@@ -13,8 +13,6 @@ from edge_inference_ros.errors import ModelError
 from edge_inference_ros.optimize.graph import tidy
 from edge_inference_ros.optimize.graph.network import ordered
 
-_REDUCE_AXES_OPSET = 18
-
 
 class Graph:
     """An ONNX model to which nodes are appended under one prefix.
@@ -28,11 +26,6 @@ class Graph:
         self._prefix = prefix
         self._count = 0
         self.nodes: list[Any] = []
-
-    @property
-    def opset(self) -> int:
-        """Version of the standard operators."""
-        return next(int(o.version) for o in self.model.opset_import if o.domain in ('', 'ai.onnx'))
 
     def put(self, op: str, *inputs: str | NDArray[Any], out: str = '', **attributes: Any) -> str:
         """Append a node with one output."""
@@ -51,11 +44,15 @@ class Graph:
         self.nodes.append(helper.make_node(op, names, made, name=label, **attributes))
         return made
 
-    def reduce_max(self, name: str, axis: int) -> str:
-        """The largest along an axis, which stays; its argument moved in opset 18."""
-        if self.opset >= _REDUCE_AXES_OPSET:
-            return self.put('ReduceMax', name, np.array([axis]), keepdims=1)
-        return self.put('ReduceMax', name, axes=[axis], keepdims=1)
+    def largest(self, name: str, count: int) -> str:
+        """[1, 1, n], the largest of [1, ``count``, n] along the middle axis.
+
+        By a pooling, which is written the same in every opset. ReduceMax takes its axes as an
+        input from 18 on; TensorRT 8.6 does not see that input and reduces over all axes.
+        """
+        planes = self.put('Unsqueeze', name, np.array([1]))
+        pooled = self.put('MaxPool', planes, kernel_shape=[count, 1])
+        return self.put('Squeeze', pooled, np.array([1]))
 
     def cast(self, name: str, kind: str, out: str = '') -> str:
         """Turn into another number format, such as 'FLOAT'."""
@@ -70,6 +67,8 @@ class Graph:
     def _constant(self, value: NDArray[Any]) -> str:
         from onnx import numpy_helper
 
+        if value.dtype == np.float64:  # no runtime wants it; numpy 1 widens where 2 does not
+            value = value.astype(np.float32)
         self._count += 1
         name = f'{self._prefix}/{self._count}_constant'
         self.model.graph.initializer.append(numpy_helper.from_array(value, name))

@@ -14,6 +14,7 @@ from edge_inference_ros.optimize.graph.nodes import Graph, rename
 
 NMS_TENSOR = 'detections'
 _NOBODY = np.float32(-1)
+_SOMEBODY = np.float32(-0.5)  # a score above this is a box's
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def keep_best(manifest: Manifest, model: Any) -> int:
     name = _yolov8_output(manifest)
     graph, raw = _behind(model, name)
     count = min(manifest.head.candidates, _length(model, name, 2))
-    _, index = _best(graph, raw, count)
+    _, index = _best(graph, raw, _length(model, name, 1) - 4, count)
     graph.put('Gather', raw, index, axis=2, out=name)
     _finish(model, graph, name, {2: count})
     return count
@@ -100,7 +101,7 @@ def suppress(manifest: Manifest, model: Any, camera: tuple[int, int]) -> int:
     head = manifest.head
     count = min(head.candidates, _length(model, name, 2))
     most = min(head.max_detections, count)
-    best, index = _best(graph, raw, count)
+    best, index = _best(graph, raw, _length(model, name, 1) - 4, count)
     columns = graph.put('Gather', raw, index, axis=2)
     boxes = _corners(graph, columns)
     clipped = _clipped(graph, boxes, camera)
@@ -115,7 +116,7 @@ def suppress(manifest: Manifest, model: Any, camera: tuple[int, int]) -> int:
     )
     order = graph.put('Squeeze', order, np.array([0, 1]))
     rows = graph.put('Gather', clipped, order, axis=1)
-    alive = graph.put('Greater', top, np.array(_NOBODY / 2))
+    alive = graph.put('Greater', top, np.array(_SOMEBODY))
     picked = graph.cast(graph.put('Gather', class_ids, order, axis=2), 'FLOAT')
     picked = graph.put('Where', alive, picked, np.array(_NOBODY))
     score = graph.put('Max', top, np.array(0, np.float32))
@@ -133,9 +134,9 @@ def _yolov8_output(manifest: Manifest) -> str:
     return manifest.outputs[0].tensor
 
 
-def _best(graph: Graph, raw: str, count: int) -> tuple[str, str]:
+def _best(graph: Graph, raw: str, classes: int, count: int) -> tuple[str, str]:
     """Scores [1, 1, count] of the likeliest class, descending; indices [count] of the boxes."""
-    best = graph.reduce_max(graph.part(raw, 1, 4, 1 << 30), 1)
+    best = graph.largest(graph.part(raw, 1, 4, 1 << 30), classes)
     scores, index = graph.put_many(
         'TopK', best, np.array([count]), outs=('', ''), axis=2, largest=1, sorted=1
     )
@@ -186,7 +187,7 @@ def _survivors(graph: Graph, boxes: str, offered: str, head: HeadSpec, count: in
         offered,
         np.array([count]),
         np.array([head.iou_threshold], np.float32),
-        np.array([_NOBODY / 2]),
+        np.array([_SOMEBODY]),
     )
     place = graph.part(chosen, 1, 2, 3)  # [n, 1] indices of boxes
     ones = graph.put('Add', graph.put('Mul', place, np.array([0])), np.array([1]))

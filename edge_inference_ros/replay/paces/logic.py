@@ -174,10 +174,10 @@ def _ticks(results: Sequence[Done]) -> Iterator[_Event]:
 
 def _move(guard: Guard, data: bytes, now: Instant) -> None:
     try:
-        stamp_ns, (vx, vy, _, _, _, wz), pose = read_odometry(data)
+        sample = read_odometry(data)
     except SampleError:
         return
-    guard.moved(stamp_ns, vx, vy, wz, now, pose=pose)
+    guard.moved(sample.stamp_ns, *sample.base_twist, now, pose=sample.pose)
 
 
 def _output(one: Done) -> Output:
