@@ -132,7 +132,8 @@ def _spoilt(after: Mapping[str, Any]) -> str:
         return ''
     return (
         f'more noise than signal ({worst:.1f} dB); try --keep stem depthwise, calibrate with'
-        ' --method entropy or percentile, or let optimize quantize_mixed find the layers to leave in float'
+        ' --method entropy or percentile, or let optimize quantize_mixed find the layers to'
+        ' leave in float'
     )
 
 
