@@ -46,7 +46,11 @@ class Params:
         'numbers of what int8 leaves, for trt: a strongly typed network runs what is written',
         choices=('fp32', 'fp16'),
     )
-    keep: tuple[str, ...] = param((), 'nodes that stay float; * and ? stand for anything')
+    keep: tuple[str, ...] = param(
+        (),
+        'nodes that stay float; * and ? stand for anything, stem for the first four layers,'
+        ' depthwise for convolutions in groups',
+    )
     block: int = param(32, 'int4: weights that share a scale', low=16, high=256)
     labelled: str = param(
         '', 'labelled split to score before and after; empty: not scored', path=True
@@ -120,8 +124,9 @@ def _spoilt(after: Mapping[str, Any]) -> str:
     if worst > 0:
         return ''
     return (
-        f'more noise than signal ({worst:.1f} dB); calibrate with --method entropy or'
-        ' percentile, or let optimize quantize_mixed find the layers to leave in float'
+        f'more noise than signal ({worst:.1f} dB); try --keep stem depthwise, calibrate with'
+        ' --method entropy or percentile, or let optimize quantize_mixed find the layers to'
+        ' leave in float'
     )
 
 
