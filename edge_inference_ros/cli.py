@@ -163,10 +163,13 @@ def _run(title: str, step: Step, arguments: list[str]) -> int:
 def _clean(step: Step, out: Path | None) -> AbstractContextManager[None]:
     """What a failed step began is removed again; what was trained so far stays, it took hours."""
     kind, _, name = step.module.partition('.')
-    if kind != 'optimize' or '.train.' in registry.path(kind, name):
+    if kind != 'optimize':
         return nullcontext()
+    from edge_inference_ros.optimize import RESUMED
     from edge_inference_ros.optimize._folder import untouched_on_failure
 
+    if name in RESUMED:
+        return nullcontext()
     return untouched_on_failure(out)
 
 

@@ -14,9 +14,9 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _folder, quantize
+from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize._folder import Made, Source
-from edge_inference_ros.optimize.graph import int8, network, ranges
+from edge_inference_ros.optimize.graph import formats, int8, network, ranges
 from edge_inference_ros.optimize.graph.ranges import Calibration
 from edge_inference_ros.optimize.judge import measure
 
@@ -110,7 +110,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
         after={**_known(chosen), 'sha256': digest(path)},
         why=why,
     )
-    backends = quantize.BACKENDS['int8', params.dialect]
+    backends = formats.BACKENDS['int8', params.dialect]
     _folder.register(source, path, Made(file_name, 'mixed', backends, facts))
     rows = tuple({**_row(point), 'chosen': '*' * (point == chosen)} for point in points)
     worst = tuple(f'{name}: {db:.1f} dB alone in int8' for name, db in ranked[:5])

@@ -35,7 +35,8 @@ from edge_inference_ros.optimize.judge import agreement as pairwise
 from edge_inference_ros.optimize.judge import frames, people, plot, score
 from edge_inference_ros.optimize.judge.detector import Detector
 from edge_inference_ros.optimize.judge.expected import Expected, expected
-from edge_inference_ros.optimize.judge.labelled import EVERY, Labelled, open_labelled
+from edge_inference_ros.optimize.judge.labelled import EVERY, open_labelled
+from edge_inference_ros.optimize.judge.labels import Labelled
 
 log = logging.getLogger(__name__)
 

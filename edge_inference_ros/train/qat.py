@@ -12,9 +12,10 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import SpecMismatch
-from edge_inference_ros.optimize import _folder, quantize
+from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize._folder import Made, Source
 from edge_inference_ros.optimize.graph import int8, network
+from edge_inference_ros.optimize.graph.formats import NumberFormat
 from edge_inference_ros.optimize.graph.ranges import Calibration, read
 from edge_inference_ros.optimize.judge import measure
 from edge_inference_ros.train import tuning
@@ -100,20 +101,20 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     tuning.claim(checkpoint, {'step': 'qat', **about})
     state = _trained(rounded, source, data, params, checkpoint)
     trained: Rounded = state.averaged.cpu()
-    file_name = params.file_name or quantize.name_of(_numbers(params))
+    numbers = _format(params)
+    file_name = params.file_name or numbers.file_name
     path = _folder.target(source, out, file_name)
     agreement_db = _write(writer, trained, calibration, path)
     known = _measured(source, writer, calibration, path)
     about |= {'agreement_db': agreement_db, **known}
     facts = tuning.provenance(source.path, 'qat', made_by, **about)
-    backends = quantize.BACKENDS['int8', params.dialect]
-    _folder.register(source, path, Made(file_name, 'int8', backends, facts))
+    _folder.register(source, path, Made(file_name, 'int8', numbers.backends, facts))
     return _report(model, path, known, agreement_db)
 
 
-def _numbers(params: Params) -> quantize.Params:
-    """The same choice as the step without training would make of it."""
-    return quantize.Params(
+def _format(params: Params) -> NumberFormat:
+    """The numbers that `optimize quantize` would write without training."""
+    return NumberFormat(
         'int8',
         params.dialect,
         form=params.form,
@@ -126,7 +127,7 @@ def _said(params: Params) -> dict[str, Any]:
     mine = tuning.said(params)
     for name in ('calibration', 'file_name', 'agreement_db'):
         del mine[name]
-    return mine | quantize.said(_numbers(params))
+    return mine | _format(params).facts()
 
 
 class _Writer:
@@ -142,7 +143,7 @@ class _Writer:
             plain,
             ranges,
             dialect=self.params.dialect,
-            form=form or quantize.form_of(_numbers(self.params)),
+            form=form or _format(self.params).written_form,
             weight_bits=self.params.weight_bits,
             keep=self._keep,
         )

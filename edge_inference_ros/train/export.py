@@ -23,7 +23,6 @@ from edge_inference_ros.errors import (
     SpecMismatch,
 )
 from edge_inference_ros.optimize import _folder
-from edge_inference_ros.optimize._hush import hushed
 from edge_inference_ros.optimize.graph.network import load, save
 
 INPUT, OUTPUT, FILE = 'images', 'output0', 'model.onnx'
@@ -212,6 +211,8 @@ def _axes(program: Any) -> tuple[int, ...]:
 
 
 def _write(torch: Any, network: Network, path: Path, params: Params) -> None:
+    from edge_inference_ros.train.deploy import hushed
+
     options: dict[str, Any] = {}
     if network.dynamic and not hasattr(network.module, 'graph_signature'):
         options['dynamic_shapes'] = (dict.fromkeys(network.dynamic, torch.export.Dim.DYNAMIC),)
