@@ -78,6 +78,6 @@ def test_a_sensor_names_its_message_and_invents_nothing_for_an_empty_one(name):
     try:
         sample = sensor.view(message, Origin('front', RosNs(S), MonoNs(0)))
     except SampleError as error:
-        assert re.search(r'\w+', str(error))
+        assert re.search(r'\w+', str(error))  # noqa: PT017 - a cloud may answer
     else:  # a cloud of no points says that nothing was seen
         assert len(sample.points) == 0

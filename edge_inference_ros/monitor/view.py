@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -160,12 +161,14 @@ def _child(arguments: list[str]) -> Iterator[None]:
         subprocess.run([program, 'analytics', 'disable'], env=env, check=False, **quiet)  # noqa: S603
         say('usage statistics of the viewer are off')
         command = [program, '--bind', LOOPBACK, *arguments]
-        with subprocess.Popen(command, env=env, **quiet) as child:  # noqa: S603
+        # `rerun` starts the viewer as a child of its own: both end together, as one group.
+        with subprocess.Popen(command, env=env, start_new_session=True, **quiet) as child:  # noqa: S603
             try:
                 _wait_for(ports, child)
                 yield
             finally:
-                child.terminate()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGTERM)
 
 
 def _check_free(port: int) -> None:
