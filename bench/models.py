@@ -35,7 +35,8 @@ from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import EdgeInferenceError
 from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize.judge.detector import Detector
-from edge_inference_ros.optimize.judge.labelled import Labelled, Split
+from edge_inference_ros.optimize.judge.labelled import Split
+from edge_inference_ros.optimize.judge.labels import Labelled
 from edge_inference_ros.optimize.judge.measure import latencies
 from edge_inference_ros.optimize.judge.score import Found, found_in, metric_of, near_people
 from edge_inference_ros.sim import dataset

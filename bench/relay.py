@@ -285,6 +285,7 @@ def watchdog(trip: Trip) -> list[str]:
     msg = type(link.message(trip.payload))
     kind = f'{msg.__module__.split(".")[0]}/msg/{msg.__name__}'
     words = ['autostart:=true', f'topics:=[{trip.to}]', f'types:=[{kind}]']
+    words.append('range_reverse_m:=4.0')  # there is no odometry to say which way
     robot = ['--params-file', str(share('config/robots/indoor_amr.yaml'))]
     options = [*robot, *(word for pair in words for word in ('-p', pair))]
     module = 'edge_inference_ros.nodes.watchdog'

@@ -207,3 +207,18 @@ def test_the_labelled_set_is_rendered_by_a_command(capsys, tmp_path):
     assert status == 0
     for split in json.loads(out)['splits']:
         assert len(np.load(tmp_path / split / 'images.npy'))
+
+
+def test_a_failed_step_that_trains_nothing_leaves_nothing_whatever_its_room(capsys, tmp_path):
+    model = tmp_path / 'model.pt'
+    model.write_bytes(b'no checkpoint')
+    like = Path(__file__).parents[1] / 'models' / 'street_tiny'
+
+    status, _, err = said(
+        capsys, 'optimize', 'export', str(model), '--out', str(tmp_path / 'new'),
+        '--like', str(like),
+    )  # fmt: skip
+
+    assert status == cli.BAD_INPUT
+    assert err
+    assert not (tmp_path / 'new').exists()

@@ -69,11 +69,15 @@ def test_a_backend_opens_a_file_and_refuses_what_is_no_network_in_words(name, tm
 
 @pytest.mark.ros
 @pytest.mark.parametrize('name', registry.names('sensors'))
-def test_a_sensor_names_its_message_and_refuses_an_empty_one_in_words(name):
+def test_a_sensor_names_its_message_and_invents_nothing_for_an_empty_one(name):
     sensor = registry.load('sensors', name)
     assert re.fullmatch(r'\w+/msg/\w+', sensor.MESSAGE)
     package, _, kind = sensor.MESSAGE.partition('/msg/')
     message = getattr(importlib.import_module(f'{package}.msg'), kind)()
 
-    with pytest.raises(SampleError, match=r'\w+'):
-        sensor.view(message, Origin('front', RosNs(S), MonoNs(0)))
+    try:
+        sample = sensor.view(message, Origin('front', RosNs(S), MonoNs(0)))
+    except SampleError as error:
+        assert re.search(r'\w+', str(error))  # noqa: PT017 - a cloud may answer
+    else:  # a cloud of no points says that nothing was seen
+        assert len(sample.points) == 0

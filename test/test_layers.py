@@ -40,12 +40,8 @@ REACHED = {
         'optimize.graph',
         'optimize.judge',
         'optimize._folder',
-        'optimize._hush',
-        'optimize.export',
-        'optimize.quantize',
     },
     'monitor': {'replay.bags', 'replay.definitions'},
-    'optimize': {'train.deploy', 'train.fit', 'train.net'},
 }
 MESSAGES = {
     'builtin_interfaces',
@@ -82,6 +78,7 @@ OUTSIDE = {
         'matplotlib',
         'onnx',
         'onnxruntime',
+        'onnxscript',
         'torch',
         'torch_pruning',
         'tqdm',
@@ -93,7 +90,6 @@ OUTSIDE = {
         'matplotlib',
         'onnx',
         'onnxruntime',
-        'onnxscript',
         'pycocotools',
         'rosbags',
         'tensorrt',
@@ -108,8 +104,6 @@ OUTSIDE = {
 }
 ONLY_HERE = {
     'gauges/nvml.py': {'pynvml'},
-    'optimize/export.py': {'torch'},  # it turns what was trained into an ONNX file
-    'optimize/_hush.py': {'torch'},
     'core/manifest.py': {'yaml'},
     'catalog/get.py': {'pooch', 'requests'},
     'core/overlay.py': {'cv2'},

@@ -166,7 +166,8 @@ def indoor_amr() -> Robot:
 
 def rounded_up(value: float, digits: int) -> float:
     """No less than ``value``, but for the last bits of a binary fraction: 0.3 stays 0.3."""
-    return math.ceil(value * 10**digits * (1.0 - SLACK)) / 10**digits
+    scale: int = 10**digits
+    return math.ceil(value * scale * (1.0 - SLACK)) / scale
 
 
 def table(robot: Robot) -> str:

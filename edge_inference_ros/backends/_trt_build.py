@@ -124,7 +124,7 @@ def _is_strong(trt: Any, options: EngineOptions) -> bool:
 
 
 def _parse(trt: Any, log: Any, network: Any, data: bytes, path: Path) -> Any:
-    """Read the network. The parser's words for bytes say neither what is wrong nor what to do."""
+    """Read the network, or say why it cannot be: of bytes the parser's own words do not."""
     parser = trt.OnnxParser(network, log)
     log.take()
     if not parser.parse(data):
@@ -153,8 +153,8 @@ def _check_opset(trt: Any, data: bytes, path: Path) -> None:
     if version(trt) < (10,) and (found := onnx_file.opset(data)) > _OLD_OPSET:
         raise ModelError(
             f'{path}: opset {found}, and TensorRT {trt.__version__} reads up to {_OLD_OPSET};'
-            f' of newer operators it misses parts without a word. Export it with opset'
-            f' {_OLD_OPSET}, or use TensorRT 10'
+            ' of newer operators it misses parts without a word. Lower it with'
+            f' onnx.version_converter.convert_version(model, {_OLD_OPSET}), or use TensorRT 10'
         )
 
 

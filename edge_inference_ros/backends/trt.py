@@ -134,6 +134,7 @@ class Engine:
         if options.wait == 'block':
             self._hold('_done', self._cuda.queue.event(blocking=True), 'end_event')
         self._hold('_runtime', _runtime(trt, self._log, built, options))
+        self._log.take()  # what others left is no reason why this one is refused
         self._hold('_engine', self._runtime.deserialize_cuda_engine(plan))
         if self._engine is None:
             self._refuse_engine(path, options)

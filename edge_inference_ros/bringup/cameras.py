@@ -35,18 +35,27 @@ SchemaT = TypeVar('SchemaT')
 class Camera:
     """One camera, and the detector that looks at its pictures."""
 
-    namespace: str = param('', 'of its detector, relative: front makes /front/detections')
-    image: str = param('image', 'its topic, relative to its namespace')
-    model: str = param('', 'a shipped model or the path of a model folder; empty: as for all')
-    backend: str = param('', 'runtime; empty: as for all')
-    precision: str = param('', 'fp32, fp16 or int8; empty: as for all')
+    namespace: str = param(
+        '', "namespace of the camera's detector, relative: front makes /front/detections"
+    )
+    image: str = param('image', "image topic, relative to the camera's namespace")
+    model: str = param(
+        '', 'a shipped model or the path of a model folder; empty: as for all cameras'
+    )
+    backend: str = param('', "runtime of this camera's model; empty: as for all cameras")
+    precision: str = param(
+        '', 'precision of the file to run: fp32, fp16 or int8; empty: as for all cameras'
+    )
     params_file: str = param('', 'YAML file with parameters, relative to the file of cameras')
     priority: int = param(
-        0, 'niceness of its process: larger gives way on the processor', low=0, high=19
+        0, "niceness of the detector's process: larger gives way on the processor", low=0, high=19
     )
     required: bool = param(default=True, doc='whether the robot may not move without it')
     stamp_offset_s: float = param(
-        0.0, 'added to its stamps: half an exposure where its start is stamped', low=-1.0, high=1.0
+        0.0,
+        'time added to the stamps of the camera: half an exposure where the start is stamped',
+        low=-1.0,
+        high=1.0,
     )
 
 
@@ -54,10 +63,10 @@ class Camera:
 class Guarded:
     """Something else that the watchdog judges."""
 
-    topic: str = param('', 'relative to the namespace of the watchdog')
-    type: str = param('', 'its message type, such as sensor_msgs/msg/PointCloud2')
+    topic: str = param('', 'topic to guard, relative to the namespace of the watchdog')
+    type: str = param('', 'message type of the topic, such as sensor_msgs/msg/PointCloud2')
     required: bool = param(default=True, doc='whether the robot may not move without it')
-    stamp_offset_s: float = param(0.0, 'added to its stamps', low=-1.0, high=1.0)
+    stamp_offset_s: float = param(0.0, 'time added to the stamps of the topic', low=-1.0, high=1.0)
 
 
 @dataclass(frozen=True, slots=True)

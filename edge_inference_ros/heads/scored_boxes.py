@@ -19,7 +19,7 @@ from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.scratch import Scratch
 from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
-from edge_inference_ros.heads._choose import Choice, best_classes
+from edge_inference_ros.heads._choose import Choice, best_classes, small_buffers
 from edge_inference_ros.heads._finish import Finish
 from edge_inference_ros.heads._fit import Canvas, Fit
 
@@ -69,7 +69,8 @@ class Head:
         rows = self._output.read(outputs)
         scores = rows[:, 4:]
         best: Any = self._best(len(rows))
-        np.max(scores, axis=1, out=best)
+        with small_buffers():
+            np.max(scores, axis=1, out=best)
         chosen = self._choose(best, at_least=spec.score_threshold, count=spec.candidates)
         with np.errstate(over='ignore', invalid='ignore'):  # what overflows is no box, and dropped
             boxes_px = rows[chosen, :4] * self._unit_px

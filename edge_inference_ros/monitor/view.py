@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -37,7 +38,7 @@ class Params:
     """What to show, and where."""
 
     bag: str = param('', 'recording to show; empty shows the running graph')
-    topics: tuple[str, ...] = param((), 'only these topics; all that can be drawn if empty')
+    topics: tuple[str, ...] = param((), 'topics to show; empty shows all that can be drawn')
     save: str = param('', 'file to write instead of opening a viewer (.rrd)')
     web: bool = param(default=False, doc='serve the viewer to a browser on this machine')
     port: int = param(9090, 'port of the page that --web serves', low=1024, high=65000)
@@ -160,12 +161,14 @@ def _child(arguments: list[str]) -> Iterator[None]:
         subprocess.run([program, 'analytics', 'disable'], env=env, check=False, **quiet)  # noqa: S603
         say('usage statistics of the viewer are off')
         command = [program, '--bind', LOOPBACK, *arguments]
-        with subprocess.Popen(command, env=env, **quiet) as child:  # noqa: S603
+        # `rerun` starts the viewer as a child of its own: both end together, as one group.
+        with subprocess.Popen(command, env=env, start_new_session=True, **quiet) as child:  # noqa: S603
             try:
                 _wait_for(ports, child)
                 yield
             finally:
-                child.terminate()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGTERM)
 
 
 def _check_free(port: int) -> None:

@@ -29,15 +29,17 @@ from edge_inference_ros.optimize.graph.tail import NMS_TENSOR, keep_best, suppre
 FURTHEST_LEVELS = 1.0
 """How far a pixel may be from the host's: one of 255 levels, where two roundings differ."""
 FILE = 'model.onnx'
+CORNER_HEAD = 'yolox'
+"""The head that letterboxes into the top left corner."""
 
 
 @dataclass(frozen=True)
 class Params:
     """The camera, and what shall leave the network."""
 
-    width: int = param(1920, 'of the camera picture, pixels', low=16, high=8192)
-    height: int = param(1080, 'of the camera picture, pixels', low=16, high=8192)
-    order: str = param('bgr', 'colours as the camera sends them', choices=('bgr', 'rgb'))
+    width: int = param(1920, 'width of the camera picture, pixels', low=16, high=8192)
+    height: int = param(1080, 'height of the camera picture, pixels', low=16, high=8192)
+    order: str = param('bgr', 'order of the colours that the camera sends', choices=('bgr', 'rgb'))
     tail: str = param(
         'none',
         'boxes that leave: all, the best candidates, or what suppression leaves (costs the CUDA'
@@ -63,12 +65,13 @@ def run(model: Path, out: Path, params: Params) -> Report:
     file = said.file(params.backend, params.precision)
     manifests.verify(file)
     camera = (params.height, params.width)
-    levels = compare_pictures(said.input, params)
+    corner = said.head.name == CORNER_HEAD
+    levels = compare_pictures(said.input, params, corner=corner)
     if (furthest := max(float(diff.max()) for diff in levels)) > FURTHEST_LEVELS:
         raise ModelError(f'the graph paints {furthest} levels from the host: not written')
     network = nodes.load(file.path)
-    place = front.placement(said.input, camera)
-    front.put_in_front(network, said.input, camera, params.order)
+    place = front.placement(said.input, camera, corner=corner)
+    front.put_in_front(network, said.input, camera, params.order, corner=corner)
     to_camera(said, network, place, camera)
     rows = _cut(said, network, camera, params.tail)
     nodes.save(network, out / FILE)
@@ -84,20 +87,22 @@ def run(model: Path, out: Path, params: Params) -> Report:
     return Report('preprocess', str(model), str(out), facts, notes=_notes(params))
 
 
-def compare_pictures(spec: InputSpec, params: Params) -> list[NDArray[np.float32]]:
+def compare_pictures(
+    spec: InputSpec, params: Params, *, corner: bool = False
+) -> list[NDArray[np.float32]]:
     """Differences, in levels, between the picture of the graph and the host's.
 
     Painted from noise, from edges of every width and from a slow ramp.
     """
     camera = (params.height, params.width)
-    paint = _painter(spec, camera, params.order)
+    paint = _painter(spec, camera, params.order, corner=corner)
     return [
-        np.abs(paint(pixels) - _on_host(spec, pixels, params.order))
+        np.abs(paint(pixels) - _on_host(spec, pixels, params.order, corner=corner))
         for pixels in _pictures(*camera)
     ]
 
 
-def _painter(spec: InputSpec, camera: tuple[int, int], order: str) -> Any:
+def _painter(spec: InputSpec, camera: tuple[int, int], order: str, *, corner: bool) -> Any:
     """What the nodes alone make of a picture, run by ONNX Runtime."""
     import onnxruntime
     from onnx import TensorProto, helper
@@ -106,7 +111,7 @@ def _painter(spec: InputSpec, camera: tuple[int, int], order: str) -> Any:
     empty = helper.make_graph([], 'front', [seen], [])
     model = helper.make_model(empty, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
     graph = nodes.Graph(model, 'front')
-    name = front.picture(graph, spec, camera, order)
+    name = front.picture(graph, spec, camera, order, corner=corner)
     model.graph.node.extend(graph.nodes)
     shape = [1, 3, spec.height_px, spec.width_px]
     model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
@@ -116,17 +121,24 @@ def _painter(spec: InputSpec, camera: tuple[int, int], order: str) -> Any:
     return lambda pixels: session.run([name], {front.TENSOR: pixels[None]})[0][0]
 
 
-def _on_host(spec: InputSpec, pixels: NDArray[np.uint8], order: str) -> NDArray[np.float32]:
+def _on_host(
+    spec: InputSpec, pixels: NDArray[np.uint8], order: str, *, corner: bool
+) -> NDArray[np.float32]:
     """The picture as the head paints it, (3, H, W) levels before any scaling."""
-    plain = InputSpec('x', (1, spec.height_px, spec.width_px, 3), order=spec.order, fit=spec.fit)
+    shape = (1, spec.height_px, spec.width_px, 3)
+    plain = InputSpec('x', shape, order=spec.order, fit=spec.fit, rounding=spec.rounding)
     blank = np.zeros(plain.shape, np.uint8)
-    head = registry.load('heads', 'yolov8').Head(_painted_by(plain), {'y': np.zeros((1, 5, 1))})
+    name = CORNER_HEAD if corner else 'yolov8'
+    cells = sum((spec.height_px // s) * (spec.width_px // s) for s in (8, 16, 32))
+    answer = np.zeros((1, cells, 6) if corner else (1, 5, 1))
+    manifest = _painted_by(plain, name, answer.shape)
+    head = registry.load('heads', name).Head(manifest, {'y': answer})
     head.prepare(Image(Origin('', RosNs(0), MonoNs(0)), pixels, order), {'x': blank})
     painted: NDArray[np.float32] = np.moveaxis(blank[0], 2, 0).astype(np.float32)
     return painted
 
 
-def _painted_by(spec: InputSpec) -> Manifest:
+def _painted_by(spec: InputSpec, head: str, shape: tuple[int, ...]) -> Manifest:
     """As little of a manifest as a head needs to paint."""
     return Manifest(
         folder=Path(),
@@ -136,8 +148,8 @@ def _painted_by(spec: InputSpec) -> Manifest:
         made_by='',
         classes=('one',),
         input=spec,
-        outputs=(TensorSpec('y', (1, 5, 1)),),
-        head=manifests.HeadSpec('yolov8'),
+        outputs=(TensorSpec('y', shape),),
+        head=manifests.HeadSpec(head),
         files=(),
     )
 
@@ -163,6 +175,8 @@ def _changed(said: Manifest, network: Any, params: Params) -> dict[str, Any]:
     """What the new manifest says otherwise."""
     precision = said.file(params.backend, params.precision).precision
     head: dict[str, Any] = {'name': 'yolo_end2end'} if params.tail == 'nms' else {}
+    if said.head.name == CORNER_HEAD:  # what is left has no grid: rows of YOLOv5
+        head = {'name': 'yolov5', 'options': {}}
     return {
         'name': f'{said.name}_{params.width}x{params.height}',
         'made_by': f'{said.made_by}; {command(params)}',

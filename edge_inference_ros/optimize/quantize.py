@@ -15,26 +15,24 @@ from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize._folder import Made, Source
 from edge_inference_ros.optimize.graph import int4, int8, network, ranges
 from edge_inference_ros.optimize.graph.float import eighth, half, half_beside, raised
+from edge_inference_ros.optimize.graph.formats import NumberFormat
 from edge_inference_ros.optimize.graph.ranges import Calibration
 from edge_inference_ros.optimize.judge import measure
 
 _COMPARED = 16
 QUALITIES = ('sqnr_db', 'scores_db', 'boxes_db', 'box_px', 'channel_db')
-BACKENDS: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ('int8', 'ort'): ('ort', 'openvino'),
-    ('int8', 'trt'): ('trt',),
-    ('int4', 'ort'): ('ort',),
-    ('int4', 'trt'): ('trt',),
-    ('fp8', 'trt'): ('trt',),
-}
 
 
 @dataclass(frozen=True)
 class Params:
     """Which numbers, for which runtime, and what is kept as it is."""
 
-    precision: str = param('int8', 'numbers to use', choices=('fp16', 'fp8', 'int4', 'int8'))
-    dialect: str = param('ort', 'runtime it is for (fp16: any; fp8: trt)', choices=('ort', 'trt'))
+    precision: str = param(
+        'int8', 'number format of the new file', choices=('fp16', 'fp8', 'int4', 'int8')
+    )
+    dialect: str = param(
+        'ort', 'runtime that the file is for (fp16: any; fp8: trt)', choices=('ort', 'trt')
+    )
     form: str = param(
         '',
         'int8 for ort as operators or as Q/DQ nodes; empty: nodes, which OpenVINO reads too',
@@ -49,17 +47,24 @@ class Params:
     calibration: str = param('', 'folder that calibrate wrote; int8 and fp8 need it', path=True)
     high: str = param(
         'fp32',
-        'numbers of what int8 leaves, for trt: a strongly typed network runs what is written',
+        'number format of what int8 leaves, for dialect trt: a strongly typed network runs'
+        ' what is written',
         choices=('fp32', 'fp16'),
     )
-    keep: tuple[str, ...] = param((), 'nodes that stay float; * and ? stand for anything')
+    keep: tuple[str, ...] = param(
+        (),
+        'nodes that stay float; * and ? stand for anything, stem for the first four layers,'
+        ' depthwise for convolutions in groups',
+    )
     block: int = param(32, 'int4: weights that share a scale', low=16, high=256)
     labelled: str = param(
         '', 'labelled split to score before and after; empty: not scored', path=True
     )
     pictures: int = param(300, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
     runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
-    file_name: str = param('', 'name in the model folder; empty: after the numbers')
+    file_name: str = param(
+        '', 'name of the new file in the model folder; empty: made from the number format'
+    )
     despite: bool = param(
         default=False,
         doc='enter the file in the manifest although it answers more noise than signal',
@@ -98,7 +103,8 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     if calibration:
         calibration.check(source.path)
     made = _made(source, calibration, params)
-    file_name = params.file_name or name_of(params)
+    numbers = _format(params)
+    file_name = params.file_name or numbers.file_name
     path = _folder.target(source, out, file_name)
     network.save(made, path)
     before, after, notes = measured(source, path, calibration, params)
@@ -106,7 +112,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
         source,
         'quantize',
         made_by,
-        params=said(params),
+        params=numbers.facts(),
         **({'calibration': calibration.summary()} if calibration else {}),
         before=before,
         after=after,
@@ -114,9 +120,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     report = _report(model, path, before, after, [*notes, *_slower(after)])
     if (spoilt := _spoilt(after)) and not params.despite:
         return replace(report, refused=f'{spoilt}: {path.name} is not entered in the manifest')
-    made_for = BACKENDS.get((params.precision, _dialect(params)), ())
-    backends = ('trt',) if params.high == 'fp16' else made_for
-    _folder.register(source, path, Made(file_name, params.precision, backends, facts))
+    _folder.register(source, path, Made(file_name, params.precision, numbers.backends, facts))
     return report
 
 
@@ -127,8 +131,9 @@ def _spoilt(after: Mapping[str, Any]) -> str:
     if worst > 0:
         return ''
     return (
-        f'more noise than signal ({worst:.1f} dB); calibrate with --method entropy or'
-        ' percentile, or let optimize quantize_mixed find the layers to leave in float'
+        f'more noise than signal ({worst:.1f} dB); try --keep stem depthwise, calibrate with'
+        ' --method entropy or percentile, or let optimize quantize_mixed find the layers to'
+        ' leave in float'
     )
 
 
@@ -139,15 +144,16 @@ def _slower(after: Mapping[str, Any]) -> list[str]:
     return [f'Slower on ONNX Runtime here: {speedup:.2f} times as fast as float.']
 
 
-def said(params: Params) -> dict[str, Any]:
-    """The parameters that shape the file."""
-    facts: dict[str, Any] = {'precision': params.precision, 'dialect': _dialect(params)}
-    if params.precision == 'int8':
-        facts |= {'form': form_of(params), 'high': params.high}
-        facts['weight_bits'] = params.weight_bits or int8.WEIGHT_BITS[params.dialect]
-    if params.precision == 'int4':
-        facts['block'] = params.block
-    return {**facts, 'keep': list(params.keep)}
+def _format(params: Params) -> NumberFormat:
+    return NumberFormat(
+        params.precision,
+        params.dialect,
+        form=params.form,
+        weight_bits=params.weight_bits,
+        high=params.high,
+        block=params.block,
+        keep=params.keep,
+    )
 
 
 def _made(source: Source, calibration: Calibration | None, params: Params) -> Any:
@@ -177,26 +183,10 @@ def _made(source: Source, calibration: Calibration | None, params: Params) -> An
         model,
         calibration.ranges,
         dialect=params.dialect,
-        form=form_of(params),
+        form=_format(params).written_form,
         weight_bits=params.weight_bits,
         keep=keep,
     )
-
-
-def _dialect(params: Params) -> str:
-    return {'fp8': 'trt', 'fp16': 'any'}.get(params.precision, params.dialect)
-
-
-def form_of(params: Params) -> str:
-    """How an int8 network is written."""
-    return params.form or 'qdq'
-
-
-def name_of(params: Params) -> str:
-    """What the file is called unless said otherwise."""
-    dialect = '_trt' if _dialect(params) == 'trt' else ''
-    high = '_fp16' if params.high == 'fp16' else ''
-    return f'model_{params.precision}{high}{dialect}.onnx'
 
 
 def measured(

@@ -14,9 +14,9 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize import _folder, quantize
+from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize._folder import Made, Source
-from edge_inference_ros.optimize.graph import int8, network, ranges
+from edge_inference_ros.optimize.graph import formats, int8, network, ranges
 from edge_inference_ros.optimize.graph.ranges import Calibration
 from edge_inference_ros.optimize.judge import measure
 
@@ -31,12 +31,16 @@ class Params:
     """What may be lost, and what it is measured with."""
 
     calibration: str = param('', 'folder that calibrate wrote', path=True)
-    dialect: str = param('ort', 'runtime it is for', choices=('ort', 'trt'))
+    dialect: str = param('ort', 'runtime that the file is for', choices=('ort', 'trt'))
     labelled: str = param(
-        '', 'labelled split; empty: judged by the signal to noise of outputs', path=True
+        '',
+        'labelled split that judges the candidates; empty: the signal to noise of outputs judges',
+        path=True,
     )
     pictures: int = param(200, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
-    allowed_loss: float = param(0.01, 'of AP at IoU 0.5, with labels', low=0.0, high=1.0)
+    allowed_loss: float = param(
+        0.01, 'loss of AP at IoU 0.5 that is allowed, with labelled pictures', low=0.0, high=1.0
+    )
     least_sqnr_db: float = param(
         20.0,
         'without labels: least signal to noise of scores and of boxes, dB; 20 is an error of a'
@@ -44,7 +48,7 @@ class Params:
         low=0.0,
         high=200.0,
     )
-    inputs: int = param(8, 'calibration inputs that layers are tried on', low=1, high=1000)
+    inputs: int = param(8, 'how many calibration inputs each layer is tried on', low=1, high=1000)
     most: int = param(16, 'layers to leave in float at most', low=1, high=10_000)
     runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
 
@@ -110,7 +114,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
         after={**_known(chosen), 'sha256': digest(path)},
         why=why,
     )
-    backends = quantize.BACKENDS['int8', params.dialect]
+    backends = formats.BACKENDS['int8', params.dialect]
     _folder.register(source, path, Made(file_name, 'mixed', backends, facts))
     rows = tuple({**_row(point), 'chosen': '*' * (point == chosen)} for point in points)
     worst = tuple(f'{name}: {db:.1f} dB alone in int8' for name, db in ranked[:5])

@@ -34,16 +34,17 @@ class Params:
     """How to play."""
 
     bag: str = param('', 'folder or file to play')
-    topics: tuple[str, ...] = param((), 'only these topics; empty means all')
+    topics: tuple[str, ...] = param((), 'topics to play; empty plays all')
     rate: float = param(1.0, 'bag seconds per real second', low=0.01, high=100.0)
     clock: bool = param(
         default=False,
         doc='keep the stamps; publish /clock, the one of the bag if it has one (use_sim_time)',
     )
     seconds: float = param(0.0, 'stop after so many bag seconds; 0 plays all', low=0.0)
-    loops: int = param(1, 'how many times; 0 means until stopped', low=0)
+    loops: int = param(1, 'times to play the bag; 0 means until stopped', low=0)
     wait_for: tuple[str, ...] = param(
-        (), 'start when each of these topics has a subscriber for each time it is named'
+        (),
+        'topics whose subscribers to wait for before the start; a topic named twice waits for two',
     )
     wait_s: float = param(10.0, 'give up waiting after so many seconds', low=0.0, high=600.0)
     log: str = param('', 'write what was played, and when, to this JSON file')

@@ -118,7 +118,7 @@ class Reader:
             self._node,
             self.kind,
             self._topic,
-            self._take if _NUMBERED else self._callback,
+            self._take if _NUMBERED and not _in_events(self._node) else self._callback,
             qos=self._profile,
             on_mismatch=self._heard,
             on_lost=self._account.lose,
@@ -150,3 +150,8 @@ class Reader:
         there = self._node.get_topic_names_and_types()
         named = (name for name, kinds in there if name != here and ours & set(kinds))
         return tuple(name for name in named if self._node.count_publishers(name))
+
+
+def _in_events(node: Any) -> bool:
+    """Whether the events executor spins the node: it dies of a callback that takes two."""
+    return type(node.executor).__name__ == 'EventsExecutor'

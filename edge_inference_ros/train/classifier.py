@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.report import Report
 from edge_inference_ros.errors import ConfigError, ModelError
-from edge_inference_ros.optimize import _folder, export
+from edge_inference_ros.optimize import _folder
 from edge_inference_ros.train import camera as train_camera
-from edge_inference_ros.train import tuning
+from edge_inference_ros.train import export, tuning
 from edge_inference_ros.train.tuning import CHECKPOINT
 
 if TYPE_CHECKING:

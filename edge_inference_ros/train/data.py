@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize.judge.labelled import F32, Known, Picture, Split
+from edge_inference_ros.optimize.judge.labelled import Split
+from edge_inference_ros.optimize.judge.labels import F32, Known, Picture
 from edge_inference_ros.train.targets import Labels
 
 __all__ = ['F32', 'Joined', 'Known', 'Picture', 'Split', 'batch_of', 'padded', 'varied']

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edge_inference_ros.core.manifest import FILE_NAME, SCHEMA, digest
 from edge_inference_ros.errors import SpecMismatch
-from edge_inference_ros.optimize._hush import hushed
 from edge_inference_ros.train.data import F32, Picture
 from edge_inference_ros.train.net import Deployed, Detector
 from edge_inference_ros.train.score import Predict
@@ -24,6 +26,20 @@ from edge_inference_ros.train.score import Predict
 INPUT, OUTPUT, FILE = 'images', 'output0', 'model.onnx'
 OPSET = 18
 TOLERANCE_PX = 0.05
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keep torch's exporter from talking about other packages and its own deprecations."""
+    exporter = logging.getLogger('torch.onnx')
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        exporter.setLevel(level)
 
 
 def fused(detector: nn.Module) -> nn.Module:

@@ -19,9 +19,9 @@ from edge_inference_ros.train.net import (
     Levels,
     NetConfig,
     from_dict,
+    shaped,
     to_dict,
 )
-from edge_inference_ros.train.shape import shaped
 from edge_inference_ros.train.targets import Labels, Loss, detection_loss
 
 ExtraLoss = Callable[[Tensor, Levels, Labels], Tensor]

@@ -12,9 +12,10 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import SpecMismatch
-from edge_inference_ros.optimize import _folder, quantize
+from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize._folder import Made, Source
 from edge_inference_ros.optimize.graph import int8, network
+from edge_inference_ros.optimize.graph.formats import NumberFormat
 from edge_inference_ros.optimize.graph.ranges import Calibration, read
 from edge_inference_ros.optimize.judge import measure
 from edge_inference_ros.train import tuning
@@ -35,24 +36,42 @@ class Params(Tuning):
 
     steps: int = param(400, 'batches to train on', low=1, high=10_000_000)
     cooldown: int = param(400, 'batches at the end with a falling rate', low=0, high=1_000_000)
-    whole: int = param(100, 'batches at the end of whole pictures', low=0, high=1_000_000)
-    rate: float = param(2e-4, 'learning rate', low=1e-6, high=1.0)
-    warmup: int = param(20, 'batches at the start with a rising rate', low=0, high=100_000)
-    dialect: str = param('trt', 'runtime it is for', choices=('ort', 'trt'))
-    form: str = param(
-        '', 'for ort: operators or Q/DQ nodes; empty: nodes', choices=('', 'qdq', 'qoperator')
+    whole: int = param(
+        100, 'batches at the end that show whole pictures instead of parts', low=0, high=1_000_000
     )
-    weight_bits: int = param(0, 'of int8 weights: 7 or 8; 0: 7 for ort, 8 for trt', low=0, high=8)
+    rate: float = param(2e-4, 'highest learning rate', low=1e-6, high=1.0)
+    warmup: int = param(20, 'batches at the start with a rising rate', low=0, high=100_000)
+    dialect: str = param('trt', 'runtime that the file is for', choices=('ort', 'trt'))
+    form: str = param(
+        '',
+        'how int8 is written for ort: as operators or as Q/DQ nodes; empty: nodes',
+        choices=('', 'qdq', 'qoperator'),
+    )
+    weight_bits: int = param(
+        0, 'bits of the int8 weights: 7 or 8; 0: 7 for ort, 8 for trt', low=0, high=8
+    )
     calibration: str = param(
         '', 'folder that calibrate wrote; training begins with its ranges', path=True
     )
     keep: tuple[str, ...] = param((), 'nodes that stay float; * and ? stand for anything')
-    weight: float = param(1.0, 'of the float network as a teacher', low=0.0, high=100.0)
-    temperature: float = param(2.0, "that softens the teacher's scores", low=0.1, high=20.0)
+    weight: float = param(
+        1.0,
+        'weight in the loss of the float network, as a teacher; 0 trains from the labels alone',
+        low=0.0,
+        high=100.0,
+    )
+    temperature: float = param(
+        2.0,
+        "temperature that softens the teacher's scores; 1 leaves them as they are",
+        low=0.1,
+        high=20.0,
+    )
     agreement_db: float = param(
         20.0, 'least ratio of signal to difference between torch and ONNX Runtime', low=0.0
     )
-    file_name: str = param('', 'name in the model folder; empty: after the numbers')
+    file_name: str = param(
+        '', 'name of the new file in the model folder; empty: made from the number format'
+    )
 
     def faults(self) -> list[str]:
         """What fits no other parameter."""
@@ -100,20 +119,20 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     tuning.claim(checkpoint, {'step': 'qat', **about})
     state = _trained(rounded, source, data, params, checkpoint)
     trained: Rounded = state.averaged.cpu()
-    file_name = params.file_name or quantize.name_of(_numbers(params))
+    numbers = _format(params)
+    file_name = params.file_name or numbers.file_name
     path = _folder.target(source, out, file_name)
     agreement_db = _write(writer, trained, calibration, path)
     known = _measured(source, writer, calibration, path)
     about |= {'agreement_db': agreement_db, **known}
     facts = tuning.provenance(source.path, 'qat', made_by, **about)
-    backends = quantize.BACKENDS['int8', params.dialect]
-    _folder.register(source, path, Made(file_name, 'int8', backends, facts))
+    _folder.register(source, path, Made(file_name, 'int8', numbers.backends, facts))
     return _report(model, path, known, agreement_db)
 
 
-def _numbers(params: Params) -> quantize.Params:
-    """The same choice as the step without training would make of it."""
-    return quantize.Params(
+def _format(params: Params) -> NumberFormat:
+    """The numbers that `optimize quantize` would write without training."""
+    return NumberFormat(
         'int8',
         params.dialect,
         form=params.form,
@@ -126,7 +145,7 @@ def _said(params: Params) -> dict[str, Any]:
     mine = tuning.said(params)
     for name in ('calibration', 'file_name', 'agreement_db'):
         del mine[name]
-    return mine | quantize.said(_numbers(params))
+    return mine | _format(params).facts()
 
 
 class _Writer:
@@ -142,7 +161,7 @@ class _Writer:
             plain,
             ranges,
             dialect=self.params.dialect,
-            form=form or quantize.form_of(_numbers(self.params)),
+            form=form or _format(self.params).written_form,
             weight_bits=self.params.weight_bits,
             keep=self._keep,
         )

@@ -17,8 +17,7 @@ from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.optimize import _folder
 from edge_inference_ros.train import deploy, fit
 from edge_inference_ros.train.camera import CHECKPOINT
-from edge_inference_ros.train.net import Conv, Detector, NetConfig
-from edge_inference_ros.train.shape import WRAPPED, shaped
+from edge_inference_ros.train.net import WRAPPED, Conv, Detector, NetConfig, shaped
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.train.net import STRIDES, Levels
-from edge_inference_ros.train.shape import WRAPPED
+from edge_inference_ros.train.net import STRIDES, WRAPPED, Levels
 
 QUANTISE, RESTORE = 'QuantizeLinear', 'DequantizeLinear'
 _SUFFIX = '_quantized'

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inference_ros.optimize.judge.labelled import F32, Picture
+from edge_inference_ros.optimize.judge.labels import F32, Picture
 from edge_inference_ros.optimize.judge.score import (
     FLOOR,
     MOST,

@@ -53,14 +53,14 @@ def missing(module, wanted):
 
 def our_code_on(trt):
     """Everything of ours that runs without a device, on the genuine module."""
-    from edge_inference_ros.backends import _trt_build, _trt_io
+    from edge_inference_ros.backends import _trt_build, _trt_io, _trt_words
     from edge_inference_ros.backends import trt as backend
     from edge_inference_ros.core.engine_options import EngineOptions
     from edge_inference_ros.errors import BackendUnavailable, ParameterError
 
     sys.modules['tensorrt'] = trt
     assert backend.library() is trt
-    log = backend.log(trt)
+    log = _trt_words.log(trt)
     log.log(trt.ILogger.ERROR, 'kept')
     log.log(trt.ILogger.WARNING, 'not kept')
     assert log.take() == 'kept'

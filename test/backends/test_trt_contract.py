@@ -21,6 +21,7 @@ from edge_inference_ros.backends import trt as backend
 ROOT = Path(backend.__file__).parents[2]
 SOURCES = [ROOT / 'edge_inference_ros/backends' / name for name in (
     'trt.py', '_trt_build.py', '_trt_io.py', '_trt_plans.py', '_trt_inspect.py',
+    '_trt_words.py',
 )]  # fmt: skip
 CALLBACKS = {
     'IProgressMonitor.phase_start': ['phase_name', 'parent_phase', 'num_steps'],

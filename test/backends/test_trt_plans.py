@@ -191,6 +191,14 @@ def test_a_full_device_is_no_stale_engine(machine):
     assert 'build it' not in str(failure.value)
 
 
+def test_what_another_engine_could_not_have_is_no_reason_for_this_one(machine):
+    manifest, path = named(machine, machine.start().model()[0], b'from another version')
+    _trt_words.log(machine.trt).log(machine.trt.ILogger.ERROR, 'Error Code 2: OutOfMemory')
+
+    with pytest.raises(EngineStale, match='magic tag mismatch'):
+        machine.open(manifest, path)
+
+
 def test_a_version_compatible_engine_may_bring_its_own_runtime(machine):
     engine = machine.start().opened(build={'version_compatible': True})
 
@@ -319,7 +327,7 @@ def test_an_opset_that_an_old_parser_misreads_is_refused(machine, version, opset
     if old_takes_it or not version.startswith('8'):
         machine.build(path)
         return
-    with pytest.raises(ModelError, match=rf'opset {opset}, and TensorRT 8.6.0 reads up to 17'):
+    with pytest.raises(ModelError, match=rf'opset {opset}, .* 8.6.0 reads up to 17.*convert_ver'):
         machine.build(path)
     assert not machine.trt._builds
 

@@ -283,9 +283,8 @@ def test_two_types_on_one_topic_are_named_with_their_nodes(graph, ros):
         'rclpy.spin(node)',
     )
 
-    findings = graph.until(graph_checks.types, Level.ERROR, '/cmd_vel')
+    graph.until(graph_checks.types, Level.ERROR, '/teleop')  # a name may be discovered late
 
-    assert any('/teleop' in finding.text for finding in findings)
     teleop.end()
     graph.until(graph_checks.types, Level.OK)
 

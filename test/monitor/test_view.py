@@ -10,6 +10,7 @@ from types import SimpleNamespace as Made
 
 import numpy as np
 import pytest
+from support.ros import wait_until
 
 rr = pytest.importorskip('rerun', reason='view needs rerun-sdk, which wants Python 3.11')
 
@@ -233,6 +234,12 @@ def test_the_page_opens_in_a_real_browser(tmp_path):
         browser.close()
 
     assert picture.startswith(b'\x89PNG')
+    wait_until(lambda: is_free(params.port), what='the viewer to be gone')
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        return probe.connect_ex((view.LOOPBACK, port)) != 0
 
 
 def free_port():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_inference_ros.optimize.judge import people as near_people
-from edge_inference_ros.optimize.judge.labelled import Known
+from edge_inference_ros.optimize.judge.labels import Known
 from edge_inference_ros.optimize.judge.people import Limits, Seen, loss_bound, wilson
 from edge_inference_ros.optimize.judge.score import Found
 

@@ -343,7 +343,7 @@ def permits_more(less, more, *, limits=True):
             a.deadline_ns > b.deadline_ns + 1 and b.age_ns < math.inf,
             a.travelled_m < b.travelled_m - 1e-9,
             a.left_ns > b.left_ns + 1,
-            b.locked and not a.locked,
+            limits and b.locked and not a.locked,
             limits and a.limit_mps > b.limit_mps,
         )
         if any(tighter):

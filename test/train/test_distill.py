@@ -21,8 +21,16 @@ from support import trainable  # noqa: E402
 from edge_inference_ros.core import manifest  # noqa: E402
 from edge_inference_ros.core.params import build  # noqa: E402
 from edge_inference_ros.errors import ConfigError, ModelError  # noqa: E402
-from edge_inference_ros.optimize import export  # noqa: E402
-from edge_inference_ros.train import classify, distill, fit, net, restore, teacher, tuning  # noqa: E402  # noqa: E402
+from edge_inference_ros.train import (  # noqa: E402
+    classify,
+    distill,
+    export,
+    fit,
+    net,
+    restore,
+    teacher,
+    tuning,
+)
 
 
 @pytest.fixture(scope='module')

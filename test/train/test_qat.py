@@ -192,7 +192,7 @@ def test_the_file_joins_its_folder_and_says_what_it_was_made_from(ready, tmp_pat
 
     said = manifest.load(tmp_path)
     manifest.verify(said.files[1])
-    assert (said.files[1].precision, said.files[1].backends) == ('int8', ('trt', 'openvino'))
+    assert (said.files[1].precision, said.files[1].backends) == ('int8', ('trt',))
     known = said.files[1].provenance
     assert known['from']['sha256'] == said.files[0].sha256
     assert known['params']['dialect'] == 'trt'

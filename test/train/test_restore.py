@@ -21,7 +21,7 @@ from torch import nn  # noqa: E402
 
 from edge_inference_ros.errors import ConfigError  # noqa: E402
 from edge_inference_ros.train import camera as train_camera  # noqa: E402
-from edge_inference_ros.train import deploy, fit, net, restore, shape  # noqa: E402
+from edge_inference_ros.train import deploy, fit, net, restore  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -118,7 +118,7 @@ def test_a_part_of_something_larger_is_found_in_its_state():
     made = trainable.detector()
     state = net.Deployed(made).state_dict()
 
-    found = shape.shaped(made.config, {**state, 'adapters.0.weight': torch.zeros(1)})
+    found = net.shaped(made.config, {**state, 'adapters.0.weight': torch.zeros(1)})
 
     shown = trainable.pictures()
     close(trainable.answers(found, shown), trainable.answers(made, shown), atol=0)

@@ -10,10 +10,10 @@ import pytest
 
 from edge_inference_ros.catalog.shelf import CheckParams, check_model
 from edge_inference_ros.errors import BackendUnavailable, ConfigError
-from edge_inference_ros.optimize import export
 from edge_inference_ros.sim.dataset import FOREIGN, HELD_OUT, TRAIN, Split, write_split
 from edge_inference_ros.train import average as train_average
 from edge_inference_ros.train import camera as train_camera
+from edge_inference_ros.train import export
 
 torch = pytest.importorskip('torch', reason='training needs torch, which is not installed')
 pytest.importorskip('onnxscript', reason='exporting needs onnxscript, which is not installed')

@@ -32,23 +32,28 @@ class Placement:
         return width / self.wide, height / self.high
 
 
-def placement(spec: InputSpec, camera: tuple[int, int]) -> Placement:
-    """The same place as on the host: the middle if letterboxed, everything if stretched."""
+def placement(spec: InputSpec, camera: tuple[int, int], *, corner: bool = False) -> Placement:
+    """The same place as on the host: all of it if stretched, else the middle or the corner."""
     if spec.fit == 'stretch':
         return Placement(0, 0, spec.width_px, spec.height_px)
     height, width = camera
     scale = min(spec.width_px / width, spec.height_px / height)
-    wide, high = max(1, round(width * scale)), max(1, round(height * scale))
+    whole = int if spec.rounding == 'down' else round
+    wide, high = max(1, whole(width * scale)), max(1, whole(height * scale))
+    if corner:
+        return Placement(0, 0, wide, high)
     return Placement((spec.width_px - wide) // 2, (spec.height_px - high) // 2, wide, high)
 
 
-def picture(graph: Graph, spec: InputSpec, camera: tuple[int, int], order: str) -> str:
+def picture(
+    graph: Graph, spec: InputSpec, camera: tuple[int, int], order: str, *, corner: bool = False
+) -> str:
     """Levels 0 … 255 as float32 [1, 3, H, W] of the network's size; returns the tensor's name.
 
     Half-pixel bilinear without smoothing, then rounded: what OpenCV's INTER_LINEAR does to bytes,
     up to one level where its fixed-point weights round the other way.
     """
-    place = placement(spec, camera)
+    place = placement(spec, camera, corner=corner)
     name = graph.put('Transpose', graph.cast(TENSOR, 'FLOAT'), perm=_FROM_NHWC)
     if order != spec.order:
         name = graph.put('Gather', name, np.array([2, 1, 0]), axis=1)
@@ -67,7 +72,9 @@ def picture(graph: Graph, spec: InputSpec, camera: tuple[int, int], order: str) 
     return name
 
 
-def put_in_front(model: Any, spec: InputSpec, camera: tuple[int, int], order: str) -> None:
+def put_in_front(
+    model: Any, spec: InputSpec, camera: tuple[int, int], order: str, *, corner: bool = False
+) -> None:
     """Replace the input ``spec`` of ``model`` by camera bytes, ``uint8 [1, H, W, 3]``.
 
     TensorRT casts bytes only at the network's edge, so a network that took bytes gets the same
@@ -81,7 +88,7 @@ def put_in_front(model: Any, spec: InputSpec, camera: tuple[int, int], order: st
     if spec.tensor not in {value.name for value in inputs(model)}:
         raise ModelError(f'the network has no input {spec.tensor!r}')
     graph = Graph(model, 'front')
-    name = _normalised(graph, picture(graph, spec, camera, order), spec)
+    name = _normalised(graph, picture(graph, spec, camera, order, corner=corner), spec)
     if spec.layout == 'nhwc':
         name = graph.put('Transpose', name, perm=_TO_NHWC)
     rename(model, spec.tensor, name)

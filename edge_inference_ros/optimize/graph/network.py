@@ -20,6 +20,7 @@ NEWEST_OPSET = 20
 """What the parser of TensorRT 10.3 knows in full; it is built with ONNX 1.16."""
 
 NEWEST_IR = 10
+_STEM = 4  # layers
 
 
 class Graph:
@@ -65,15 +66,31 @@ class Graph:
             if node.op_type not in HEAVY and not (node.name in fed and node.name in feeding)
         ]
 
+    def _grouped(self) -> list[str]:
+        """Names of the convolutions whose channels are split into groups."""
+        return [
+            node.name
+            for node in self.nodes
+            if node.op_type == 'Conv'
+            and any(a.name == 'group' and a.i > 1 for a in node.attribute)
+        ]
+
     def named(self, patterns: Sequence[str]) -> list[str]:
         """The nodes whose names fit one of ``patterns`` (``*`` and ``?`` stand for anything).
+
+        ``stem`` names the first four layers, ``depthwise`` the convolutions in groups: what int8
+        hurts most in small networks that were not trained for it.
 
         Raises:
             ConfigError: a pattern fits none.
         """
         names = [node.name for node in self.nodes]
         chosen: dict[str, None] = {}
+        groups = {'stem': self.layers[:_STEM], 'depthwise': self._grouped()}
         for pattern in patterns:
+            if pattern in groups:
+                chosen.update(dict.fromkeys(groups[pattern]))
+                continue
             if not (fitting := fnmatch.filter(names, pattern)):
                 some = ', '.join(self.layers[:5])
                 raise ConfigError(f'no node is called {pattern!r}; layers are {some}, …')

@@ -14,6 +14,7 @@ from edge_inference_ros.optimize.graph.nodes import Graph, rename
 
 NMS_TENSOR = 'detections'
 _NOBODY = np.float32(-1)
+_STRIDES, _LONGEST_LOG = '8-16-32', 20.0  # as heads/yolox.py has them
 _SOMEBODY = np.float32(-0.5)  # a score above this is a box's
 
 
@@ -36,6 +37,8 @@ class Layout:
 LAYOUTS = {
     'yolov8': Layout(0, 1, centred=True),
     'yolov5': Layout(0, 2, centred=True),
+    'yolox': Layout(0, 2, centred=True),
+    'scored_boxes': Layout(0, 2, centred=True),
     'yolo_end2end': Layout(0, 2, centred=False),
     'detr': Layout(1, 2, centred=True, fraction=True),
     'efficient_nms': Layout(1, 2, centred=False),
@@ -53,9 +56,10 @@ def layout(head: HeadSpec) -> Layout:
             f'head {head.name!r}: boxes can be moved for {", ".join(sorted(LAYOUTS))} only'
         )
     found = LAYOUTS[head.name]
-    if head.name == 'efficient_nms' and head.options.get('unit') == 'fraction':
-        return Layout(found.output, found.axis, found.centred, fraction=True)
-    return found
+    said = head.options
+    centred = {'centre': True, 'corners': False}.get(said.get('box', ''), found.centred)
+    fraction = found.fraction or said.get('unit') == 'fraction'
+    return Layout(found.output, found.axis, centred, fraction)
 
 
 def to_camera(manifest: Manifest, model: Any, place: Placement, camera: tuple[int, int]) -> None:
@@ -63,6 +67,8 @@ def to_camera(manifest: Manifest, model: Any, place: Placement, camera: tuple[in
     where = layout(manifest.head)
     name = manifest.outputs[where.output].tensor
     graph, raw = _behind(model, name)
+    if manifest.head.name == 'yolox' and manifest.head.options.get('boxes') != 'px':
+        raw = _leave_grid(graph, raw, manifest)
     rank, length = len(manifest.outputs[where.output].shape), _length(model, name, where.axis)
     factor, shift = _affine(where, manifest.input, place, camera)
     shape = [1] * rank
@@ -72,6 +78,22 @@ def to_camera(manifest: Manifest, model: Any, place: Placement, camera: tuple[in
     grown = graph.put('Mul', graph.cast(raw, 'FLOAT'), scale.reshape(shape))
     graph.put('Add', grown, offset.reshape(shape), out=name)
     _finish(model, graph, name)
+
+
+def _leave_grid(graph: Graph, raw: str, manifest: Manifest) -> str:
+    """YOLOX's boxes relative to their cells become centres and sides in pixels of the input."""
+    seen, grids = manifest.input, []
+    for stride in map(int, manifest.head.options.get('strides', _STRIDES).split('-')):
+        high, wide = seen.height_px // stride, seen.width_px // stride
+        down, across = np.mgrid[:high, :wide].reshape(2, -1)
+        grids.append(np.stack((across, down, np.full(high * wide, stride)), axis=1))
+    cells = np.concatenate(grids).astype(np.float32)[None]
+    floats = graph.cast(raw, 'FLOAT')
+    centres = graph.put('Add', graph.part(floats, 2, 0, 2), cells[..., :2].copy())
+    logs = graph.put('Min', graph.part(floats, 2, 2, 4), np.array(_LONGEST_LOG, np.float32))
+    boxes = graph.put('Concat', centres, graph.put('Exp', logs), axis=2)
+    boxes = graph.put('Mul', boxes, cells[..., 2:].copy())
+    return graph.put('Concat', boxes, graph.part(floats, 2, 4, 1 << 30), axis=2)
 
 
 def keep_best(manifest: Manifest, model: Any) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.optimize.judge.labelled import Known, Picture
+from edge_inference_ros.optimize.judge.labels import Known, Picture
 
 BEYOND_PX = 1.0
 """Tools round: a box may leave its picture by so much, and is cut."""

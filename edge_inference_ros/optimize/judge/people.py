@@ -40,7 +40,7 @@ from edge_inference_ros.core.report import Value
 from edge_inference_ros.guard.deadline import deadline, range_for_stopping
 from edge_inference_ros.guard.robot import RobotProfile
 from edge_inference_ros.optimize.judge import score
-from edge_inference_ros.optimize.judge.labelled import F32, Truth
+from edge_inference_ros.optimize.judge.labels import F32, Truth
 from edge_inference_ros.optimize.judge.score import Found
 
 PASSED, REFUSED, INCONCLUSIVE = 'passed', 'REFUSED', 'INCONCLUSIVE'

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge_inference_ros.core.manifest import HeadSpec
 from edge_inference_ros.core.types import Detections2D
 from edge_inference_ros.errors import BackendUnavailable, ConfigError
-from edge_inference_ros.optimize.judge.labelled import F32, Truth
+from edge_inference_ros.optimize.judge.labels import F32, Truth
 
 FLOOR, MOST, NMS_IOU, MATCH_IOU = 0.01, 100, 0.6, 0.5
 NEAR_M = 8.0

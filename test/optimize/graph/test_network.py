@@ -51,3 +51,12 @@ def test_a_network_that_casts_first_is_left_alone(tmp_path):
     path = save(tmp_path / 'net.onnx', nodes, BYTES, PLANES)
 
     assert [n.op_type for n in network.load(path).graph.node] == ['Cast', 'Transpose']
+
+
+def test_the_stem_and_convolutions_in_groups_are_named_without_their_names():
+    nodes = [node('Conv', [f'x{i}', 'w'], [f'x{i + 1}'], name=f'conv{i}', group=1 + i % 2)
+             for i in range(6)]  # fmt: skip
+    graph = network.Graph(onnx.helper.make_model(onnx.helper.make_graph(nodes, 'g', [], [])))
+
+    assert graph.named(['stem']) == ['conv0', 'conv1', 'conv2', 'conv3']
+    assert graph.named(['depthwise']) == ['conv1', 'conv3', 'conv5']

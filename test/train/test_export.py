@@ -12,8 +12,8 @@ pytest.importorskip('onnxscript', reason='the exporter needs onnxscript')
 
 from edge_inference_ros.core.params import build
 from edge_inference_ros.errors import ConfigError, SpecMismatch
-from edge_inference_ros.optimize import export
 from edge_inference_ros.optimize.graph import network as onnx_network
+from edge_inference_ros.train import export
 
 pytestmark = pytest.mark.train
 
