@@ -280,10 +280,10 @@ def _print(text: str) -> None:
 class DriveParams:
     """Which drive to render."""
 
-    seconds: float = param(60.0, 'length', low=0.1, high=36000.0)
-    seed: int = param(0, 'the same seed gives the same messages', low=0)
+    seconds: float = param(60.0, 'length of the drive', low=0.1, high=36000.0)
+    seed: int = param(0, 'seed of the drive: the same seed gives the same messages', low=0)
     speed: float = param(1.5, 'the most the robot drives, m/s', low=0.0, high=30.0)
-    rate_hz: float = param(10.0, 'frames a second', low=0.1, high=120.0)
+    rate_hz: float = param(10.0, 'frames rendered a second', low=0.1, high=120.0)
     foreign: bool = param(default=False, doc='other textures, weather or night')
 
 
@@ -308,8 +308,10 @@ def drive(out: Path, params: DriveParams) -> dict[str, Any]:
 class DatasetParams:
     """How much of the labelled set to render."""
 
-    share: float = param(1.0, 'of the pictures of each split', low=1e-4, high=1.0)
-    processes: int = param(2, 'worker processes', low=1, high=256)
+    share: float = param(
+        1.0, 'share of the pictures of each split to render: 1 renders all', low=1e-4, high=1.0
+    )
+    processes: int = param(2, 'worker processes that render', low=1, high=256)
 
 
 def dataset(out: Path, params: DatasetParams) -> dict[str, Any]:

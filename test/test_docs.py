@@ -91,3 +91,29 @@ def test_every_value_of_the_heartbeat_is_explained():
     source = heartbeat.source_row(status.sources[0], sim_time=False)
     for row in (heartbeat.summary_row(status), source):
         assert set(row[-1]) <= explained
+
+
+@pytest.mark.parametrize('room', ['core', 'guard', 'ros', 'catalog'])
+def test_the_map_has_one_line_for_every_module(room):
+    there = {
+        f'{room}/{path.name}'
+        for path in (ROOT / 'edge_inference_ros' / room).glob('*.py')
+        if path.stem != '__init__'
+    }
+    lines = re.findall(
+        rf'^\| `({room}/\w+\.py)` \| \S', TEXT['docs/architecture.md'], re.MULTILINE
+    )
+
+    assert sorted(lines) == sorted(there)
+
+
+@pytest.mark.parametrize('page', ['docs/extending.md', 'CONTRIBUTING.md', 'docs/architecture.md'])
+def test_a_file_that_a_page_sends_one_to_is_there(page):
+    named = re.findall(r'`((?:\w+/)+\w+\.\w+)`', TEXT[page])
+    missing = [
+        path
+        for path in set(named)
+        if not any((root / path).exists() for root in (ROOT, ROOT / 'edge_inference_ros'))
+    ]
+
+    assert not missing

@@ -62,7 +62,7 @@ class Options:
     )
     wait: str = param(
         'block',
-        'until the device is done: sleep, or keep a core busy to answer some 0.1 ms sooner',
+        'how to wait for the device: sleep, or keep a core busy to answer some 0.1 ms sooner',
         choices=('block', 'spin'),
     )
     graph: bool = param(True, 'replay copies and inference as one CUDA graph')

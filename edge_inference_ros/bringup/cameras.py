@@ -26,6 +26,7 @@ from edge_inference_ros.errors import ConfigError, ParameterError
 DETECTIONS_TYPE = 'vision_msgs/msg/Detection2DArray'
 
 _RELATIVE = re.compile(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
+_TYPE = re.compile(r'[a-z]\w*/msg/[A-Z]\w*', re.ASCII)
 
 SchemaT = TypeVar('SchemaT')
 
@@ -34,18 +35,27 @@ SchemaT = TypeVar('SchemaT')
 class Camera:
     """One camera, and the detector that looks at its pictures."""
 
-    namespace: str = param('', 'of its detector, relative: front makes /front/detections')
-    image: str = param('image', 'its topic, relative to its namespace')
-    model: str = param('', 'a shipped model or the path of a model folder; empty: as for all')
-    backend: str = param('', 'runtime; empty: as for all')
-    precision: str = param('', 'fp32, fp16 or int8; empty: as for all')
+    namespace: str = param(
+        '', "namespace of the camera's detector, relative: front makes /front/detections"
+    )
+    image: str = param('image', "image topic, relative to the camera's namespace")
+    model: str = param(
+        '', 'a shipped model or the path of a model folder; empty: as for all cameras'
+    )
+    backend: str = param('', "runtime of this camera's model; empty: as for all cameras")
+    precision: str = param(
+        '', 'precision of the file to run: fp32, fp16 or int8; empty: as for all cameras'
+    )
     params_file: str = param('', 'YAML file with parameters, relative to the file of cameras')
     priority: int = param(
-        0, 'niceness of its process: larger gives way on the processor', low=0, high=19
+        0, "niceness of the detector's process: larger gives way on the processor", low=0, high=19
     )
     required: bool = param(default=True, doc='whether the robot may not move without it')
     stamp_offset_s: float = param(
-        0.0, 'added to its stamps: half an exposure where its start is stamped', low=-1.0, high=1.0
+        0.0,
+        'time added to the stamps of the camera: half an exposure where the start is stamped',
+        low=-1.0,
+        high=1.0,
     )
 
 
@@ -53,10 +63,10 @@ class Camera:
 class Guarded:
     """Something else that the watchdog judges."""
 
-    topic: str = param('', 'relative to the namespace of the watchdog')
-    type: str = param('', 'its message type, such as sensor_msgs/msg/PointCloud2')
+    topic: str = param('', 'topic to guard, relative to the namespace of the watchdog')
+    type: str = param('', 'message type of the topic, such as sensor_msgs/msg/PointCloud2')
     required: bool = param(default=True, doc='whether the robot may not move without it')
-    stamp_offset_s: float = param(0.0, 'added to its stamps', low=-1.0, high=1.0)
+    stamp_offset_s: float = param(0.0, 'time added to the stamps of the topic', low=-1.0, high=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,17 @@ def _check(cameras: tuple[Camera, ...], also: tuple[Guarded, ...]) -> None:
             raise ParameterError(f'{name!r}: expected a relative name, such as front')
     if twice := [name for name in names if names.count(name) > 1]:
         raise ParameterError(f'namespace {twice[0]!r} is there twice: one for each camera')
+    guarded = [*(f'{name}/detections' for name in names), *(row.topic for row in also)]
+    if twice := [topic for topic in guarded if guarded.count(topic) > 1]:
+        raise ParameterError(
+            f'also: topic {twice[0]!r} is guarded twice (the detections of every camera are)'
+        )
+    for row in also:
+        if not _TYPE.fullmatch(row.type):
+            raise ParameterError(
+                f'also: {row.topic}: type = {row.type!r}: expected a message type, such as'
+                ' sensor_msgs/msg/PointCloud2'
+            )
 
 
 def _looked_up(camera: Camera, folder: Path) -> Camera:
@@ -159,5 +180,5 @@ _CHECKS: dict[str, checks.Check] = {
     'model': checks.model,
     'backend': checks.backend,
     'precision': checks.precision,
-    'params_file': checks.parameter_file,
+    'params_file': checks.parameters_of('camera_detector'),
 }

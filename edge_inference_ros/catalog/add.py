@@ -47,7 +47,9 @@ class AddParams:
     classes_file: str = param('', 'text file with one class name a line')
     licence: str = param(UNKNOWN, 'SPDX name of the licence of the weights')
     layout: str = param(
-        AUTO, 'where the colours of the input are: last or first', choices=(AUTO, 'nhwc', 'nchw')
+        AUTO,
+        'place of the colours in the input: last (nhwc) or first (nchw)',
+        choices=(AUTO, 'nhwc', 'nchw'),
     )
     height_px: int = param(
         0,

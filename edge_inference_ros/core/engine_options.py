@@ -19,7 +19,8 @@ class EngineOptions:
 
     precision: str = param(
         'graph',
-        'number formats: as the graph is typed, or by builder flags (TensorRT 10 and older)',
+        'number formats of the engine: as the graph is typed, or by builder flags (TensorRT'
+        ' 10 and older)',
         choices=('graph', 'fp16', 'int8', 'int8_fp16'),
     )
     shapes: str = param(
@@ -28,17 +29,19 @@ class EngineOptions:
     workspace_mib: int = param(
         1024, 'device memory a layer may use for itself', low=16, high=1 << 20
     )
-    optimization_level: int = param(3, 'builder effort', low=0, high=5)
+    optimization_level: int = param(
+        3, 'builder effort: 0 builds fastest, 5 tries the most kernels', low=0, high=5
+    )
     tf32: bool = param(True, 'float32 layers may multiply in TF32')
     sparse: bool = param(False, 'use sparse kernels where weights are 2:4 sparse')
     dla_core: int = param(-1, 'deep learning accelerator of an Orin; -1: the GPU', low=-1, high=1)
     version_compatible: bool = param(
         False,
-        'may be loaded by later TensorRT versions',
+        'the engine may be loaded by later TensorRT versions',
     )
     hardware_compatible: str = param(
         'none',
-        'other GPUs it may run on',
+        'other GPUs that the engine may run on',
         choices=('none', 'ampere_plus', 'same_compute_capability'),
     )
 

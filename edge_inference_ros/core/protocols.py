@@ -94,7 +94,11 @@ class TrackSettings:
         high=60.0,
     )
     track_coast_frames: int = param(
-        3, 'and at least for so many frames, at the rate measured', low=1, high=1000
+        3,
+        'an object with an identity keeps it for at least so many missed frames, at the rate'
+        ' measured',
+        low=1,
+        high=1000,
     )
     track_late_frames: int = param(
         3,

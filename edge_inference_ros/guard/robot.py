@@ -72,7 +72,8 @@ class RobotProfile:
     )
     alpha_acc_radps2: float = param(
         3.2,
-        '[alpha] the same for yaw; 0: not stated, and then 30 is assumed',
+        '[alpha] yaw acceleration a consumer could command before it hears from us again; 0:'
+        ' not stated, and 30 is assumed',
         low=0.0,
         high=500.0,
         live=True,
@@ -126,14 +127,16 @@ class RobotProfile:
     )
     range_reverse_m: float = param(
         0.0,
-        '[L] the same when reversing; 0: nothing looks back, so reversing is infeasible',
+        '[L] range at which an obstacle behind is sure to be seen; 0: nothing looks back, so'
+        ' reversing is infeasible',
         low=0.0,
         high=1000.0,
         live=True,
     )
     range_side_m: float = param(
         0.0,
-        '[L] the same when moving sideways; 0: nothing looks there',
+        '[L] range at which an obstacle beside the robot is sure to be seen; 0: nothing looks'
+        ' sideways',
         low=0.0,
         high=1000.0,
         live=True,
@@ -145,7 +148,8 @@ class RobotProfile:
     )
     strafes: bool = param(
         default=False,
-        doc='the same for moving sideways: omnidirectional wheels, legs',
+        doc='the robot can move sideways (omnidirectional wheels, legs), so without odometry it'
+        ' may be doing so',
         live=True,
     )
     creep_m: float = param(

@@ -35,7 +35,12 @@ class LimitRules:
     raise_hold_s: float = param(
         5.0, 'a limit is raised only when it could have been for so long', low=0.0, high=600.0
     )
-    raise_step_mps: float = param(0.25, 'and by no more than this', low=GRID_MPS, high=50.0)
+    raise_step_mps: float = param(
+        0.25,
+        'most that a limit may be above any that was given within raise_hold_s',
+        low=GRID_MPS,
+        high=50.0,
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -47,14 +47,25 @@ class Rules:
     clock_stall_s: float = param(
         0.5, 'simulated time that stands still for so long has stalled', low=0.01, high=60.0
     )
-    init_ok: int = param(3, 'good messages to become valid', low=1, high=60)
-    init_window: int = param(5, 'of so many', low=1, high=60)
-    valid_errors: int = param(2, 'errors that a valid source may have', low=0, high=60)
-    valid_window: int = param(10, 'of so many messages', low=1, high=60)
-    resume_ok: int = param(5, 'good messages in a row to become valid again', low=1, high=60)
+    init_ok: int = param(
+        3, 'good messages, among init_window, that make a source valid', low=1, high=60
+    )
+    init_window: int = param(
+        5, 'messages among which init_ok must be good for a source to become valid', low=1, high=60
+    )
+    valid_errors: int = param(
+        2, 'errors that a valid source may have among valid_window messages', low=0, high=60
+    )
+    valid_window: int = param(
+        10, 'messages in which a valid source may have valid_errors errors', low=1, high=60
+    )
+    resume_ok: int = param(
+        5, 'good messages in a row that make a source valid again', low=1, high=60
+    )
     resume_share: float = param(
         0.8,
-        'and each no older than this share of the deadline at the speed to be resumed',
+        'oldest that a message may be to count towards resuming, as a share of the deadline'
+        ' at the speed to be resumed',
         low=0.01,
         high=1.0,
     )

@@ -38,7 +38,7 @@ class Params:
     """What to show, and where."""
 
     bag: str = param('', 'recording to show; empty shows the running graph')
-    topics: tuple[str, ...] = param((), 'only these topics; all that can be drawn if empty')
+    topics: tuple[str, ...] = param((), 'topics to show; empty shows all that can be drawn')
     save: str = param('', 'file to write instead of opening a viewer (.rrd)')
     web: bool = param(default=False, doc='serve the viewer to a browser on this machine')
     port: int = param(9090, 'port of the page that --web serves', low=1024, high=65000)

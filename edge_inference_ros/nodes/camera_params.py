@@ -17,7 +17,9 @@ class CameraDetectorParams(TrackSettings):
     )
     backend: str = param('ort', 'runtime: ort, openvino, trt, null, or a plug-in')
     precision: str = param(
-        '', 'fp32, fp16, int8, …; empty takes the first file that suits the backend'
+        '',
+        'precision of the model file: fp32, fp16, int8, …; empty takes the first that suits'
+        ' the backend',
     )
     build_engine: str = param(
         'never',
@@ -32,12 +34,12 @@ class CameraDetectorParams(TrackSettings):
     )
     reliability: str = param(
         'auto',
-        'of the image subscription; auto takes what the publisher offers',
+        'reliability of the image subscription; auto takes what the publisher offers',
         choices=('auto', 'best_effort', 'reliable'),
     )
     score_threshold: float = param(
         -1.0,
-        'boxes below are dropped; -1 takes the one in the manifest',
+        'boxes with a lower score are dropped; -1 takes the threshold in the manifest',
         low=-1.0,
         high=1.0,
         live=True,
@@ -54,5 +56,7 @@ class CameraDetectorParams(TrackSettings):
         low=0.0,
         high=3600.0,
     )
-    diagnostics_period_s: float = param(1.0, 'between two reports', low=0.1, high=60.0)
+    diagnostics_period_s: float = param(
+        1.0, 'time between two reports on /diagnostics', low=0.1, high=60.0
+    )
     autostart: bool = param(False, 'configure and activate without being asked')

@@ -24,15 +24,17 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
     The names in ``topics`` are relative and can be remapped; config/robots has profiles.
     """
 
-    topics: tuple[str, ...] = param(('detections',), 'what to guard; comes out as fresh/<topic>')
+    topics: tuple[str, ...] = param(
+        ('detections',), 'topics to guard; each comes out as fresh/<topic>'
+    )
     types: tuple[str, ...] = param(
         ('vision_msgs/msg/Detection2DArray',), 'message type of each topic, or one for all'
     )
-    optional: tuple[str, ...] = param((), 'of the topics, those the robot may move without')
+    optional: tuple[str, ...] = param((), 'guarded topics that the robot may move without')
     stamp_offsets_s: tuple[float, ...] = param(
         (),
-        'added to the stamps of each topic: half an exposure where its start is stamped, less than'
-        ' 0 where arrival is; none, or one for each topic',
+        'time added to the stamps of each topic: half an exposure where its start is stamped,'
+        ' less than 0 where arrival is; none, or one for each topic',
         low=-1.0,
         high=1.0,
     )
@@ -41,11 +43,15 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
         'message type of cmd_vel, which leads motion; auto takes the one that is published',
         choices=('none', 'auto', 'Twist', 'TwistStamped'),
     )
-    tick_s: float = param(0.02, 'between two looks at what is held', low=0.001, high=0.1)
-    heartbeat_s: float = param(
-        0.05, 'between two heartbeats while nothing changes', low=0.001, high=0.09
+    tick_s: float = param(
+        0.02, 'time between two looks at the messages that are held', low=0.001, high=0.1
     )
-    diagnostics_period_s: float = param(1.0, 'between two reports', low=0.1, high=60.0)
+    heartbeat_s: float = param(
+        0.05, 'time between two heartbeats while nothing changes', low=0.001, high=0.09
+    )
+    diagnostics_period_s: float = param(
+        1.0, 'time between two reports on /diagnostics', low=0.1, high=60.0
+    )
     priority: int = param(0, 'SCHED_FIFO priority; 0 leaves the scheduler alone', low=0, high=99)
     cpu: int = param(-1, 'processor to stay on; -1 for any', low=-1, high=1023)
     autostart: bool = param(False, 'configure and activate without being asked')

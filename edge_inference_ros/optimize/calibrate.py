@@ -35,13 +35,20 @@ class Params:
         path=True,
     )
     topic: str = param('', 'image topic of a recording; empty takes the only one')
-    frames: int = param(200, 'pictures to show', low=1, high=100_000)
+    frames: int = param(200, 'pictures to show to the network', low=1, high=100_000)
     keep: int = param(64, 'prepared pictures to keep for later comparisons', low=1, high=10_000)
     method: str = param(
-        'minmax', 'what becomes of outliers', choices=('entropy', 'minmax', 'percentile')
+        'minmax',
+        'how ranges treat outliers: minmax keeps all, entropy and percentile cut some off',
+        choices=('entropy', 'minmax', 'percentile'),
     )
-    percentile: float = param(99.99, 'share inside, with percentile', low=50.0, high=100.0)
-    seed: int = param(0, 'chooses the pictures', low=0)
+    percentile: float = param(
+        99.99,
+        'percentage of the values that the range takes in, for method percentile',
+        low=50.0,
+        high=100.0,
+    )
+    seed: int = param(0, 'seed of the choice of pictures: the same seed chooses the same', low=0)
 
 
 def run(model: Path, out: Path, params: Params) -> Report:

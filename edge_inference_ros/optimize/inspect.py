@@ -37,15 +37,15 @@ _WARM_UP_RUNS = 3
 class Params:
     """Which runtime to ask, and how long to measure."""
 
-    backend: str = param('ort', 'runtime', choices=('ort', 'trt'))
+    backend: str = param('ort', 'runtime to measure on', choices=('ort', 'trt'))
     precision: str = param('', 'take the file of this precision; empty: the first')
     engine_precision: str = param(
         'graph',
-        'TensorRT: what the engine was built with',
+        'precision that the TensorRT engine was built with',
         choices=('graph', 'fp16', 'int8', 'int8_fp16'),
     )
-    cache: str = param('', 'TensorRT: folder of the engines; empty: the user cache')
-    runs: int = param(50, 'runs to measure', low=1, high=100_000)
+    cache: str = param('', 'folder of the TensorRT engines; empty: the user cache')
+    runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
     top: int = param(0, 'rows of the table, slowest first; 0: all', low=0, high=100_000)
 
 

@@ -37,9 +37,9 @@ CORNER_HEAD = 'yolox'
 class Params:
     """The camera, and what shall leave the network."""
 
-    width: int = param(1920, 'of the camera picture, pixels', low=16, high=8192)
-    height: int = param(1080, 'of the camera picture, pixels', low=16, high=8192)
-    order: str = param('bgr', 'colours as the camera sends them', choices=('bgr', 'rgb'))
+    width: int = param(1920, 'width of the camera picture, pixels', low=16, high=8192)
+    height: int = param(1080, 'height of the camera picture, pixels', low=16, high=8192)
+    order: str = param('bgr', 'order of the colours that the camera sends', choices=('bgr', 'rgb'))
     tail: str = param(
         'none',
         'boxes that leave: all, the best candidates, or what suppression leaves (costs the CUDA'

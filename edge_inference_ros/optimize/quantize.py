@@ -27,8 +27,12 @@ QUALITIES = ('sqnr_db', 'scores_db', 'boxes_db', 'box_px', 'channel_db')
 class Params:
     """Which numbers, for which runtime, and what is kept as it is."""
 
-    precision: str = param('int8', 'numbers to use', choices=('fp16', 'fp8', 'int4', 'int8'))
-    dialect: str = param('ort', 'runtime it is for (fp16: any; fp8: trt)', choices=('ort', 'trt'))
+    precision: str = param(
+        'int8', 'number format of the new file', choices=('fp16', 'fp8', 'int4', 'int8')
+    )
+    dialect: str = param(
+        'ort', 'runtime that the file is for (fp16: any; fp8: trt)', choices=('ort', 'trt')
+    )
     form: str = param(
         '',
         'int8 for ort as operators or as Q/DQ nodes; empty: nodes, which OpenVINO reads too',
@@ -43,7 +47,8 @@ class Params:
     calibration: str = param('', 'folder that calibrate wrote; int8 and fp8 need it', path=True)
     high: str = param(
         'fp32',
-        'numbers of what int8 leaves, for trt: a strongly typed network runs what is written',
+        'number format of what int8 leaves, for dialect trt: a strongly typed network runs'
+        ' what is written',
         choices=('fp32', 'fp16'),
     )
     keep: tuple[str, ...] = param(
@@ -57,7 +62,9 @@ class Params:
     )
     pictures: int = param(300, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
     runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
-    file_name: str = param('', 'name in the model folder; empty: after the numbers')
+    file_name: str = param(
+        '', 'name of the new file in the model folder; empty: made from the number format'
+    )
     despite: bool = param(
         default=False,
         doc='enter the file in the manifest although it answers more noise than signal',

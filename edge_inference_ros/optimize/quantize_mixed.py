@@ -31,12 +31,16 @@ class Params:
     """What may be lost, and what it is measured with."""
 
     calibration: str = param('', 'folder that calibrate wrote', path=True)
-    dialect: str = param('ort', 'runtime it is for', choices=('ort', 'trt'))
+    dialect: str = param('ort', 'runtime that the file is for', choices=('ort', 'trt'))
     labelled: str = param(
-        '', 'labelled split; empty: judged by the signal to noise of outputs', path=True
+        '',
+        'labelled split that judges the candidates; empty: the signal to noise of outputs judges',
+        path=True,
     )
     pictures: int = param(200, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
-    allowed_loss: float = param(0.01, 'of AP at IoU 0.5, with labels', low=0.0, high=1.0)
+    allowed_loss: float = param(
+        0.01, 'loss of AP at IoU 0.5 that is allowed, with labelled pictures', low=0.0, high=1.0
+    )
     least_sqnr_db: float = param(
         20.0,
         'without labels: least signal to noise of scores and of boxes, dB; 20 is an error of a'
@@ -44,7 +48,7 @@ class Params:
         low=0.0,
         high=200.0,
     )
-    inputs: int = param(8, 'calibration inputs that layers are tried on', low=1, high=1000)
+    inputs: int = param(8, 'how many calibration inputs each layer is tried on', low=1, high=1000)
     most: int = param(16, 'layers to leave in float at most', low=1, high=10_000)
     runs: int = param(50, 'runs to measure latency', low=1, high=100_000)
 

@@ -48,9 +48,12 @@ _KEYS = {'name', 'step', 'model', 'params', 'out'}
 class Params:
     """What differs from the recipe."""
 
-    inputs: tuple[str, ...] = param((), 'name=value, instead of that in the recipe')
+    inputs: tuple[str, ...] = param(
+        (),
+        'inputs to replace, each as name=value: the value stands instead of the one in the recipe',
+    )
     publish: str = param('', 'copy the last model folder made over this one when all is done')
-    fresh: bool = param(default=False, doc='do every step again')
+    fresh: bool = param(default=False, doc='do every step again, also those whose result is there')
 
 
 @dataclass(frozen=True)

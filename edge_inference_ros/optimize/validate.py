@@ -49,21 +49,23 @@ _SCENES, _NEAR_M = 600, 3.0
 class Params:
     """What to compare with what, on which pictures, and what is asked of it."""
 
-    backend: str = param('ort', 'the reference runs on this')
-    precision: str = param('', 'of the reference; empty: the first file')
-    other_backend: str = param('trt', 'what is judged runs on this')
-    other_precision: str = param('', 'of what is judged; empty: the first file')
-    other: str = param('', 'model folder of what is judged; empty: the same', path=True)
+    backend: str = param('ort', 'runtime of the reference')
+    precision: str = param('', 'precision of the reference; empty: the first file')
+    other_backend: str = param('trt', 'runtime of the candidate, which is judged')
+    other_precision: str = param('', 'precision of the candidate; empty: the first file')
+    other: str = param(
+        '', 'model folder of the candidate; empty: the folder of the reference', path=True
+    )
 
     images: str = param(
         '',
-        'to agree on: folder of pictures, recording, labelled split, world, or patterns, which'
-        ' show few objects; empty: patterns, unless something is labelled',
+        'pictures to agree on: a folder of pictures, recording, labelled split, world, or'
+        ' patterns, which show few objects; empty: patterns, unless something is labelled',
         path=True,
     )
     topic: str = param('', 'image topic of a recording; empty takes the only one')
     count: int = param(50, 'pictures to agree on, at most', low=1, high=100_000)
-    seed: int = param(0, 'chooses them', low=0)
+    seed: int = param(0, 'seed of the choice of pictures: the same seed chooses the same', low=0)
     agreement: float = param(
         -1.0,
         'least share of objects both find (F1); negative: what is expected of the two precisions,'
@@ -93,35 +95,42 @@ class Params:
         path=True,
     )
     labelled_images: str = param(
-        '', 'folder of the pictures of a .json; empty: beside it', path=True
+        '',
+        'folder of the pictures of a .json file of labels; empty: the folder of the .json',
+        path=True,
     )
-    labelled_count: int = param(0, 'labelled pictures at most; 0: all, of world 600', low=0)
+    labelled_count: int = param(
+        0, 'labelled pictures to use at most; 0: all of them, and 600 of world', low=0
+    )
     least_ap: float = param(0.0, 'least AP@0.5; 0: not judged', low=0.0, high=1.0)
     ap_loss: float = param(0.01, 'most AP@0.5 that the reference may lead by', low=0.0, high=1.0)
 
     robots: tuple[str, ...] = param(
         (),
-        'who must see people in time: names in config/robots, or paths of parameter files',
+        'robots that must see people in time: names in config/robots, or paths of parameter files',
         path=True,
     )
-    person: str = param('person', 'the class that people are')
+    person: str = param('person', 'name of the class of people')
     recall_loss: float = param(
         0.01, 'most recall of people that may be lost within stopping distance', low=0.0, high=1.0
     )
     least_recall: float = param(
-        0.0, 'least recall of people there; 0: not judged', low=0.0, high=1.0
+        0.0, 'least recall of people within stopping distance; 0: not judged', low=0.0, high=1.0
     )
     within_m: float = param(
         0.0, 'judge people nearer than this; 0: the stopping distance of each robot', low=0.0
     )
     confidence: float = param(
-        0.95, 'of the bounds that decide, and of the intervals shown', low=0.5, high=0.9999
+        0.95,
+        'confidence level of the bounds that decide and of the intervals shown: 0.95 is 95 of 100',
+        low=0.5,
+        high=0.9999,
     )
     allow_inconclusive: bool = param(
         default=False, doc='let pass what too few people can neither show to be safe nor unsafe'
     )
     bins_m: tuple[float, ...] = param(
-        (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, 20.0), 'edges, for the table'
+        (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, 20.0), 'edges of the distance classes in the table, m'
     )
 
     def faults(self) -> list[str]:

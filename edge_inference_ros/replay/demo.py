@@ -43,13 +43,17 @@ class Params:
     load: int = param(0, 'processes that only burn CPU beside the nodes', low=0, high=64)
     images: str = param('', 'a picture or a folder of them (jpg, png) instead of the drive')
     seconds: float = param(32.0, 'length of the drive', low=2.0, high=3600.0)
-    rate_hz: float = param(10.0, 'frames a second', low=0.5, high=60.0)
-    seed: int = param(0, 'of the street and its people', low=0)
-    quick: bool = param(default=False, doc='only six seconds: too short for p99')
+    rate_hz: float = param(10.0, 'frames of the camera a second', low=0.5, high=60.0)
+    seed: int = param(
+        0, 'seed of the street and its people: the same seed renders the same', low=0
+    )
+    quick: bool = param(default=False, doc='drive for six seconds only: too short for p99')
     model: str = param('street_tiny', 'a shipped model, or the path of a model folder')
     backend: str = param('ort', 'runtime: ort, openvino, trt, null, or a plug-in')
-    precision: str = param('', 'fp32, fp16, int8, …; empty takes the first that suits')
-    tracker: str = param('sort', 'none, sort, or a plug-in')
+    precision: str = param(
+        '', 'precision of the model file: fp32, fp16, int8, …; empty takes the first that suits'
+    )
+    tracker: str = param('sort', 'tracker: none, sort, or a plug-in')
     robot: str = param('indoor_amr', 'profile in config/robots, or the path of a YAML file')
     view: str = param(
         '', 'watch while it drives: web serves a page on this machine; or a file to write (.rrd)'

@@ -42,8 +42,10 @@ class Params:
     topic: str = param('', 'topic of the pictures; empty takes the only one')
     model: str = param('street_tiny', 'a shipped model, or the path of a folder with a manifest')
     backend: str = param('ort', 'runtime: ort, openvino, trt, null, or a plug-in')
-    precision: str = param('', 'fp32, fp16, int8, …; empty takes the first that suits')
-    tracker: str = param('sort', 'none, sort, or a plug-in')
+    precision: str = param(
+        '', 'precision of the model file: fp32, fp16, int8, …; empty takes the first that suits'
+    )
+    tracker: str = param('sort', 'tracker: none, sort, or a plug-in')
     rate: float = param(1.0, 'frames come so many times faster', low=0.01, high=100.0)
     frames: int = param(0, 'stop after so many; 0 takes all', low=0)
     warm_up: int = param(5, 'frames seen before anything is counted', low=0, high=1000)

@@ -34,16 +34,17 @@ class Params:
     """How to play."""
 
     bag: str = param('', 'folder or file to play')
-    topics: tuple[str, ...] = param((), 'only these topics; empty means all')
+    topics: tuple[str, ...] = param((), 'topics to play; empty plays all')
     rate: float = param(1.0, 'bag seconds per real second', low=0.01, high=100.0)
     clock: bool = param(
         default=False,
         doc='keep the stamps; publish /clock, the one of the bag if it has one (use_sim_time)',
     )
     seconds: float = param(0.0, 'stop after so many bag seconds; 0 plays all', low=0.0)
-    loops: int = param(1, 'how many times; 0 means until stopped', low=0)
+    loops: int = param(1, 'times to play the bag; 0 means until stopped', low=0)
     wait_for: tuple[str, ...] = param(
-        (), 'start when each of these topics has a subscriber for each time it is named'
+        (),
+        'topics whose subscribers to wait for before the start; a topic named twice waits for two',
     )
     wait_s: float = param(10.0, 'give up waiting after so many seconds', low=0.0, high=600.0)
     log: str = param('', 'write what was played, and when, to this JSON file')
@@ -123,6 +124,8 @@ def _chosen(bag: Bag, params: Params) -> dict[str, Any]:
     if asked := sorted(set(faults) & set(params.topics)):
         raise BagError(f'{params.bag}: {asked[0]}: {faults[asked[0]]}')
     if not any(bag.topics[name].count for name in classes if name not in faults):
+        if clock.TOPIC in (params.topics or bag.topics):
+            faults[clock.TOPIC] = 'it is played beside other topics only'
         why = '; '.join(f'{name}: {fault}' for name, fault in sorted(faults.items()))
         raise BagError(f'{params.bag}: no messages to play' + (f' ({why})' if why else ''))
     left_out(bag, faults)
@@ -148,10 +151,14 @@ class _Player:
         }
         self._stamped = {t.name for t in topics if definitions.is_stamped(t.msgtype)}
         self._names = list(classes)
-        clock.check_span(params.bag, next(bag.records(self._names)), bag.end_ns)
+        self._end_ns = bag.last_ns(self._names)
+        clock.check_span(params.bag, next(bag.records(self._names)), self._end_ns)
         self._clocks = clock.look(bag.records(self._names), self._stamped)
-        self._own = bool(params.clock and self._brings_clock())
-        self._clocks.check(params.bag, keep_stamps=params.clock, own_clock=self._brings_clock())
+        brings = self._brings_clock()
+        self._own = params.clock and brings
+        self._clocks.check(params.bag, keep_stamps=params.clock, own_clock=brings)
+        if clock.TOPIC in bag.topics and not self._own:
+            left_out(bag, {clock.TOPIC: _no_clock(params)})
         self._clock = None
         if params.clock:
             self._clock = node.create_publisher(
@@ -159,10 +166,12 @@ class _Player:
             )
 
     def _brings_clock(self) -> bool:
-        """Whether the recording has a ``/clock`` that goes with its stamps."""
+        """Whether the recording has a ``/clock`` that goes with its stamps, if it has stamps."""
         topic = self._bag.topics.get(clock.TOPIC)
         if topic is None or topic.msgtype != clock.CLOCK or not topic.count:
             return False
+        if not self._clocks.near and not self._clocks.far:
+            return True
         first = next(self._bag.records((clock.TOPIC,)))
         apart_ns = first.time_ns - clock.value_ns(first.data) - self._clocks.offset_ns
         return abs(apart_ns) <= clock.NEAR_NS
@@ -246,7 +255,7 @@ class _Player:
 
     def _length_s(self, first_ns: int) -> float:
         """Real seconds one loop takes; what the progress is a part of."""
-        span_s = (self._bag.end_ns - first_ns) / 1e9
+        span_s = (self._end_ns - first_ns) / 1e9
         if self._params.seconds:
             span_s = min(span_s, self._params.seconds)
         return max(span_s, 0.0) / self._params.rate
@@ -303,6 +312,13 @@ class _Player:
         if self._params.json:
             said = {'event': event, 'part': round(part, 4), 'published': self._played.counts}
             print(json.dumps(said), flush=True)  # noqa: T201 - this is the output
+
+
+def _no_clock(params: Params) -> str:
+    """Why a recorded ``/clock`` is not played."""
+    if not params.clock:
+        return 'stamps are renewed; --clock keeps them and plays it'
+    return 'it does not go with the stamps; one that does is made'
 
 
 def _restamp_tf(data: bytes, schedule: Schedule) -> bytes:

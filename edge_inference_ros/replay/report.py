@@ -29,7 +29,7 @@ class Params:
     played: str = param('', 'log of `replay play`: which frames there were to detect')
     source: str = param('', 'bag that was played: draw overlay pictures from it')
     topic: str = param('', 'topic of the pictures in source; empty takes the only one')
-    namespace: str = param('', 'of the detector and its watchdog')
+    namespace: str = param('', 'namespace of the detector and its watchdog')
     out: str = param('', 'folder for report.json, report.txt, latency.png and overlays')
     pictures: int = param(12, 'overlay pictures to draw', low=0, high=1000)
     first: int = param(0, 'draw only from so many frames of source; 0 draws from all', low=0)

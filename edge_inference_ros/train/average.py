@@ -29,8 +29,8 @@ class Params:
     """What to average."""
 
     runs: tuple[str, ...] = param((), 'folders of runs that went on from each other', path=True)
-    name: str = param('street_tiny', 'name of the model')
-    threads: int = param(2, 'CPU threads', low=1, high=256)
+    name: str = param('street_tiny', 'name of the new model')
+    threads: int = param(2, 'CPU threads to use', low=1, high=256)
     score_threshold: float = param(0.3, 'threshold the manifest proposes', low=0.0, high=1.0)
 
 

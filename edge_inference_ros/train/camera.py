@@ -26,19 +26,26 @@ EVALUATED = ('held_out', 'foreign', 'street')
 class Params:
     """What to train and for how long."""
 
-    name: str = param('street_tiny', 'name of the model')
-    size: str = param('tiny', 'network', choices=('nano', 'small', 'tiny'))
+    name: str = param('street_tiny', 'name of the new model')
+    size: str = param('tiny', 'size of the network', choices=('nano', 'small', 'tiny'))
     classes: tuple[str, ...] = param((), 'classes to learn; empty learns all of the set')
     steps: int = param(17_500, 'batches to train on', low=1, high=10_000_000)
     cooldown: int = param(7_000, 'batches at the end with a falling rate', low=0, high=1_000_000)
-    whole: int = param(1_500, 'batches at the end of whole pictures', low=0, high=1_000_000)
+    whole: int = param(
+        1_500,
+        'batches at the end that show whole pictures instead of parts',
+        low=0,
+        high=1_000_000,
+    )
     batch: int = param(16, 'pictures in a batch', low=1, high=1024)
-    rate: float = param(2e-3, 'learning rate', low=1e-6, high=1.0)
-    seed: int = param(0, 'of weights, order and variation', low=0)
-    threads: int = param(2, 'CPU threads', low=1, high=256)
+    rate: float = param(2e-3, 'highest learning rate', low=1e-6, high=1.0)
+    seed: int = param(
+        0, 'seed of the first weights, the order of the pictures and their variation', low=0
+    )
+    threads: int = param(2, 'CPU threads to use', low=1, high=256)
     every: int = param(500, 'batches between checkpoints', low=1)
     score_threshold: float = param(0.3, 'threshold the manifest proposes', low=0.0, high=1.0)
-    device: str = param('cpu', 'where', choices=('cpu', 'cuda'))
+    device: str = param('cpu', 'device to train on', choices=('cpu', 'cuda'))
 
 
 def run(data: Path, out: Path, params: Params, *, made_by: str = '') -> dict[str, Any]:

@@ -28,16 +28,43 @@ class Params(Tuning):
 
     steps: int = param(12_000, 'batches to train on', low=1, high=10_000_000)
     cooldown: int = param(2_000, 'batches at the end with a falling rate', low=0, high=1_000_000)
-    whole: int = param(2_000, 'batches at the end of whole pictures', low=0, high=1_000_000)
-    rate: float = param(2e-3, 'learning rate', low=1e-6, high=1.0)
+    whole: int = param(
+        2_000,
+        'batches at the end that show whole pictures instead of parts',
+        low=0,
+        high=1_000_000,
+    )
+    rate: float = param(2e-3, 'highest learning rate', low=1e-6, high=1.0)
     warmup: int = param(200, 'batches at the start with a rising rate', low=0, high=100_000)
-    size: str = param('nano', 'student', choices=('nano', 'small', 'tiny'))
-    classes: tuple[str, ...] = param((), "student's classes; empty: the teacher's")
-    weight: float = param(1.0, 'of all the teacher says; 0 trains alone', low=0.0, high=100.0)
-    score_weight: float = param(1.0, 'of its scores, as soft labels', low=0.0, high=100.0)
-    box_weight: float = param(1.0, 'of its boxes', low=0.0, high=100.0)
-    feature_weight: float = param(0.0, 'of the maps of its neck', low=0.0, high=100.0)
-    temperature: float = param(2.0, 'that softens the scores', low=0.1, high=20.0)
+    size: str = param('nano', 'size of the student network', choices=('nano', 'small', 'tiny'))
+    classes: tuple[str, ...] = param((), "classes the student learns; empty: the teacher's")
+    weight: float = param(
+        1.0,
+        'weight of the teacher in the loss, beside the labels; 0 trains from the labels alone',
+        low=0.0,
+        high=100.0,
+    )
+    score_weight: float = param(
+        1.0,
+        "weight of the teacher's scores, as soft labels, in the teacher's part of the loss",
+        low=0.0,
+        high=100.0,
+    )
+    box_weight: float = param(
+        1.0, "weight of the teacher's boxes in the teacher's part of the loss", low=0.0, high=100.0
+    )
+    feature_weight: float = param(
+        0.0,
+        "weight of the teacher's feature maps (neck) in the teacher's part of the loss",
+        low=0.0,
+        high=100.0,
+    )
+    temperature: float = param(
+        2.0,
+        "temperature that softens the teacher's scores; 1 leaves them as they are",
+        low=0.1,
+        high=20.0,
+    )
     score_threshold: float = param(0.3, 'threshold the manifest proposes', low=0.0, high=1.0)
     task: str = param('detect', 'what the networks do', choices=('classify', 'detect'))
     student: str = param('', 'classify: .py file whose network() is the student', path=True)

@@ -34,17 +34,31 @@ class Params:
     """How the graph is written."""
 
     weights: str = param('', 'state dict for a network from a .py file', path=True)
-    shape: tuple[str, ...] = param((), 'of the input, for a .py file, such as 1 3 640 640')
-    dtype: str = param('float32', 'of the input, for a .py file', choices=('float32', 'uint8'))
-    dynamic: tuple[str, ...] = param((), 'axes of the input that may change, such as 0 2 3')
-    opset: int = param(18, 'operators; TensorRT 10.3 parses up to 20', low=18, high=20)
+    shape: tuple[str, ...] = param(
+        (), 'shape of the input of a network from a .py file, such as 1 3 640 640'
+    )
+    dtype: str = param(
+        'float32',
+        'number type of the input of a network from a .py file',
+        choices=('float32', 'uint8'),
+    )
+    dynamic: tuple[str, ...] = param((), 'axes of the input that may change size, such as 0 2 3')
+    opset: int = param(
+        18, 'version of the ONNX operators; TensorRT 10.3 parses up to 20', low=18, high=20
+    )
     inputs: tuple[str, ...] = param((INPUT,), 'names of the inputs')
     outputs: tuple[str, ...] = param((OUTPUT,), 'names of the outputs')
-    tolerance: float = param(1e-3, 'largest difference, relative to the largest output', low=0.0)
-    seed: int = param(0, 'of the input the two are compared on', low=0)
+    tolerance: float = param(
+        1e-3,
+        'largest difference between torch and ONNX Runtime, as a share of the largest output',
+        low=0.0,
+    )
+    seed: int = param(
+        0, 'seed of the random input on which torch and ONNX Runtime are compared', low=0
+    )
     like: str = param(
         '',
-        'model folder whose manifest describes the network too; writes such a folder',
+        'model folder whose manifest describes the new network too; a model folder is written',
         path=True,
     )
 

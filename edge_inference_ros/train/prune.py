@@ -36,17 +36,42 @@ class Params(Tuning):
 
     method: str = param(
         'structured',
-        'what goes: channels, residual blocks, or single weights freely or two of every four',
+        'what is removed: channels, residual blocks, or single weights freely or two of every'
+        ' four',
         choices=('2:4', 'layers', 'structured', 'unstructured'),
     )
-    share: float = param(0.3, 'of it (2:4 is a half)', low=0.01, high=0.95)
-    importance: str = param('taylor', 'structured: of a channel', choices=('l2', 'taylor'))
-    ranking: str = param(
-        'global', 'structured: over all layers, or in each', choices=('global', 'uniform')
+    share: float = param(
+        0.3,
+        'share of the channels, blocks or weights to remove; method 2:4 removes a half',
+        low=0.01,
+        high=0.95,
     )
-    round_to: int = param(8, 'structured: channels left are a multiple of it', low=1, high=64)
-    weight: float = param(1.0, 'of the network before as a teacher', low=0.0, high=100.0)
-    temperature: float = param(2.0, "that softens the teacher's scores", low=0.1, high=20.0)
+    importance: str = param(
+        'taylor',
+        'structured: how the importance of a channel is measured',
+        choices=('l2', 'taylor'),
+    )
+    ranking: str = param(
+        'global',
+        'structured: channels are compared over all layers (global), or within each (uniform)',
+        choices=('global', 'uniform'),
+    )
+    round_to: int = param(
+        8, 'structured: the channels left in a layer are a multiple of this', low=1, high=64
+    )
+    weight: float = param(
+        1.0,
+        'weight in the loss of the network before pruning, as a teacher; 0 trains from the'
+        ' labels alone',
+        low=0.0,
+        high=100.0,
+    )
+    temperature: float = param(
+        2.0,
+        "temperature that softens the teacher's scores; 1 leaves them as they are",
+        low=0.1,
+        high=20.0,
+    )
 
 
 def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:

@@ -36,24 +36,42 @@ class Params(Tuning):
 
     steps: int = param(400, 'batches to train on', low=1, high=10_000_000)
     cooldown: int = param(400, 'batches at the end with a falling rate', low=0, high=1_000_000)
-    whole: int = param(100, 'batches at the end of whole pictures', low=0, high=1_000_000)
-    rate: float = param(2e-4, 'learning rate', low=1e-6, high=1.0)
-    warmup: int = param(20, 'batches at the start with a rising rate', low=0, high=100_000)
-    dialect: str = param('trt', 'runtime it is for', choices=('ort', 'trt'))
-    form: str = param(
-        '', 'for ort: operators or Q/DQ nodes; empty: nodes', choices=('', 'qdq', 'qoperator')
+    whole: int = param(
+        100, 'batches at the end that show whole pictures instead of parts', low=0, high=1_000_000
     )
-    weight_bits: int = param(0, 'of int8 weights: 7 or 8; 0: 7 for ort, 8 for trt', low=0, high=8)
+    rate: float = param(2e-4, 'highest learning rate', low=1e-6, high=1.0)
+    warmup: int = param(20, 'batches at the start with a rising rate', low=0, high=100_000)
+    dialect: str = param('trt', 'runtime that the file is for', choices=('ort', 'trt'))
+    form: str = param(
+        '',
+        'how int8 is written for ort: as operators or as Q/DQ nodes; empty: nodes',
+        choices=('', 'qdq', 'qoperator'),
+    )
+    weight_bits: int = param(
+        0, 'bits of the int8 weights: 7 or 8; 0: 7 for ort, 8 for trt', low=0, high=8
+    )
     calibration: str = param(
         '', 'folder that calibrate wrote; training begins with its ranges', path=True
     )
     keep: tuple[str, ...] = param((), 'nodes that stay float; * and ? stand for anything')
-    weight: float = param(1.0, 'of the float network as a teacher', low=0.0, high=100.0)
-    temperature: float = param(2.0, "that softens the teacher's scores", low=0.1, high=20.0)
+    weight: float = param(
+        1.0,
+        'weight in the loss of the float network, as a teacher; 0 trains from the labels alone',
+        low=0.0,
+        high=100.0,
+    )
+    temperature: float = param(
+        2.0,
+        "temperature that softens the teacher's scores; 1 leaves them as they are",
+        low=0.1,
+        high=20.0,
+    )
     agreement_db: float = param(
         20.0, 'least ratio of signal to difference between torch and ONNX Runtime', low=0.0
     )
-    file_name: str = param('', 'name in the model folder; empty: after the numbers')
+    file_name: str = param(
+        '', 'name of the new file in the model folder; empty: made from the number format'
+    )
 
     def faults(self) -> list[str]:
         """What fits no other parameter."""

@@ -46,17 +46,21 @@ _SAMPLED = 64
 class Tuning:
     """The parameters of every step that trains; each step adds its own."""
 
-    data: str = param('', 'folder with labelled splits train*')
+    data: str = param('', 'folder with the labelled splits to train on, named train*')
     steps: int = param(1_000, 'batches to train on', low=0, high=10_000_000)
     cooldown: int = param(1_000, 'batches at the end with a falling rate', low=0, high=1_000_000)
-    whole: int = param(200, 'batches at the end of whole pictures', low=0, high=1_000_000)
+    whole: int = param(
+        200, 'batches at the end that show whole pictures instead of parts', low=0, high=1_000_000
+    )
     batch: int = param(16, 'pictures in a batch', low=1, high=1024)
-    rate: float = param(1e-3, 'learning rate', low=1e-6, high=1.0)
+    rate: float = param(1e-3, 'highest learning rate', low=1e-6, high=1.0)
     warmup: int = param(100, 'batches at the start with a rising rate', low=0, high=100_000)
-    seed: int = param(0, 'of weights, order and variation', low=0)
-    threads: int = param(2, 'CPU threads', low=1, high=256)
+    seed: int = param(
+        0, 'seed of the first weights, the order of the pictures and their variation', low=0
+    )
+    threads: int = param(2, 'CPU threads to use', low=1, high=256)
     every: int = param(200, 'batches between checkpoints', low=1)
-    device: str = param('cpu', 'where', choices=('cpu', 'cuda'))
+    device: str = param('cpu', 'device to train on', choices=('cpu', 'cuda'))
     name: str = param('', 'name of the model; empty: made from the name it started from')
     labelled: str = param('', 'labelled split to score before and after; empty: not scored')
     pictures: int = param(300, 'labelled pictures to score; 0: all', low=0, high=1_000_000)
