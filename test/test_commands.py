@@ -28,6 +28,8 @@ ELSEWHERE = {
     r'optimize (calibrate|quantize|quantize_mixed|export) .*(mine|street_tiny|checkpoint\.pt)': (
         'needs a network or pictures of your own; test/optimize runs each on small ones'
     ),
+    r'models get': 'downloads from its publisher; test_get.py fetches from a server of its own',
+    r'edge_inference (top|view|doctor)': 'needs a running graph; test/monitor runs each on one',
     r'edge_inference replay ': 'needs a recording; test/replay runs each step on small ones',
     r'optimize recipe': 'minutes; test_recipe.py runs recipes on small networks',
     r'python -m tools\.security': 'test_policy.py runs it, writing, comparing and the shipped one',

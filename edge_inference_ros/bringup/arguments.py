@@ -112,13 +112,29 @@ def _of(argument: Argument, node: str, words: str) -> Argument:
     )
 
 
-DETECTOR_PARAMS = _of(PARAMS_FILE, 'detector', 'path of a YAML file with parameters')
-WATCHDOG_PARAMS = _of(PARAMS_FILE, 'watchdog', 'path of a YAML file with parameters')
+DETECTOR_PARAMS = replace(
+    _of(PARAMS_FILE, 'detector', 'path of a YAML file with parameters'),
+    check=checks.parameters_of('camera_detector'),
+)
+WATCHDOG_PARAMS = replace(
+    _of(PARAMS_FILE, 'watchdog', 'path of a YAML file with parameters'),
+    check=checks.parameters_of('watchdog'),
+)
 DETECTOR_ENCLAVE = _of(ENCLAVE, 'detector', 'SROS2 enclave')
 WATCHDOG_ENCLAVE = _of(ENCLAVE, 'watchdog', 'SROS2 enclave')
 
-PERCEPTION = (*_SEES, *_BOTH, PARAMS_FILE, ENCLAVE)
-WATCHDOG = (*_GUARDS, *_BOTH, PARAMS_FILE, ENCLAVE)
+PERCEPTION = (
+    *_SEES,
+    *_BOTH,
+    replace(PARAMS_FILE, check=DETECTOR_PARAMS.check),
+    ENCLAVE,
+)
+WATCHDOG = (
+    *_GUARDS,
+    *_BOTH,
+    replace(PARAMS_FILE, check=WATCHDOG_PARAMS.check),
+    ENCLAVE,
+)
 BRINGUP = (
     *_GUARDS,
     *_SEES,

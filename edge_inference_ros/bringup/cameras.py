@@ -26,6 +26,7 @@ from edge_inference_ros.errors import ConfigError, ParameterError
 DETECTIONS_TYPE = 'vision_msgs/msg/Detection2DArray'
 
 _RELATIVE = re.compile(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
+_TYPE = re.compile(r'[a-z]\w*/msg/[A-Z]\w*', re.ASCII)
 
 SchemaT = TypeVar('SchemaT')
 
@@ -144,6 +145,17 @@ def _check(cameras: tuple[Camera, ...], also: tuple[Guarded, ...]) -> None:
             raise ParameterError(f'{name!r}: expected a relative name, such as front')
     if twice := [name for name in names if names.count(name) > 1]:
         raise ParameterError(f'namespace {twice[0]!r} is there twice: one for each camera')
+    guarded = [*(f'{name}/detections' for name in names), *(row.topic for row in also)]
+    if twice := [topic for topic in guarded if guarded.count(topic) > 1]:
+        raise ParameterError(
+            f'also: topic {twice[0]!r} is guarded twice (the detections of every camera are)'
+        )
+    for row in also:
+        if not _TYPE.fullmatch(row.type):
+            raise ParameterError(
+                f'also: {row.topic}: type = {row.type!r}: expected a message type, such as'
+                ' sensor_msgs/msg/PointCloud2'
+            )
 
 
 def _looked_up(camera: Camera, folder: Path) -> Camera:
@@ -168,5 +180,5 @@ _CHECKS: dict[str, checks.Check] = {
     'model': checks.model,
     'backend': checks.backend,
     'precision': checks.precision,
-    'params_file': checks.parameter_file,
+    'params_file': checks.parameters_of('camera_detector'),
 }

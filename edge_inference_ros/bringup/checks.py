@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,20 +123,28 @@ def model(value: str) -> str:
 
 def robot(value: str) -> Path:
     """The profile of a robot: a name in ``config/robots``, or the path of a YAML file."""
-    return _profile('robots', value)
+    return _profile('robots', value, ('watchdog',))
 
 
 def platform(value: str) -> Path:
     """The overlay of a platform: a name in ``config/platforms``, or the path of a YAML file."""
-    return _profile('platforms', value)
+    return _profile('platforms', value, ('camera_detector',))
 
 
-def parameter_file(value: str) -> Path | None:
-    """The path of a file of ROS parameters, relative to where one stands; empty for none."""
-    return checked_parameters(here(value)) if value else None
+def parameter_file(value: str, nodes: Sequence[str] = NODES) -> Path | None:
+    """The path of a file with parameters of one of ``nodes``; empty for none.
+
+    A relative path means the folder one stands in.
+    """
+    return checked_parameters(here(value), nodes) if value else None
 
 
-def _profile(folder: str, value: str) -> Path:
+def parameters_of(node: str) -> Check:
+    """``parameter_file`` of this node alone."""
+    return lambda value: parameter_file(value, (node,))
+
+
+def _profile(folder: str, value: str, nodes: Sequence[str]) -> Path:
     shipped = share(f'config/{folder}')
     if os.sep in value or value.endswith(_YAML) or value.startswith('~'):
         path, place = here(value), 'no such file'
@@ -145,7 +153,7 @@ def _profile(folder: str, value: str) -> Path:
     if not path.is_file():
         known = ', '.join(sorted(path.stem for path in shipped.glob('*.yaml')))
         raise ConfigError(f'{path}: {place}; give one of {known}, or the path of a YAML file')
-    return checked_parameters(path)
+    return checked_parameters(path, nodes)
 
 
 def here(value: str) -> Path:
@@ -159,16 +167,32 @@ def _matched(pattern: re.Pattern[str], value: str, expected: str) -> str:
     return value
 
 
-def checked_parameters(path: Path) -> Path:
-    """``path``, if ROS will be able to read parameters from it.
+def checked_parameters(path: Path, nodes: Sequence[str] = NODES) -> Path:
+    """``path``, if ROS will be able to read parameters of one of ``nodes`` from it.
 
     Raises:
-        ParameterError: missing, not YAML, or not of the form nodes have their parameters in.
+        ParameterError: missing, not YAML, not of the form nodes have their parameters in, or only
+            with those of other nodes, which would leave ours without a word.
     """
     content = read_yaml(path, ParameterError)
     if fault := next(_faults(content, ''), ''):
         raise ParameterError(f'{path}: {fault}')
+    named = sorted(set(_sections(content)))
+    if not set(named) & {*nodes, '*', '**'}:
+        raise ParameterError(
+            f'{path}: has parameters of {", ".join(named)} and none of {" or ".join(nodes)}: name'
+            ' the section so, with its namespace before it, or /**'
+        )
     return path
+
+
+def _sections(level: Mapping[Any, Any], where: str = '') -> Iterator[str]:
+    """The last part of the name of each node that has parameters here."""
+    for key, below in level.items():
+        if key == 'ros__parameters':
+            yield where.rpartition('/')[2]
+        else:
+            yield from _sections(below, f'{where}/{str(key).strip("/")}')
 
 
 def _faults(level: Mapping[Any, Any], where: str) -> Iterator[str]:

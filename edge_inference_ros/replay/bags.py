@@ -99,6 +99,21 @@ class Bag:
         """When the last message was received; 0 for a bag without any."""
         return max((s.span_ns[1] for s in self._storages if s.span_ns), default=0)
 
+    def last_ns(self, names: Collection[str]) -> int:
+        """When the last message of the topics ``names`` was received; 0 without any.
+
+        Raises:
+            BagError: the file is damaged where that is looked up.
+        """
+        with _blaming(self.path):
+            return max(
+                (
+                    storage.last_ns([row.key for row in storage.channels if row.topic in names])
+                    for storage in self._storages
+                ),
+                default=0,
+            )
+
     def fault(self, name: str) -> str:
         """Why the messages of topic ``name`` cannot be read; empty if they can."""
         rows = self._channels[name]

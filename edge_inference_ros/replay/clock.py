@@ -112,8 +112,9 @@ def check_span(where: str, first: Record, end_ns: int) -> None:
     if end_ns - first.time_ns > LONGEST_NS:
         raise BagError(
             f'{where}: the first message ({first.topic}) was received {_when(first.time_ns)}, the'
-            f' last {_when(end_ns)}: the clock of the recorder was set in between. Leave that'
-            ' topic out with --topics, or cut the beginning off with `ros2 bag convert`'
+            f' last {_when(end_ns)}: the clock of the recorder was set in between. Leave the'
+            ' topic whose times are wrong out with --topics, or cut it off with `ros2 bag'
+            ' convert`'
         )
 
 

@@ -124,6 +124,8 @@ def _chosen(bag: Bag, params: Params) -> dict[str, Any]:
     if asked := sorted(set(faults) & set(params.topics)):
         raise BagError(f'{params.bag}: {asked[0]}: {faults[asked[0]]}')
     if not any(bag.topics[name].count for name in classes if name not in faults):
+        if clock.TOPIC in (params.topics or bag.topics):
+            faults[clock.TOPIC] = 'it is played beside other topics only'
         why = '; '.join(f'{name}: {fault}' for name, fault in sorted(faults.items()))
         raise BagError(f'{params.bag}: no messages to play' + (f' ({why})' if why else ''))
     left_out(bag, faults)
@@ -149,10 +151,14 @@ class _Player:
         }
         self._stamped = {t.name for t in topics if definitions.is_stamped(t.msgtype)}
         self._names = list(classes)
-        clock.check_span(params.bag, next(bag.records(self._names)), bag.end_ns)
+        self._end_ns = bag.last_ns(self._names)
+        clock.check_span(params.bag, next(bag.records(self._names)), self._end_ns)
         self._clocks = clock.look(bag.records(self._names), self._stamped)
-        self._own = bool(params.clock and self._brings_clock())
-        self._clocks.check(params.bag, keep_stamps=params.clock, own_clock=self._brings_clock())
+        brings = self._brings_clock()
+        self._own = params.clock and brings
+        self._clocks.check(params.bag, keep_stamps=params.clock, own_clock=brings)
+        if clock.TOPIC in bag.topics and not self._own:
+            left_out(bag, {clock.TOPIC: _no_clock(params)})
         self._clock = None
         if params.clock:
             self._clock = node.create_publisher(
@@ -160,10 +166,12 @@ class _Player:
             )
 
     def _brings_clock(self) -> bool:
-        """Whether the recording has a ``/clock`` that goes with its stamps."""
+        """Whether the recording has a ``/clock`` that goes with its stamps, if it has stamps."""
         topic = self._bag.topics.get(clock.TOPIC)
         if topic is None or topic.msgtype != clock.CLOCK or not topic.count:
             return False
+        if not self._clocks.near and not self._clocks.far:
+            return True
         first = next(self._bag.records((clock.TOPIC,)))
         apart_ns = first.time_ns - clock.value_ns(first.data) - self._clocks.offset_ns
         return abs(apart_ns) <= clock.NEAR_NS
@@ -247,7 +255,7 @@ class _Player:
 
     def _length_s(self, first_ns: int) -> float:
         """Real seconds one loop takes; what the progress is a part of."""
-        span_s = (self._bag.end_ns - first_ns) / 1e9
+        span_s = (self._end_ns - first_ns) / 1e9
         if self._params.seconds:
             span_s = min(span_s, self._params.seconds)
         return max(span_s, 0.0) / self._params.rate
@@ -304,6 +312,13 @@ class _Player:
         if self._params.json:
             said = {'event': event, 'part': round(part, 4), 'published': self._played.counts}
             print(json.dumps(said), flush=True)  # noqa: T201 - this is the output
+
+
+def _no_clock(params: Params) -> str:
+    """Why a recorded ``/clock`` is not played."""
+    if not params.clock:
+        return 'stamps are renewed; --clock keeps them and plays it'
+    return 'it does not go with the stamps; one that does is made'
 
 
 def _restamp_tf(data: bytes, schedule: Schedule) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,11 +187,10 @@ class _Steps:
 
 def _facts(account: Account, rows: dict[str, NDArray[np.int64]], now_ns: int) -> Facts:
     usable = rows['stamps_ns'] > 0
-    held, interleaved = len(usable), _interleaved(rows['sequences'])
-    every = _skipped(rows['sequences'], interleaved=interleaved)
+    held, (every, interleaved) = len(usable), _counted(rows['sequences'])
     newly_lost = account.lost - int(rows['losses'][0])
-    missed = int(every.sum()) if rows['sequences'].all() and not interleaved else newly_lost
-    steps = _steps({name: row[usable] for name, row in rows.items()}, interleaved=interleaved)
+    missed = int(every.sum()) if rows['sequences'].all() else newly_lost
+    steps = _steps({name: row[usable] for name, row in rows.items()})
     sent_hz, before_hz = _sent(steps)
     ages_ns = rows['ages_ns'][usable] if usable.any() else np.zeros(1, np.int64)
     pause_s, leap_s, back_s = _oddities(steps)
@@ -222,22 +222,83 @@ def _facts(account: Account, rows: dict[str, NDArray[np.int64]], now_ns: int) ->
     )
 
 
-def _interleaved(sequences: NDArray[np.int64]) -> bool:
-    """Whether two count here; a count that starts again once or twice is a driver's restart."""
-    return int(np.count_nonzero(np.diff(sequences[sequences > 0]) <= 0)) > 2
+class _Counted(NamedTuple):
+    """What the writers' numbers say, where nobody says which writer sent a message.
+
+    Attributes:
+        skipped: (N - 1,) numbers left out before each message but the first, by its own writer.
+        interleaved: a writer went on after another one had sent. One that starts over does not.
+    """
+
+    skipped: NDArray[np.int64]
+    interleaved: bool
 
 
-def _skipped(sequences: NDArray[np.int64], *, interleaved: bool) -> NDArray[np.int64]:
-    """(N - 1,) how many numbers are left out from each message to the next."""
+@dataclass(slots=True, eq=False)
+class _Writer:
+    """One that counts: its newest number, and its newest gap, from number to number."""
+
+    last: int
+    gap: tuple[int, int] = (0, 0)
+    gap_at: int = 0
+
+
+def _counted(sequences: NDArray[np.int64]) -> _Counted:
+    """Tell the writers apart, each of which counts up by one.
+
+    Args:
+        sequences: (N,) as the messages arrived; 0 or less is unknown.
+    """
     steps = np.diff(sequences)
-    known = (sequences[:-1] > 0) & (steps > 0) & (not interleaved)
-    return np.where(known, steps - 1, 0)
+    known = (sequences[:-1] > 0) & (sequences[1:] > 0)
+    if not (known & (steps <= 0)).any():
+        return _Counted(np.where(known, steps - 1, 0), interleaved=False)
+    return _told_apart(sequences.tolist())
 
 
-def _steps(rows: dict[str, NDArray[np.int64]], *, interleaved: bool) -> _Steps:
+def _told_apart(sequences: list[int]) -> _Counted:
+    skipped = np.zeros(len(sequences), np.int64)
+    writers: list[_Writer] = []
+    before: _Writer | None = None
+    interleaved = False
+    for at, number in enumerate(sequences):
+        if number <= 0:
+            continue
+        writer = _next_of(writers, number)
+        if writer is not None:
+            interleaved |= writer is not before
+        elif (writer := _split(writers, number, skipped)) is not None:
+            interleaved = True
+        else:
+            writers.append(writer := _Writer(number - 1))
+        if left_out := number - writer.last - 1:
+            skipped[at] = left_out
+            writer.gap, writer.gap_at = (writer.last, number), at
+        writer.last, before = number, writer
+    return _Counted(skipped[1:], interleaved)
+
+
+def _next_of(writers: list[_Writer], number: int) -> _Writer | None:
+    """The writer that ``number`` follows most closely."""
+    return max((w for w in writers if w.last < number), key=lambda w: w.last, default=None)
+
+
+def _split(writers: list[_Writer], number: int, skipped: NDArray[np.int64]) -> _Writer | None:
+    """The writer in whose gap ``number`` lies: what came after the gap was another writer's."""
+    for writer in writers:
+        low, high = writer.gap
+        if low < number < high:
+            writers.append(_Writer(writer.last))
+            skipped[writer.gap_at] = 0
+            writer.last, writer.gap = low, (0, 0)
+            return writer
+    return None
+
+
+def _steps(rows: dict[str, NDArray[np.int64]]) -> _Steps:
     stamps_s = np.diff(rows['stamps_ns']) / 1e9
     arrivals_s = np.diff(rows['arrivals_ns']) / 1e9
-    skipped = _skipped(rows['sequences'], interleaved=interleaved)
+    skipped = _counted(rows['sequences']).skipped
     sizes_s = np.abs(stamps_s) / (1 + skipped)
     usual_s = float(np.median(sizes_s)) if len(sizes_s) else 0.0
     return _Steps(

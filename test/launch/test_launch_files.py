@@ -283,6 +283,18 @@ def test_several_cameras_have_one_watchdog_over_all_of_them(start):
             r'a: params_file: .*no\.yaml: No such',
         ),
         ('cameras: [{namespace: a, image: "a b"}]', 'a: image: expected the name of a topic'),
+        (
+            'cameras: [{namespace: a}]\nalso: [{topic: b}]',
+            "also: b: type = '': expected a message type",
+        ),
+        (
+            'cameras: [{namespace: a}]\nalso: [{topic: b, type: sensor_msgs/PointCloud2}]',
+            "also: b: type = 'sensor_msgs/PointCloud2': expected a message type",
+        ),
+        (
+            'cameras: [{namespace: a}]\nalso: [{topic: a/detections, type: p/msg/T}]',
+            "also: topic 'a/detections' is guarded twice",
+        ),
         ('camera: []', 'camera: unknown key; there are cameras, also'),
         ('[', 'not YAML'),
     ],
@@ -389,7 +401,7 @@ def test_a_misspelt_argument_is_said(start, launching):
 
 PARAMETER_FILES = [
     ('/**: {ros__parameters: {a: 1}}', True),
-    ('ns: {node: {ros__parameters: {a: 1}}}', True),
+    ('ns: {camera_detector: {ros__parameters: {a: 1}}}', True),
     ('/**: {ros__parameters: {a: [], b: [1, 2], c: {d: 1.0}}}', True),
     ('', False),
     ('[]', False),
@@ -418,6 +430,28 @@ def test_a_file_that_ros_could_not_read_is_refused(start, tmp_path, text, good):
     else:
         with pytest.raises(ConfigError, match=r'params\.yaml'):
             start('perception', params_file=str(path))
+
+
+@pytest.mark.parametrize(
+    ('argument', 'section', 'whose'),
+    [
+        ('params_file', 'camera_detectr', 'camera_detector or watchdog'),
+        ('params_file', '/front/controller_server', 'camera_detector or watchdog'),
+        ('detector_params_file', 'watchdog', 'camera_detector'),
+        ('watchdog_params_file', '/**/camera_detector', 'watchdog'),
+        ('robot', 'camera_detector', 'watchdog'),
+        ('platform', '/a/watchdog', 'camera_detector'),
+    ],
+)
+def test_a_file_that_would_reach_none_of_our_nodes_is_refused(
+    start, tmp_path, argument, section, whose
+):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(f'{section}: {{ros__parameters: {{hang_s: 9.0}}}}')
+    name = section.rpartition('/')[2]
+
+    with pytest.raises(ConfigError, match=f'has parameters of {name} and none of {whose}:'):
+        start('bringup', **{argument: str(path)})
 
 
 @pytest.mark.ros

@@ -130,7 +130,8 @@ def test_the_commands_go_from_one_to_the_next(robot):
 
 def test_the_launch_arguments_shown_exist():
     shown = set(re.findall(r'(\w+):=', PAGE)) - {'__node'}
-    declared = (ROOT / 'launch/bringup.launch.py').read_text()
+    files = [ROOT / 'launch/bringup.launch.py', *ROOT.glob('edge_inference_ros/bringup/*.py')]
+    declared = '\n'.join(file.read_text() for file in files)
 
     assert shown
     assert not [name for name in shown if f"'{name}'" not in declared]

@@ -6,11 +6,11 @@ import threading
 from itertools import pairwise
 
 import pytest
-from replay.test_clock import simulated
+from replay.test_clock import clock_message, simulated
 from support import bags
 
 from edge_inference_ros.errors import BagError, ConfigError
-from edge_inference_ros.replay import definitions, play, record, stamps
+from edge_inference_ros.replay import clock, definitions, play, record, stamps
 from edge_inference_ros.replay.bags import open_bag
 
 pytestmark = pytest.mark.ros
@@ -232,6 +232,56 @@ def test_a_clock_that_was_set_while_recording_is_not_waited_for(ros, tmp_path):
 
     assert child.code() == 2
     assert 'the first message (/image) was received at 0.0 s' in child.said
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_when_a_topic_nobody_asked_for_was_received_is_of_no_concern(ros, tmp_path, storage):
+    first_ns = bags.FIRST_NS
+    rows = [('/image', bags.IMAGE, ns, bags.image(ns)) for ns in (first_ns, first_ns + 5)]
+    rows.append(('/other', bags.IMAGE, 4 * 10**18, bags.image(bags.FIRST_NS)))
+    bag, log = bags.write(tmp_path / 'bag', rows, storage=storage), tmp_path / 'played.json'
+
+    child = ros.child(*CLI, 'play', '--bag', bag, '--topics', '/image', '--loops', 2, '--log', log)
+
+    assert child.code() == 0
+    assert json.loads(log.read_text())['published'] == {'/image': 4}
+
+
+def test_a_clock_is_played_with_what_has_no_stamps(ros, tmp_path):
+    from rosgraph_msgs.msg import Clock
+
+    rows = []
+    for i in range(3):
+        received_ns = bags.FIRST_NS + i * 10**8
+        rows.append((clock.TOPIC, clock.CLOCK, received_ns, clock_message(10**9 + i * 10**8)))
+        rows.append(('/image', bags.IMAGE, received_ns, bags.image(0)))
+    times = ros.collect(Clock, '/clock', 100)
+
+    child = ros.child(
+        *CLI, 'play', '--bag', bags.write(tmp_path / 'bag', rows, reliable=True), '--clock'
+    )
+
+    assert child.code() == 0
+    ros.until(lambda: len(times) == 3, what='three times')
+    assert [c.clock.nanosec for c in times] == [0, 10**8, 2 * 10**8]
+
+
+def test_a_clock_that_is_not_played_is_said(ros, tmp_path):
+    rows = [('/image', bags.IMAGE, bags.FIRST_NS, bags.image(bags.FIRST_NS))]
+    rows.append((clock.TOPIC, clock.CLOCK, bags.FIRST_NS, clock_message(bags.FIRST_NS)))
+
+    child = ros.child(*CLI, 'play', '--bag', bags.write(tmp_path / 'bag', rows))
+
+    assert child.code() == 0
+    assert '/clock (stamps are renewed; --clock keeps them and plays it)' in child.said
+
+
+def test_a_clock_alone_is_nothing_to_play_and_that_is_said(tmp_path):
+    rows = [(clock.TOPIC, clock.CLOCK, bags.FIRST_NS, clock_message(bags.FIRST_NS))]
+    bag = bags.write(tmp_path / 'bag', rows)
+
+    with pytest.raises(BagError, match='/clock: it is played beside other topics only'):
+        play.run(play.Params(bag=str(bag), topics=('/clock',)))
 
 
 def test_a_recorder_that_is_killed_leaves_all_but_the_last_second(ros, tmp_path):

@@ -110,6 +110,32 @@ def test_two_that_send_by_turns_are_two_and_lose_nothing():
     assert (facts.missing, facts.skipped) == (0.0, 0)
 
 
+@pytest.mark.parametrize('every', [2, 30, 60, 90, 120])
+@pytest.mark.parametrize('first', [3, 3000], ids=['a young one', 'an old one'])
+def test_a_second_writer_that_speaks_now_and_then_is_no_loss(every, first):
+    stamps, numbers, other = [], [], first
+    for i in range(200):
+        stamps.append(1000 * i / 30)
+        numbers.append(500 + i)
+        if i % every == every // 2:
+            stamps.append(1000 * i / 30 + 10)
+            numbers.append(other := other + 1)
+
+    facts = account(stamps, numbers=numbers)
+
+    assert facts.interleaved
+    assert (facts.missing, facts.skipped) == (0.0, 0)
+
+
+def test_what_one_of_two_writers_loses_is_still_missing():
+    numbers = [n for i in range(60) for n in (500 + 2 * i, 3 + i)]
+
+    facts = account(steady(60, 120), numbers=numbers)
+
+    assert facts.interleaved
+    assert facts.skipped == 59
+
+
 def test_a_driver_that_starts_again_is_still_one():
     numbers = [*range(100, 160), *range(1, 61)]
 

@@ -46,6 +46,13 @@ class Storage(Protocol):
     def span_ns(self) -> tuple[int, int] | None:
         """When the first and the last message were received; ``None`` without messages."""
 
+    def last_ns(self, keys: Collection[int]) -> int:
+        """When the last message of these channels was received; 0 without any.
+
+        Raises:
+            Exception: of any kind, where the file is damaged.
+        """
+
     def messages(self, keys: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
         """Key of the channel, time of reception, and bytes of each message, in order of time.
 

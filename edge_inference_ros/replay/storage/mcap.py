@@ -87,6 +87,22 @@ class Mcap:
         """Close the file."""
         self._stream.close()
 
+    def last_ns(self, keys: Collection[int]) -> int:
+        """When the last message of these channels was received; 0 without any.
+
+        Raises:
+            BagError: damaged.
+        """
+        wanted, last = frozenset(keys), 0
+        for span in sorted(self._spans, key=lambda span: span.last_ns, reverse=True):
+            if span.last_ns <= last:
+                break
+            if span.keys <= wanted:
+                last = span.last_ns
+            elif span.keys & wanted:  # what ends it may be another channel's
+                last = max([last, *(time_ns for _, time_ns, _ in self._at(span, wanted))])
+        return last
+
     def messages(self, keys: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
         """Key of the channel, time of reception, and bytes of each message, in order of time.
 

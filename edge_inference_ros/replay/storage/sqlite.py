@@ -50,6 +50,17 @@ class Sqlite:
         """Close the file."""
         self._db.close()
 
+    def last_ns(self, keys: Collection[int]) -> int:
+        """When the last message of these channels was received; 0 without any.
+
+        Raises:
+            sqlite3.Error: the file is damaged.
+        """
+        marks = ','.join('?' * len(keys))
+        query = f'SELECT max(timestamp) FROM messages WHERE topic_id IN ({marks})'  # noqa: S608 - question marks only
+        found = self._db.execute(query, tuple(keys)).fetchone()[0]
+        return found if isinstance(found, int) else 0
+
     def messages(self, keys: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
         """Key of the channel, time of reception, and bytes of each message, in order of time.
 
