@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.latency import Stopwatch, Timing, monotonic_ns
-from edge_inference_ros.core.manifest import InputSpec, Manifest, TensorSpec, verify
+from edge_inference_ros.core.manifest import HeadSpec, InputSpec, Manifest, TensorSpec, verify
 from edge_inference_ros.core.protocols import Backend, Engine, Head, Tracker, TrackSettings
 from edge_inference_ros.core.types import MonoNs, Origin, Tensors, Tracked
 from edge_inference_ros.errors import SpecMismatch
@@ -52,7 +52,8 @@ class Pipeline(Generic[SampleT, FitT, FoundT]):
     """Sample in, prediction out.
 
     Attributes:
-        caution: what this machine costs the network, in words; empty when nothing.
+        caution: what this machine costs the network, and what is set in vain, in words; empty
+            when nothing.
     """
 
     head: Head[SampleT, FitT, FoundT]
@@ -112,12 +113,28 @@ def open_pipeline(
     checkpoint()
     _check(manifest, engine, file.path.name)
     head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)
-    caution = getattr(runtime, 'caution', _no_caution)(file.path)
-    return Pipeline(head, engine, follow(track_settings or TrackSettings()), caution=caution)
+    cautions = (getattr(runtime, 'caution', _no_caution)(file.path), _idle(manifest.head, head))
+    follower = follow(track_settings or TrackSettings())
+    return Pipeline(head, engine, follower, caution='; '.join(filter(None, cautions)))
 
 
 def _no_caution(_path: Path) -> str:
     return ''
+
+
+def _idle(said: HeadSpec, head: Any) -> str:
+    """What was set and does nothing, in words."""
+    usual = HeadSpec(said.name)
+    if getattr(head, 'suppresses', True):
+        return ''
+    names = [
+        n for n in ('iou_threshold', 'class_agnostic') if getattr(said, n) != getattr(usual, n)
+    ]
+    words = ', '.join(f'head.{name} = {getattr(said, name)}' for name in names)
+    return words and (
+        f'{words} in the manifest does nothing: head {said.name} suppresses no boxes, its network'
+        ' answers each object once'
+    )
 
 
 def _check(manifest: Manifest, engine: Engine, file_name: str) -> None:

@@ -70,6 +70,9 @@ class Head(Protocol[SampleT_contra, FitT, FoundT_co]):
 
     spec: HeadSpec
 
+    # A head may also have ``suppresses: bool``, False where overlapping boxes stay as the network
+    # leaves them, so that ``iou_threshold`` and ``class_agnostic`` change nothing.
+
     def prepare(self, sample: SampleT_contra, inputs: Tensors) -> FitT:
         """Write ``sample`` into ``inputs``; return how it was made to fit."""
 

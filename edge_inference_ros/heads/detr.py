@@ -36,6 +36,8 @@ _EVERY: Mapping[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
 class Head:
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
+    suppresses = False
+
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
         said = _layout.options(manifest, {'scores': ('sigmoid', 'softmax', 'probability')})
         self._reading = said['scores']

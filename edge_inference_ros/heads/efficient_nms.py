@@ -20,6 +20,8 @@ from edge_inference_ros.heads._fit import Canvas, Fit
 class Head:
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
+    suppresses = False
+
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
         said = _layout.options(manifest, {'unit': ('px', 'fraction')})
         seen = manifest.input

@@ -36,7 +36,7 @@ class Head:
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
         said = _layout.options(manifest, OPTIONS)
         self._centred = said['box'] == 'centre'
-        self._suppress = said['suppression'] == 'needed'
+        self.suppresses = said['suppression'] == 'needed'
         self._unit_px = _layout.unit_px(manifest.input, said['unit'])
         self.spec = manifest.head
         self._output = _layout.output(
@@ -61,7 +61,7 @@ class Head:
         boxes_px: NDArray[np.float32] = rows[:, :4] * self._unit_px
         if self._centred:
             boxes_px = from_centres(boxes_px)
-        return Candidates2D(boxes_px, rows[:, 4:].copy(), aligned=self._suppress)
+        return Candidates2D(boxes_px, rows[:, 4:].copy(), aligned=self.suppresses)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""
@@ -82,5 +82,5 @@ class Head:
             scores=best[chosen],
             class_ids=best_classes(scores.T, chosen),
             centred=self._centred,
-            suppress=self._suppress,
+            suppress=self.suppresses,
         )

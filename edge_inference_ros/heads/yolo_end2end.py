@@ -34,7 +34,7 @@ class Head:
             },
         )
         self._centred = said['box'] == 'centre'
-        self._suppress = said['suppression'] == 'needed'
+        self.suppresses = said['suppression'] == 'needed'
         self._unit_px = _layout.unit_px(manifest.input, said['unit'])
         self.spec = manifest.head
         self._classes = len(manifest.classes)
@@ -73,5 +73,5 @@ class Head:
             scores=rows[chosen, 4],
             class_ids=rows[chosen, 5].astype(np.int32),
             centred=self._centred,
-            suppress=self._suppress,
+            suppress=self.suppresses,
         )

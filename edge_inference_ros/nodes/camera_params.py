@@ -2,14 +2,67 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.protocols import TrackSettings
 
+_TRT = 'trt_'
+
 
 @dataclass(frozen=True)
-class CameraDetectorParams(TrackSettings):
+class TrtSettings:
+    """What may be said about a TensorRT engine; other backends take no notice.
+
+    The names are those of ``backends/_trt_plans.py``'s options, after ``trt_``.
+    """
+
+    build_engine: str = param(
+        'never',
+        'trt without an engine for this machine: refuse and name the command, or build (minutes)',
+        choices=('never', 'if_missing'),
+    )
+    trt_precision: str = param(
+        'graph',
+        'precision the TensorRT engine was built with; graph: as the network is typed',
+        choices=('graph', 'fp16', 'int8', 'int8_fp16'),
+    )
+    trt_dla_core: int = param(
+        -1,
+        'deep learning accelerator the TensorRT engine was built for; -1: the GPU',
+        low=-1,
+        high=1,
+    )
+    trt_priority: int = param(
+        0, 'priority of the TensorRT stream on the GPU; lower goes first', low=-5, high=0
+    )
+    trt_memory: str = param(
+        'auto',
+        'memory of TensorRT inputs and outputs: paired host and device memory, one mapped memory,'
+        ' or the faster where they are one',
+        choices=('auto', 'paired', 'mapped'),
+    )
+    trt_wait: str = param(
+        'block',
+        'how to wait for TensorRT: sleep, or keep a core busy to answer some 0.1 ms sooner',
+        choices=('block', 'spin'),
+    )
+    trt_graph: bool = param(True, 'replay TensorRT copies and inference as one CUDA graph')
+    trt_provider: str = param(
+        'auto', 'CUDA bindings that TensorRT uses', choices=('auto', 'pycuda', 'cuda-bindings')
+    )
+    trt_cache: str = param('', 'folder of the TensorRT engines; empty: the user cache')
+
+    def trt_options(self) -> dict[str, Any]:
+        """These settings by the names of the backend's options."""
+        fields = {field.name for field in dataclasses.fields(TrtSettings)}
+        return {name.removeprefix(_TRT): getattr(self, name) for name in fields}
+
+
+@dataclass(frozen=True)
+class CameraDetectorParams(TrackSettings, TrtSettings):
     """What may be said to a camera_detector; topics are remapped, not parameters."""
 
     model: str = param(
@@ -20,11 +73,6 @@ class CameraDetectorParams(TrackSettings):
         '',
         'precision of the model file: fp32, fp16, int8, …; empty takes the first that suits'
         ' the backend',
-    )
-    build_engine: str = param(
-        'never',
-        'trt without an engine for this machine: refuse and name the command, or build (minutes)',
-        choices=('never', 'if_missing'),
     )
     tracker: str = param('sort', 'gives objects an identity: none, sort, or a plug-in')
     transport: str = param(

@@ -14,6 +14,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64
 
+from edge_inference_ros.core import registry
 from edge_inference_ros.core.cdr import NS_PER_S
 from edge_inference_ros.core.lane import PATIENCE, Job, Lane, Tally
 from edge_inference_ros.core.latency import Stopwatch, monotonic_ns
@@ -380,7 +381,8 @@ def _settings(params: CameraDetectorParams, checkpoint: Callable[[], None]) -> d
     """What only the backend that was chosen understands."""
     if params.backend != 'trt':
         return {}
-    return {'build_engine': params.build_engine, 'checkpoint': checkpoint}
+    options = registry.load('backends', 'trt').Options(**params.trt_options())
+    return {'options': options, 'checkpoint': checkpoint}
 
 
 def _head(manifest: Manifest, params: CameraDetectorParams) -> HeadSpec:

@@ -48,6 +48,13 @@ def assert_sound(found, image, spec):
     assert (found.boxes_px[:, 2:] <= (width, height)).all()
 
 
+@every_layout
+def test_a_head_says_whether_it_suppresses(name):
+    head, *_ = made(name)
+
+    assert getattr(head, 'suppresses', True) == LAYOUTS[name].suppress
+
+
 def test_every_head_is_here():
     known = {layout.head for layout in LAYOUTS.values()}
 
