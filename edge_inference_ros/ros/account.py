@@ -41,6 +41,7 @@ class Facts:
         leap_s: how far the stamps leapt ahead of time; 0 if they did not.
         back_s: how far the stamps went back, farther than disorder explains; 0 if they did not.
         interleaved: more than one writer sends.
+        is_frozen: the newest messages all carry the same stamp.
         unstamped: messages without a usable stamp, in the window.
         age_s: of the newest message when it arrived; negative means disagreeing clocks.
         least_age_s: the least in the window.
@@ -67,6 +68,7 @@ class Facts:
     leap_s: float = 0.0
     back_s: float = 0.0
     interleaved: bool = False
+    is_frozen: bool = False
     unstamped: int = 0
     age_s: float = 0.0
     least_age_s: float = 0.0
@@ -210,6 +212,7 @@ def _facts(account: Account, rows: dict[str, NDArray[np.int64]], now_ns: int) ->
         leap_s=leap_s,
         back_s=back_s,
         interleaved=interleaved,
+        is_frozen=_is_frozen(steps.stamps_s),
         unstamped=held - int(np.count_nonzero(usable)),
         age_s=float(ages_ns[-1]) / 1e9,
         least_age_s=float(ages_ns.min()) / 1e9,
@@ -339,11 +342,19 @@ def _oddities(steps: _Steps) -> tuple[float, float, float]:
     return pause_s, leap_s, back_s
 
 
+def _is_frozen(stamps_s: NDArray[np.float64]) -> bool:
+    """Whether the newest stamps stand still."""
+    newest_s = stamps_s[-_RECENT:]
+    return len(newest_s) >= FEW and not newest_s.any()
+
+
 def _clock(rows: dict[str, NDArray[np.int64]], usable: NDArray[np.bool_]) -> ClockFault | None:
-    """By the youngest message of the window: one that waited long has no other clock."""
+    """By the youngest of the newest messages: one that waited long has no other clock."""
     if not usable.any():
         return None
-    ages_ns = rows['ages_ns'][usable]
+    ages_ns, stamps_ns, arrivals_ns = (
+        rows[name][usable][-_RECENT:] for name in ('ages_ns', 'stamps_ns', 'arrivals_ns')
+    )
     at = int(ages_ns.argmin())
-    stamp_ns, arrived_ns = rows['stamps_ns'][usable][at], rows['arrivals_ns'][usable][at]
+    stamp_ns, arrived_ns = stamps_ns[at], arrivals_ns[at]
     return clock_fault(int(ages_ns[at]), int(stamp_ns), int(arrived_ns))

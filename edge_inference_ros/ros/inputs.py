@@ -129,6 +129,13 @@ class Judge:
             )
         if fault := facts.clock:
             return Verdict(Level.ERROR, f'{self.topic} is {fault.words}', fault.remedy)
+        if facts.is_frozen:
+            return Verdict(
+                Level.ERROR,
+                f'the last messages on {self.topic} all carry the same stamp',
+                'the driver must stamp the time at which it took each (header.stamp); in'
+                ' simulation, /clock must run',
+            )
         return None
 
     def _crowd(self, facts: Facts, ends: Ends) -> Verdict | None:

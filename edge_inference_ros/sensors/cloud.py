@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -50,11 +51,12 @@ _NO_POINT = np.dtype([(axis, '<f4') for axis in 'xyz'])
 def view(msg: Any, origin: Origin) -> Cloud:
     """See ``msg`` as points that share its memory (rows with padding between them are copied).
 
-    A field of count n is a column of shape (N, n). Fields may overlap. What cannot be read beside
-    good x, y and z is left out: padding (fields without a name, or called ``_``), a field of an
-    unknown datatype, one that lies outside the point, and a name that means two places. A count
-    of 0 is 1, as PCL reads it. Where ``row_step`` contradicts the data, and the data has exactly
-    the size of rows without padding, the data is believed. A cloud of no points is a cloud.
+    A field of count n is a column of shape (N, n). Fields may overlap, but x, y and z may not.
+    What cannot be read beside good x, y and z is left out: padding (fields without a name, or
+    called ``_``), a field of an unknown datatype, one that lies outside the point, and a name that
+    means two places. A count of 0 is 1, as PCL reads it. Where ``row_step`` contradicts the data,
+    and the data has exactly the size of rows without padding, the data is believed. A cloud of no
+    points is a cloud.
 
     Args:
         msg: has height, width, fields, is_bigendian, point_step, row_step and data, as
@@ -161,7 +163,23 @@ def _columns(fields: tuple[Field, ...], point_step: int, byte_order: str) -> dic
             f'no {", ".join(missing)} among the fields ({", ".join(said) or "none"}); '
             'need x, y and z: is this a cloud of points?'
         )
+    _check_apart(columns)
     return columns
+
+
+def _check_apart(columns: dict[str, Column]) -> None:
+    """Refuse coordinates that share bytes: a driver that forgot the offsets."""
+    spans = sorted(
+        (offset, offset + np.dtype(kind).itemsize, name)
+        for name, ((kind, _), offset) in columns.items()
+        if name in AXES
+    )
+    for (_, end, one), (start, _, other) in pairwise(spans):
+        if start < end:
+            raise BadCloud(
+                f'fields {one!r} and {other!r} share bytes of the point: the driver should set'
+                ' their offsets'
+            )
 
 
 def _fault(field: Field, point_step: int) -> str:

@@ -93,7 +93,7 @@ def view(msg: Any, origin: Origin) -> Image:
     claim = _claim(payload, msg.format)
     _check(claim, payload)
     pixels = _decode(payload, claim)
-    if claim.is_grey and encoding.startswith('bayer_'):
+    if claim.is_grey and encoding.startswith('bayer_') and 'compressed mono' not in msg.format:
         return Image(origin, _colours(pixels, encoding), 'rgb')
     if claim.is_grey:
         return Image(origin, pixels[:, :, np.newaxis], 'mono')

@@ -136,6 +136,27 @@ def test_what_one_of_two_writers_loses_is_still_missing():
     assert facts.skipped == 59
 
 
+def test_a_clock_that_went_wrong_is_told_by_the_newest_messages():
+    record = Account(0)
+    for i in range(WINDOW):
+        age_ns = 5 * MS if i < WINDOW - 16 else 7200 * S
+        now_ns = i * 40 * MS
+        record.seen(now_ns, EPOCH + now_ns - age_ns, age_ns, 1000, sequence=i + 1)
+
+    facts = record.facts(WINDOW * 40 * MS)
+
+    assert 'local time' in facts.clock.remedy
+    assert facts.back_s == pytest.approx(7200, abs=0.1)
+
+
+@pytest.mark.parametrize(('same', 'is_frozen'), [(16, True), (15, False), (0, False)])
+def test_stamps_that_stand_still_are_told(same, is_frozen):
+    stamps = steady(25, 40)
+    stamps += [stamps[-1]] * same
+
+    assert account(stamps, late_ms=steady(25, 40 + same)).is_frozen is is_frozen
+
+
 def test_a_driver_that_starts_again_is_still_one():
     numbers = [*range(100, 160), *range(1, 61)]
 

@@ -72,6 +72,11 @@ CAUSES = {
         {'unstamped': 128},
         'messages on /image carry no usable stamp and are rejected; the driver must stamp',
     ),
+    'frozen stamps': (
+        ONE,
+        {'is_frozen': True},
+        'the last messages on /image all carry the same stamp; the driver must stamp the time at',
+    ),
     'another clock': (
         ONE,
         {'clock': clock_fault(10**18, 10**9, 10**12)},
@@ -119,7 +124,7 @@ REMEDIES = {
         'big ones lost on the way',
     },
     'stopped sending': {'unplugged'},
-    'must stamp': {'no stamps'},
+    'must stamp': {'no stamps', 'frozen stamps'},
     'another clock': {'another clock'},
     'remap all but one': {'two send'},
     'look at the load and the link': {'small ones lost on the way'},

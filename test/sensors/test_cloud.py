@@ -81,6 +81,16 @@ def test_a_view_of_a_large_cloud_allocates_almost_nothing():
     assert peak < 4096
 
 
+@pytest.mark.parametrize(
+    'offsets', [(0, 0, 0), (0, 4, 4), (0, 2, 8), (8, 4, 7)], ids=['all', 'two', 'half', 'ends']
+)
+def test_coordinates_that_share_bytes_are_refused(offsets):
+    fields = [field(axis, offset) for axis, offset in zip('xyz', offsets, strict=True)]
+
+    with pytest.raises(BadCloud, match=r"fields '.' and '.' share bytes of the point: the driver"):
+        sensor.view(cloud(4, 1, 16, 0, fields=fields), ORIGIN)
+
+
 def test_overlapping_fields_share_their_bytes():
     msg = cloud(fields=[*XYZ, field('rgb', 12), field('rgba', 12, 6)])
 

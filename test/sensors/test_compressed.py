@@ -130,6 +130,14 @@ def test_colours_made_of_a_mosaic_before_it_was_compressed_are_left_alone():
     assert np.array_equal(seen.pixels, RAMP)
 
 
+def test_greys_made_of_a_mosaic_before_it_was_compressed_are_left_alone():
+    data = encoded(mosaic('rggb'), '.png')
+
+    seen = sensor.view(compressed(data, 'bayer_rggb8; png compressed mono8'), ORIGIN)
+
+    assert (seen.order, seen.pixels.shape[2]) == ('mono', 1)
+
+
 @pytest.mark.parametrize(
     ('data', 'said', 'words'),
     [

@@ -178,7 +178,7 @@ def test_missing_colours_of_a_mosaic_are_the_mean_of_their_neighbours(tile):
     ids=['bytes', 'bytearray', 'memoryview', 'array', 'ndarray'],
 )
 def test_any_holder_of_bytes_will_do(encoding, hold):
-    msg = image(encoding)
+    msg = image(encoding, step=53)  # of 48 bytes for four samples of 16 bits
     expected = sensor.view(msg, ORIGIN).pixels
 
     msg.data = hold(msg.data)
