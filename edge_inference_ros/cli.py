@@ -2,6 +2,10 @@
 
 Nothing is imported before it is needed: help is quick, and a robot without the training libraries
 can still play a bag.
+
+The parser is our own: with cyclopts and tyro, which were tried, ``import`` alone took 13.6 s and
+14.4 s on one busy machine where ``argparse`` took 0.8 s in the same run. The table of steps, the
+dispatch and the loading of one module at a time, which are most of this file, would have stayed.
 """
 
 from __future__ import annotations

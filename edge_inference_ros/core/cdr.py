@@ -14,7 +14,7 @@ from __future__ import annotations
 from struct import Struct, unpack_from
 from typing import Any
 
-from edge_inference_ros.core.types import RosNs
+from edge_inference_ros.core.types import NS_PER_S, RosNs
 from edge_inference_ros.errors import BadStamp, SampleError
 
 TEXT_LIMIT_BYTES = 1024
@@ -23,7 +23,6 @@ TEXT_LIMIT_BYTES = 1024
 STAMP_END = 12
 """Where the stamp of a message that begins with a header ends."""
 
-NS_PER_S = 1_000_000_000
 
 _STAMPS = (Struct('>iI'), Struct('<iI'))
 _U32S = (Struct('>I'), Struct('<I'))

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from edge_inference_ros.core.types import MonoNs
 
+STAGES = ('transport', 'wait', 'view', 'prepare', 'infer', 'decode', 'track', 'publish')
+"""Every lap of a sample, in order; they add up to ``WHOLE``."""
+
+WHOLE = 'sensor_to_output'
+
 _SLEEPLESS = getattr(time, 'CLOCK_BOOTTIME', time.CLOCK_MONOTONIC)
 
 

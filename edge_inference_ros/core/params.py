@@ -15,7 +15,6 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from edge_inference_ros.errors import ConfigError, ParameterError
@@ -158,16 +157,6 @@ def unchecked(schema: type[T], said: Mapping[str, Any]) -> T:
     for name, value in said.items():
         object.__setattr__(made, name, value)
     return made
-
-
-def load_yaml(schema: type[T], path: Path) -> T:
-    """Read a flat YAML mapping into a checked ``schema``; errors name the file."""
-    from edge_inference_ros.core.manifest import read_yaml
-
-    try:
-        return build(schema, read_yaml(path, ParameterError))
-    except ParameterError as error:
-        raise ParameterError(f'{path}: {error}') from None
 
 
 def table(schema: type[Any]) -> str:

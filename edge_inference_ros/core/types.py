@@ -11,6 +11,11 @@ from typing import Generic, NewType, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+NS_PER_S = 1_000_000_000
+
+LEASE_S = 0.1
+"""How long the watchdog's heartbeat counts; after it a reader takes the watchdog for dead."""
+
 RosNs = NewType('RosNs', int)
 """Nanoseconds on the node's ROS clock. Obeys ``use_sim_time``; compare with header stamps."""
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from edge_inference_ros.core.latency import STAGES, WHOLE
 from edge_inference_ros.core.types import Level
 from edge_inference_ros.guard.verdict import FORWARDED, Verdict
 
@@ -19,8 +20,6 @@ SILENT_S = 3.0
 RATE_S = 5.0
 LOG_LINES = 200
 COUNTS = ('received', 'superseded', 'rejected', 'failed')
-STAGES = ('transport', 'wait', 'view', 'prepare', 'infer', 'decode', 'track', 'publish')
-WHOLE = 'sensor_to_output'
 
 
 class Row(NamedTuple):

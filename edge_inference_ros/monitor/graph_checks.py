@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from edge_inference_ros.core.cdr import NS_PER_S, peek_header
-from edge_inference_ros.core.types import Level
+from edge_inference_ros.core.cdr import peek_header
+from edge_inference_ros.core.types import NS_PER_S, Level
 from edge_inference_ros.errors import BadStamp
 from edge_inference_ros.monitor.finding import Finding
 from edge_inference_ros.ros import qos

@@ -15,10 +15,9 @@ import rerun as rr
 import rerun.blueprint as rrb
 
 from edge_inference_ros.core import registry
-from edge_inference_ros.core.cdr import NS_PER_S
-from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
+from edge_inference_ros.core.latency import STAGES, WHOLE
+from edge_inference_ros.core.types import NS_PER_S, Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import SampleError
-from edge_inference_ros.monitor.board import STAGES, WHOLE
 
 TIMELINE = 'time'
 JPEG_QUALITY = 80

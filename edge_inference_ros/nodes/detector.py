@@ -15,14 +15,13 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64
 
 from edge_inference_ros.core import registry
-from edge_inference_ros.core.cdr import NS_PER_S
 from edge_inference_ros.core.lane import PATIENCE, Job, Lane, Tally
-from edge_inference_ros.core.latency import Stopwatch, monotonic_ns
+from edge_inference_ros.core.latency import WHOLE, Stopwatch, monotonic_ns
 from edge_inference_ros.core.manifest import HeadSpec, Manifest
 from edge_inference_ros.core.params import together
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
 from edge_inference_ros.core.stats import QUANTILES, Window, samples_needed
-from edge_inference_ros.core.types import Crowding, MonoNs, Origin, RosNs, Tracked
+from edge_inference_ros.core.types import NS_PER_S, Crowding, MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
 from edge_inference_ros.nodes.camera_params import NAMES, CameraDetectorParams, model_of
 from edge_inference_ros.ros import process, qos, words
@@ -279,7 +278,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         row = (level, self.get_fully_qualified_name(), words, origin.frame_id, values)
         self._latency.publish(diagnostics(origin.stamp_ns, origin.frame_id, [row]))
         total_ns = origin.transport_ns + timing.total_ns
-        whole = (('sensor_to_output', total_ns), ('transport', origin.transport_ns))
+        whole = ((WHOLE, total_ns), ('transport', origin.transport_ns))
         for stage, lap_ns in (*whole, *timing.laps_ns):
             if stage not in self._stats:
                 self._stats[stage] = Window(WINDOW)

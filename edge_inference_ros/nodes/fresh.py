@@ -29,7 +29,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 
 from edge_inference_ros.core.latency import sleepless_ns
-from edge_inference_ros.core.types import MonoNs
+from edge_inference_ros.core.types import LEASE_S, MonoNs
 from edge_inference_ros.guard.timeline import LEAP_NS
 from edge_inference_ros.ros import qos
 from edge_inference_ros.ros.messages import stamp_ns
@@ -67,7 +67,7 @@ class FreshSubscription:
         topic: str,
         callback: Callable[[Any], None] = lambda _msg: None,
         *,
-        lease_s: float = qos.LEASE_S,
+        lease_s: float = LEASE_S,
         tolerance_s: float = TOLERANCE_S,
         now: Callable[[], MonoNs] = sleepless_ns,
     ) -> None:

@@ -6,13 +6,11 @@ import re
 from dataclasses import dataclass
 
 from edge_inference_ros.core.params import param
+from edge_inference_ros.core.types import LEASE_S
 from edge_inference_ros.guard.robot import RobotProfile
 from edge_inference_ros.guard.speed_limit import LimitRules
 from edge_inference_ros.guard.standing import Rules
 from edge_inference_ros.guard.verdict import Source
-
-LEASE_S = 0.1
-"""Of the heartbeat, as in ``qos.py``. Heartbeats are sent at ticks."""
 
 _RELATIVE = re.compile(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 

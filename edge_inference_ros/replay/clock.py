@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from itertools import islice
 from statistics import median
 
-from edge_inference_ros.core.cdr import NS_PER_S
+from edge_inference_ros.core.types import NS_PER_S
 from edge_inference_ros.errors import BadStamp, BagError
 from edge_inference_ros.replay import definitions, stamps
 from edge_inference_ros.replay.bags import Record

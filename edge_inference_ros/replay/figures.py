@@ -19,14 +19,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edge_inference_ros.core.latency import STAGES, WHOLE
 from edge_inference_ros.core.stats import samples_needed
 from edge_inference_ros.guard.verdict import FORWARDED, Verdict
 
 QUANTILES = (0.5, 0.95, 0.99)
 MS = 1e-6
-STAGES = ('sensor_to_output', 'transport', 'wait', 'view', 'prepare', 'infer', 'decode', 'track',
-          'publish')  # fmt: skip
-WHOLE, CORRECTED = 'sensor_to_output', 'sensor_to_output, corrected'
+ORDER = (WHOLE, *STAGES)
+"""Rows of a table: the whole first."""
+
+CORRECTED = f'{WHOLE}, corrected'
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def row(stage: str, values_ms: Sequence[float]) -> Row:
 def table(seen: Observed) -> list[Row]:
     """Every stage that was reported, the whole first, and the whole corrected below it."""
     reported = {stage for output in seen.outputs for stage in output.laps_ms}
-    stages = [s for s in STAGES if s in reported] + sorted(reported - set(STAGES))
+    stages = [s for s in ORDER if s in reported] + sorted(reported - set(ORDER))
     rows = [row(s, [o.laps_ms[s] for o in seen.outputs if s in o.laps_ms]) for s in stages]
     if WHOLE in reported and seen.expected_ns:
         rows.insert(1, row(CORRECTED, corrected_ms(seen)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_inference_ros.core.latency import WHOLE
 from edge_inference_ros.errors import BadStamp, BagError
 from edge_inference_ros.guard.verdict import Verdict
 from edge_inference_ros.replay import definitions, stamps
@@ -124,7 +125,7 @@ class _Notes:
             self._counts = {name: int(values[name]) for name in COUNTS if name in values}
             self._engine.update({name: values[name] for name in WORDS if name in values})
             laps = {k: v for k, v in _floats(values).items() if k not in COUNTS and k not in WORDS}
-            if 'sensor_to_output' in laps:
+            if WHOLE in laps:
                 self._rising.take(stamp_ns := stamps.read(record.data))
                 self._outputs.append(Output(stamp_ns, laps))
 

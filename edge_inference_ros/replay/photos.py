@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.latency import monotonic_ns
-from edge_inference_ros.core.types import Origin, RosNs
+from edge_inference_ros.core.types import NS_PER_S, Origin, RosNs
 from edge_inference_ros.errors import ConfigError, SampleError
 from edge_inference_ros.replay import definitions
 from edge_inference_ros.replay.pictures import bgr
@@ -27,7 +27,7 @@ LARGEST_PX = (1920, 1080)
 LARGEST_FILE_BYTES = 64 << 20
 MOST_FILES = 1000
 LEAST_FRAMES = 20
-_FIRST_NS = 1_000_000_000
+_FIRST_NS = NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class _Album:
         )
 
     def _header(self, stamp_ns: int, frame_id: str) -> Any:
-        time = self._types['builtin_interfaces/msg/Time'](*divmod(stamp_ns, 1_000_000_000))
+        time = self._types['builtin_interfaces/msg/Time'](*divmod(stamp_ns, NS_PER_S))
         return self._types['std_msgs/msg/Header'](time, frame_id)
 
     def _odometry(self, stamp_ns: int) -> Any:

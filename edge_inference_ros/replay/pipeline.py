@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_inference_ros.core.latency import Stopwatch
+from edge_inference_ros.core.latency import WHOLE, Stopwatch
 from edge_inference_ros.core.manifest import load
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
@@ -26,7 +26,7 @@ from edge_inference_ros.core.types import Image
 from edge_inference_ros.errors import BadStamp, BagError, ConfigError, SampleError
 from edge_inference_ros.replay import plot, stamps
 from edge_inference_ros.replay.bags import Record, open_bag
-from edge_inference_ros.replay.figures import MS, WHOLE, Observed, Output
+from edge_inference_ros.replay.figures import MS, Observed, Output
 from edge_inference_ros.replay.paces.queue import Done, Queue
 from edge_inference_ros.replay.pictures import picture_topic, viewer
 from edge_inference_ros.replay.report import write

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_inference_ros.core.params import param
-from edge_inference_ros.core.types import RosNs
+from edge_inference_ros.core.types import NS_PER_S, RosNs
 from edge_inference_ros.errors import BadStamp, BagError, ConfigError
 from edge_inference_ros.replay import clock, definitions, stamps
 from edge_inference_ros.replay._ros import offered_qos
@@ -281,7 +281,7 @@ class _Player:
         """The time, on the clock of the stamps, at which something was received."""
         now = message_class(clock.CLOCK)()
         at_ns = max(received_ns - self._clocks.offset_ns, 0)
-        now.clock.sec, now.clock.nanosec = divmod(at_ns, 1_000_000_000)
+        now.clock.sec, now.clock.nanosec = divmod(at_ns, NS_PER_S)
         if self._clock is not None:
             self._clock.publish(now)
 
@@ -325,7 +325,7 @@ def _restamp_tf(data: bytes, schedule: Schedule) -> bytes:
     message = definitions.decode(clock.TF, data)
     for transform in message.transforms:
         stamp = transform.header.stamp
-        old_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        old_ns = stamp.sec * NS_PER_S + stamp.nanosec
         if old_ns:  # zero means "always", and stays
-            stamp.sec, stamp.nanosec = divmod(schedule.now_ns(old_ns), 1_000_000_000)
+            stamp.sec, stamp.nanosec = divmod(schedule.now_ns(old_ns), NS_PER_S)
     return definitions.encode(clock.TF, message)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_inference_ros.replay.figures import CORRECTED, STAGES, WHOLE, Observed, corrected_ms
+from edge_inference_ros.core.latency import STAGES, WHOLE
+from edge_inference_ros.replay.figures import CORRECTED, Observed, corrected_ms
 
 COLOURS = {
     'transport': '#4c78a8',
@@ -41,7 +42,7 @@ def save(seen: Observed, path: Path) -> None:
 def _over_time(seen: Observed, axes: Any) -> None:
     first_ns = seen.outputs[0].stamp_ns
     at_s = np.array([o.stamp_ns - first_ns for o in seen.outputs]) / 1e9
-    stages = [s for s in STAGES if s != WHOLE and any(s in o.laps_ms for o in seen.outputs)]
+    stages = [s for s in STAGES if any(s in o.laps_ms for o in seen.outputs)]
     laps = [[o.laps_ms.get(s, 0.0) for o in seen.outputs] for s in stages]
     if stages:
         colours = [COLOURS.get(s, '#888888') for s in stages]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_inference_ros.core.latency import WHOLE
 from edge_inference_ros.core.params import param
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.replay import plot
@@ -99,7 +100,7 @@ def _captions(seen: Observed) -> dict[int, str]:
     let_through = {stamp for stamp, _ in seen.forwarded_ns}
     said = {}
     for output in seen.outputs:
-        age = f'{output.laps_ms["sensor_to_output"]:.0f} ms old at output'
+        age = f'{output.laps_ms[WHOLE]:.0f} ms old at output'
         if seen.verdicts:
             age += ', forwarded' if output.stamp_ns in let_through else ', REFUSED'
         said[output.stamp_ns] = age

@@ -10,11 +10,10 @@ from __future__ import annotations
 import struct
 
 from edge_inference_ros.core.cdr import STAMP_END, stamp_ns
-from edge_inference_ros.core.types import RosNs
+from edge_inference_ros.core.types import NS_PER_S, RosNs
 from edge_inference_ros.errors import BadStamp, BagError
 
 _AT = 4
-_SECOND_NS = 1_000_000_000
 _ORDERS = {b'\x00\x00': '>', b'\x00\x01': '<'}
 
 
@@ -28,7 +27,7 @@ def replace(data: bytes, new_ns: RosNs) -> bytes:
         BadStamp: ``data`` cannot hold a stamp, or ``new_ns`` is before 1970 or after 2038.
     """
     order = _order(data)
-    seconds, nanoseconds = divmod(new_ns, _SECOND_NS)
+    seconds, nanoseconds = divmod(new_ns, NS_PER_S)
     if not 0 <= seconds < 1 << 31:
         raise BadStamp(f'{seconds} s do not fit a header stamp')
     return b''.join(

@@ -15,8 +15,8 @@ from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionClass
 
 from edge_inference_ros.core.lane import Tally
-from edge_inference_ros.core.latency import Timing
-from edge_inference_ros.core.types import Origin
+from edge_inference_ros.core.latency import WHOLE, Timing
+from edge_inference_ros.core.types import NS_PER_S, Origin
 
 MS = 1e-6
 """Milliseconds in a nanosecond."""
@@ -27,12 +27,12 @@ OK, WARN, ERROR, STALE = range(4)
 
 def stamp_ns(header: Any) -> int:
     """A std_msgs/Header's stamp in nanoseconds."""
-    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+    return int(header.stamp.sec) * NS_PER_S + int(header.stamp.nanosec)
 
 
 def header_msg(origin: Origin) -> Header:
     """The header of everything derived from a sample: its own."""
-    seconds, nanoseconds = divmod(origin.stamp_ns, 1_000_000_000)
+    seconds, nanoseconds = divmod(origin.stamp_ns, NS_PER_S)
     return Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=origin.frame_id)
 
 
@@ -44,7 +44,7 @@ def latency_values(origin: Origin, timing: Timing, tally: Tally) -> dict[str, st
     """
     total_ns = origin.transport_ns + timing.total_ns
     return {
-        'sensor_to_output': f'{total_ns * MS:.3f}',
+        WHOLE: f'{total_ns * MS:.3f}',
         'transport': f'{origin.transport_ns * MS:.3f}',
         **{stage: f'{lap_ns * MS:.3f}' for stage, lap_ns in timing.laps_ns},
         'received': str(tally.posted),

@@ -24,6 +24,8 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 
+from edge_inference_ros.core.types import LEASE_S
+
 try:
     from rclpy import event_handler as events
 except ImportError:  # Humble
@@ -31,7 +33,6 @@ except ImportError:  # Humble
 
 RELIABLE = ReliabilityPolicy.RELIABLE
 BEST_EFFORT = ReliabilityPolicy.BEST_EFFORT
-LEASE_S = 0.1
 _FOREVER_NS = 2**63 - 1
 
 UNKNOWN_NODE = 'a node whose name is not known yet'

@@ -11,10 +11,9 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from edge_inference_ros.core.types import Detections2D, RosNs, Tracked
+from edge_inference_ros.core.types import NS_PER_S, Detections2D, RosNs, Tracked
 
 _ENCAPSULATION = b'\x00\x01\x00\x00'
-_NS = 1_000_000_000
 # geometry_msgs/PoseWithCovariance at the origin: 3 position, 4 orientation, 36 covariance.
 _NO_POSE = struct.pack('<43d', 0, 0, 0, 0, 0, 0, 1, *(0,) * 36)
 _STAMP = struct.Struct('<iI')
@@ -26,7 +25,7 @@ _COUNT = struct.Struct('<I')
 def header(stamp_ns: RosNs, frame_id: bytes) -> bytes:
     """std_msgs/Header, to be placed on a multiple of four and padded to one."""
     text = _COUNT.pack(len(frame_id) + 1) + frame_id + b'\0'
-    return _STAMP.pack(stamp_ns // _NS, stamp_ns % _NS) + text + b'\0' * (-len(text) % 4)
+    return _STAMP.pack(stamp_ns // NS_PER_S, stamp_ns % NS_PER_S) + text + b'\0' * (-len(text) % 4)
 
 
 class Detections2DWriter:

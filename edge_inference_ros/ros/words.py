@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edge_inference_ros.core.latency import monotonic_ns
+from edge_inference_ros.core.types import NS_PER_S
 
 if TYPE_CHECKING:
     from rclpy.qos import QoSProfile
 
-PERIOD_NS = 60 * 10**9
+PERIOD_NS = 60 * NS_PER_S
 """Between two lines about ordinary work."""
 
 

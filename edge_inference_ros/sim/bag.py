@@ -12,6 +12,7 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from edge_inference_ros.core.types import NS_PER_S
 from edge_inference_ros.sim.bodies import CLASSES
 from edge_inference_ros.sim.camera import Camera
 from edge_inference_ros.sim.dataset import too_hard
@@ -163,7 +164,7 @@ class Messages:
         return self._kinds[kind](*values)
 
     def _header(self, stamp_ns: int, frame_id: str) -> Any:
-        time = self._make('builtin_interfaces/msg/Time', *divmod(stamp_ns, 1_000_000_000))
+        time = self._make('builtin_interfaces/msg/Time', *divmod(stamp_ns, NS_PER_S))
         return self._make('std_msgs/msg/Header', time, frame_id)
 
     def _vector(self, xyz: Iterable[float], kind: str = 'Vector3') -> Any:

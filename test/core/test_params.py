@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from edge_inference_ros.core.params import build, check, load_yaml, param, table
+from edge_inference_ros.core.params import build, check, param, table
 from edge_inference_ros.errors import ParameterError
 
 
@@ -79,24 +79,6 @@ def test_a_rule_about_a_field_that_is_wrong_itself_is_not_tried():
         build(Oven, {'mode': 'grill', 'shelf': 9, 'light': True})
 
     assert str(raised.value) == 'shelf = 9: expected 0 … 3; light needs trays'
-
-
-def test_a_yaml_file_becomes_checked_parameters(tmp_path):
-    path = tmp_path / 'oven.yaml'
-    path.write_text('heat_c: 200.0\ntrays: [bread, cake]\n')
-
-    assert load_yaml(Oven, path) == Oven(heat_c=200.0, trays=('bread', 'cake'))
-
-
-@pytest.mark.parametrize(
-    'text', ['heat_c: 1.0', 'heat_c: [', '- 1', '!!python/object/apply:os.getpid []', '\x00']
-)
-def test_an_error_in_a_yaml_file_names_the_file(tmp_path, text):
-    path = tmp_path / 'oven.yaml'
-    path.write_text(text)
-
-    with pytest.raises(ParameterError, match=r'oven\.yaml'):
-        load_yaml(Oven, path)
 
 
 def test_the_table_has_a_row_for_every_parameter():

@@ -17,6 +17,8 @@ import pytest
 from support.models import HEIGHT_PX, WIDTH_PX, scripted_model
 from support.robots import ON_THE_COMMAND_LINE
 
+from edge_inference_ros.core.types import LEASE_S
+
 pytestmark = [pytest.mark.ros, pytest.mark.faults]
 
 S = 10**9
@@ -175,13 +177,12 @@ def test_a_killed_detector_is_stale_in_time_and_valid_again_after_a_restart(
 @pytest.mark.fault('K2', 'K3')
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSTOP])
 def test_a_dead_or_stopped_watchdog_loses_its_liveliness(ros, model, figure, number):
-    from edge_inference_ros.ros import qos
 
     graph = Graph(ros, model).until_valid()
 
     graph.watchdog.signal(number)
     graph.until(lambda: graph.lost_ns, 'the loss of liveliness')
-    late_s = (graph.lost_ns - graph.beats[-1][0]) / S - qos.LEASE_S
+    late_s = (graph.lost_ns - graph.beats[-1][0]) / S - LEASE_S
     forwarded = len(graph.fresh)
 
     figure('liveliness lost after the lease', late_s * 1e3, 'ms')

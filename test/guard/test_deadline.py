@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import math
 from typing import Any
 
@@ -459,6 +460,12 @@ def test_the_documentation_lists_every_figure_as_declared():
     text = (ROOT / 'docs' / 'safety.md').read_text()
 
     assert all(table(schema) in text for schema in (RobotProfile, Rules, LimitRules))
+
+
+def test_the_figures_for_a_design_are_what_the_page_says():
+    failed, tried = doctest.testfile(str(ROOT / 'docs' / 'safety.md'), module_relative=False)
+
+    assert (failed, tried) == (0, 5)
 
 
 def test_a_budget_that_is_spent_leaves_no_time():

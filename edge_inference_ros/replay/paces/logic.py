@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_inference_ros.core.latency import WHOLE
 from edge_inference_ros.core.types import MonoNs, RosNs
 from edge_inference_ros.errors import BadStamp, BagError, ParameterError, SampleError
 from edge_inference_ros.guard.freshness import Guard
@@ -22,7 +23,7 @@ from edge_inference_ros.guard.timeline import Instant
 from edge_inference_ros.guard.verdict import Source
 from edge_inference_ros.replay import stamps
 from edge_inference_ros.replay.bags import Record
-from edge_inference_ros.replay.figures import MS, WHOLE, Observed, Output
+from edge_inference_ros.replay.figures import MS, Observed, Output
 from edge_inference_ros.replay.paces.queue import Done, Queue
 from edge_inference_ros.replay.schedule import Schedule
 from edge_inference_ros.ros.odometry import read_odometry

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from edge_inference_ros.core.latency import WHOLE
 from edge_inference_ros.core.params import param
 from edge_inference_ros.errors import BagError
-from edge_inference_ros.replay.figures import CORRECTED, WHOLE
+from edge_inference_ros.replay.figures import CORRECTED
 from edge_inference_ros.replay.verdict.result import LOGIC, Result, Run, read
 from edge_inference_ros.replay.verdict.rule import (
     MATTERS,

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_inference_ros.core.latency import WHOLE
 from edge_inference_ros.core.stats import samples_needed
 from edge_inference_ros.errors import BagError
-from edge_inference_ros.replay.figures import CORRECTED, WHOLE, Observed, corrected_ms
+from edge_inference_ros.replay.figures import CORRECTED, Observed, corrected_ms
 
 SCHEMA = 1
 FILE_NAME = 'result.json'
