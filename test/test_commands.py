@@ -168,9 +168,14 @@ def answers(ros, node):
 
     states = ros.helper.create_client(GetState, f'/{node}/get_state')
     ros.until(states.service_is_ready, deadline_s=60.0, what=node)
-    ros.until(
-        states.call_async(GetState.Request()).done, deadline_s=60.0, what=f'{node} to answer'
-    )
+    asked = []
+
+    def answered():
+        # Asked again and again: the node may not know yet where to send its first answer.
+        asked.append(states.call_async(GetState.Request()))
+        return any(future.done() for future in asked)
+
+    ros.until(answered, deadline_s=60.0, what=f'{node} to answer')
 
 
 @pytest.mark.ros
