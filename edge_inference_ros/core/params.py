@@ -13,11 +13,11 @@ import dataclasses
 import difflib
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
-from edge_inference_ros.errors import ParameterError
+from edge_inference_ros.errors import ConfigError, ParameterError
 
 T = TypeVar('T')
 _KEY = 'param'
@@ -38,6 +38,26 @@ class Spec:
     live: bool = False
     required: bool = False
     path: bool = False
+
+
+def together(*attempts: Callable[[], Any]) -> list[Any]:
+    """What each attempt answers: all are made, so that all faults are named at once.
+
+    Raises:
+        ConfigError: of the one attempt that failed, or of several in one.
+    """
+    answers: list[Any] = []
+    faults: list[ConfigError] = []
+    for attempt in attempts:
+        try:
+            answers.append(attempt())
+        except ConfigError as error:  # noqa: PERF203 - each is to be tried
+            faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise ConfigError('; '.join(map(str, faults)))
+    return answers
 
 
 def param(  # noqa: D417

@@ -40,15 +40,19 @@ def load(kind: str, name: str) -> Any:
     plugins = _plugins(kind)
     if name in plugins:
         return _load_plugin(kind, plugins[name])
-    own = _own(kind)
-    if name not in own:
-        raise ConfigError(f'no {kind} called {name!r}; there are {", ".join(names(kind))}')
+    check(kind, name)
     try:
-        return importlib.import_module(own[name])
+        return importlib.import_module(_own(kind)[name])
     except ImportError as error:
         raise BackendUnavailable(
             f'{kind} {name} needs {error.name}: {error}; install it for {sys.executable}'
         ) from error
+
+
+def check(kind: str, name: str) -> None:
+    """Raise ``ConfigError`` unless something implements ``name``; nothing is imported."""
+    if name not in (known := names(kind)):
+        raise ConfigError(f'no {kind} called {name!r}; there are {", ".join(known)}')
 
 
 def path(kind: str, name: str) -> str:

@@ -56,7 +56,7 @@ class CameraDetector(Detector):
 
     def configure(self, keep: ExitStack) -> None:
         """Choose the sensor views; the rest is every detector's."""
-        self._kinds = _FORMS[self.parameters.read().transport]
+        self._kinds = _FORMS[self.parameters.current.transport]
         self._views = {kind: self._view(kind) for kind in self._kinds}
         for warning in bridge.warnings():
             self.get_logger().warning(warning)

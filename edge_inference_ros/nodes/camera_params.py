@@ -6,8 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from edge_inference_ros.core.params import param
+from edge_inference_ros.core import registry
+from edge_inference_ros.core.manifest import Manifest, load
+from edge_inference_ros.core.params import param, together
 from edge_inference_ros.core.protocols import TrackSettings
+from edge_inference_ros.core.share import locate
 
 _TRT = 'trt_'
 
@@ -108,3 +111,21 @@ class CameraDetectorParams(TrackSettings, TrtSettings):
         1.0, 'time between two reports on /diagnostics', low=0.1, high=60.0
     )
     autostart: bool = param(False, 'configure and activate without being asked')
+
+
+NAMES = ('model', 'backend', 'tracker')
+"""Parameters that name what must be there."""
+
+
+def model_of(model: str, backend: str, tracker: str) -> Manifest:
+    """The model that is named, once the runtime and the tracker are known to exist too.
+
+    Raises:
+        ConfigError: what there is not, all of it.
+    """
+    manifest: Manifest = together(
+        lambda: load(locate('models', model)),
+        lambda: registry.check('backends', backend),
+        lambda: registry.check('trackers', tracker),
+    )[0]
+    return manifest

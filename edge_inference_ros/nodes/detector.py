@@ -17,13 +17,13 @@ from std_msgs.msg import Float64
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.lane import PATIENCE, Job, Lane, Tally
 from edge_inference_ros.core.latency import WHOLE, Stopwatch, monotonic_ns
-from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
+from edge_inference_ros.core.manifest import HeadSpec, Manifest
+from edge_inference_ros.core.params import together
 from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
-from edge_inference_ros.core.share import locate
 from edge_inference_ros.core.stats import QUANTILES, Window, samples_needed
 from edge_inference_ros.core.types import NS_PER_S, Crowding, MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
-from edge_inference_ros.nodes.camera_params import CameraDetectorParams
+from edge_inference_ros.nodes.camera_params import NAMES, CameraDetectorParams, model_of
 from edge_inference_ros.ros import process, qos, words
 from edge_inference_ros.ros.base import EdgeNode
 from edge_inference_ros.ros.clock_fault import clock_fault
@@ -100,8 +100,9 @@ class Detector(EdgeNode[CameraDetectorParams]):
 
     def configure(self, keep: ExitStack) -> None:
         """Create the publishers and load the model, on the lane's thread."""
-        params = self.parameters.read()
-        self.manifest = load(locate('models', params.model))
+        # As said: while any parameter is wrong, ``current`` holds the defaults.
+        said = {name: str(self.get_parameter(name).value) for name in NAMES}
+        params, self.manifest = together(self.parameters.read, lambda: model_of(**said))
         for note in self.manifest.notes:
             self.get_logger().warning(note)
         self._write = self.writer(self.manifest)

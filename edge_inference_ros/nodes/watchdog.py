@@ -26,6 +26,7 @@ from std_msgs.msg import Bool
 
 from edge_inference_ros.core.cdr import peek_header
 from edge_inference_ros.core.latency import sleepless_ns
+from edge_inference_ros.core.params import together
 from edge_inference_ros.core.types import Level, RosNs
 from edge_inference_ros.errors import BadStamp, ConfigError
 from edge_inference_ros.guard.freshness import Guard
@@ -73,7 +74,10 @@ class Watchdog(EdgeNode[WatchdogParams]):
     def configure(self, keep: ExitStack) -> None:
         """Load the robot's profile, make the guard and the publishers."""
         params = self.parameters.read()
-        self._kinds = [(topic, message_type(kind)) for topic, kind in params.kinds]
+        classes = together(*(partial(message_type, kind) for _, kind in params.kinds))
+        self._kinds = [
+            (topic, found) for (topic, _), found in zip(params.kinds, classes, strict=True)
+        ]
         self._sim_time = bool(self.get_parameter('use_sim_time').value)
         self._guard = Guard(params, params.sources, rules=params, sim_time=self._sim_time)
         # The system's clock is what the ROS clock reads then, at a twentieth of the price.

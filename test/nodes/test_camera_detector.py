@@ -351,6 +351,19 @@ def test_a_file_that_was_tampered_with_is_refused(ros, model, capfd):
     assert 'SHA-256' in capfd.readouterr().err
 
 
+def test_everything_that_is_not_there_is_named_at_once(ros, tmp_path):
+    child = ros.child(
+        '-m', 'edge_inference_ros.nodes.camera_detector', '--ros-args', '-p', 'autostart:=true',
+        '-p', 'transport:=pigeon', '-p', 'model:=nope', '-p', 'backend:=abacus',
+        '-p', 'tracker:=srot',
+    )  # fmt: skip
+
+    ros.until(lambda: 'could not configure' in child.said, what='its refusal')
+    said = next(line for line in child.said.splitlines() if 'cannot configure' in line)
+    for words in ("transport = 'pigeon'", 'models/nope is in none', "'abacus'", "'srot'"):
+        assert words in said
+
+
 def test_a_wrong_parameter_can_be_corrected_in_place(ros, model):
     from rclpy.lifecycle import TransitionCallbackReturn
     from rclpy.parameter import Parameter

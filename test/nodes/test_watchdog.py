@@ -135,6 +135,10 @@ def test_the_profile_changes_while_running(rig):
         ({'types': ['.std_msgs/msg/Header']}, "'.std_msgs/msg/Header' is no message type"),
         ({'types': ['std_msgs/msg/no_such']}, 'is no message type'),
         ({'types': ['std_msgs/msg/NoSuch']}, 'is not an installed message type'),
+        (
+            {'topics': ['a', 'b'], 'types': ['nonsense', 'std_msgs/msg/NoSuch']},
+            "Detection2DArray; types: 'std_msgs/msg/NoSuch' is not an installed",
+        ),
         ({'stamp_offsets_s': [0.0, 0.1]}, 'expected none, or one for each of topics'),
         ({'stamp_offsets_s': [-2.0]}, 'expected -1 … 1'),
         ({'types': ['std_msgs/msg/Bool']}, 'begins with no std_msgs/Header'),
