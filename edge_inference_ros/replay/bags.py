@@ -185,6 +185,8 @@ def _type_fault(msgtype: str, text: str, type_hash: str, types: Types) -> str:
         store = types(msgtype)
         if not definitions.has_hash(msgtype, type_hash, store):
             definitions.check_same(msgtype, text, store)
+            if not text:
+                definitions.check_hash(msgtype, type_hash, store)
     except BagError as error:
         return str(error)
     return ''

@@ -146,6 +146,28 @@ def is_stamped(msgtype: str) -> bool:
     return bool(known) and _first_type(known) == HEADER
 
 
+def check_hash(msgtype: str, type_hash: str, store: Typestore | None = None) -> None:
+    """Refuse a type of another hash, where that is all the bag says of it.
+
+    A type without a hash, on either side, passes.
+
+    Raises:
+        BagError: both have one, and they differ.
+    """
+    store = store or typestore()
+    if not type_hash.startswith('RIHS01_') or msgtype not in store.fielddefs:
+        return
+    ours = ''
+    with suppress(Exception):  # types that have no hash: rosbags knows no wide strings
+        ours = str(store.hash_rihs01(msgtype))
+    if ours and ours != type_hash:
+        raise BagError(
+            f'{msgtype}: the bag was recorded with another type of that name ({type_hash[:19]}…'
+            f' instead of {ours[:19]}…) and brings no definition of it that we read; it cannot be'
+            ' decoded'
+        )
+
+
 def has_hash(msgtype: str, type_hash: str, store: Typestore | None = None) -> bool:
     """Whether ``type_hash`` (RIHS01) says that a type is the one ``store`` holds."""
     store = store or typestore()

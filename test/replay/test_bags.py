@@ -1,6 +1,7 @@
 """A recording is read in order, or refused with a reason."""
 
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 
 import pytest
 import yaml
@@ -220,3 +221,30 @@ def test_a_damaged_file_is_a_bag_error_or_still_a_bag(tmp_path, data):
 
     with suppress(BagError):
         times(file)
+
+
+@pytest.mark.parametrize(
+    ('language', 'type_hash', 'is_refused'),
+    [
+        ('ros2msg', 'RIHS01_' + '0' * 64, True),
+        ('ros2idl', 'RIHS01_' + '0' * 64, True),
+        ('ros2idl', '', False),
+        ('ros2idl', 'TODO', False),
+    ],
+)
+def test_another_hash_is_another_type_where_no_definition_says_more(
+    tmp_path, language, type_hash, is_refused
+):
+    bag = bags.pictures(tmp_path / 'bag', storage='sqlite3')
+    with closing(sqlite3.connect(next(bag.glob('*.db3')))) as db, db:
+        text = 'module sensor_msgs {};' if language == 'ros2idl' else ''
+        db.execute(
+            'UPDATE message_definitions SET encoding = ?, encoded_message_definition = ?',
+            (language, text),
+        )
+        db.execute('UPDATE topics SET type_description_hash = ?', (type_hash,))
+
+    with open_bag(bag) as opened:
+        fault = opened.fault('/image')
+
+    assert ('recorded with another type of that name' in fault) is is_refused

@@ -7,6 +7,7 @@ Import this module's helpers as ``from support.ros import wait_until``; the fixt
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import socket
@@ -141,6 +142,11 @@ class Ros:
             with contextlib.suppress(Exception):  # a test may have destroyed it
                 node.destroy_node()
         self.context.try_shutdown()
+        # A node that has settled froze what lived then, contexts of this process included. Nobody
+        # would ever collect them, and their participants would crowd every later test.
+        self.nodes.clear()
+        gc.unfreeze()
+        gc.collect()
 
 
 class Child:
