@@ -10,7 +10,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.latency import Stopwatch, Timing, monotonic_ns
-from edge_inference_ros.core.manifest import HeadSpec, InputSpec, Manifest, TensorSpec, verify
+from edge_inference_ros.core.manifest import (
+    HeadSpec,
+    InputSpec,
+    Manifest,
+    ModelFile,
+    TensorSpec,
+    verify,
+)
 from edge_inference_ros.core.protocols import Backend, Engine, Head, Tracker, TrackSettings
 from edge_inference_ros.core.types import MonoNs, Origin, Tensors, Tracked
 from edge_inference_ros.errors import SpecMismatch
@@ -105,17 +112,46 @@ def open_pipeline(
     runtime: Backend = registry.load('backends', backend)
     follow = registry.load('trackers', tracker).Tracker
     file = manifest.file(backend, precision)
-    checkpoint()
-    verify(file)
-    checkpoint()
-    engine = runtime.open(manifest, file.path, **(settings or {}))
-    keep.callback(engine.close)
-    checkpoint()
-    _check(manifest, engine, file.path.name)
+    engine = open_engine(
+        manifest, file, keep, backend=backend, settings=settings, checkpoint=checkpoint
+    )
     head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)
     cautions = (getattr(runtime, 'caution', _no_caution)(file.path), _idle(manifest.head, head))
     follower = follow(track_settings or TrackSettings())
     return Pipeline(head, engine, follower, caution='; '.join(filter(None, cautions)))
+
+
+def open_engine(
+    manifest: Manifest,
+    file: ModelFile | Path,
+    keep: ExitStack,
+    *,
+    backend: str,
+    settings: Mapping[str, Any] | None = None,
+    checkpoint: Callable[[], None] = lambda: None,
+) -> Engine:
+    """Verify a file, open it, and check that it is the network ``manifest`` promises.
+
+    Every engine of a model is opened here, so that what judges a model refuses what a node would
+    refuse. ``keep`` closes it. A bare path, which a manifest does not name yet, has no digest to
+    verify. ``settings`` and ``checkpoint`` are as for ``open_pipeline``.
+
+    Raises:
+        ConfigError: no such backend.
+        ModelError: the file is missing, not the promised one, or its tensors do not fit.
+        BackendError: the runtime is not installed or has no device.
+    """
+    runtime: Backend = registry.load('backends', backend)
+    checkpoint()
+    path = file if isinstance(file, Path) else file.path
+    if not isinstance(file, Path):
+        verify(file)
+        checkpoint()
+    engine = runtime.open(manifest, path, **(settings or {}))
+    keep.callback(engine.close)
+    checkpoint()
+    _check(manifest, engine, path.name)
+    return engine
 
 
 def _no_caution(_path: Path) -> str:

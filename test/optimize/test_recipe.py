@@ -7,7 +7,6 @@ import pytest
 import yaml
 from optimize import blocks
 from support.quantisable import detector, model_folder, picture_folder, pictures
-from support.robots import GIVEN
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import digest, load
@@ -190,7 +189,8 @@ def test_a_shipped_recipe_asks_for_what_its_steps_know(path, tmp_path):
 def test_a_changed_file_in_a_list_is_noticed(tmp_path, said):
     pytest.importorskip('pycocotools', reason='the gate scores with it')
     robot = tmp_path / 'robot.yaml'
-    robot.write_text(yaml.safe_dump({'/**': {'ros__parameters': GIVEN}}))
+    shipped = (Path(__file__).parents[2] / 'config/robots/indoor_amr.yaml').read_text()
+    robot.write_text(shipped)
     split = blocks.split(tmp_path / 'labelled', *blocks.scenes(2))
     judge = gated(
         said, agreement=0.0, score_difference=1.0, ap_loss=1.0, allow_inconclusive=True,
@@ -198,8 +198,7 @@ def test_a_changed_file_in_a_list_is_noticed(tmp_path, said):
     )  # fmt: skip
     assert did(cook(tmp_path, judge)) == ['made'] * 4
 
-    wider = GIVEN | {'margin_m': GIVEN['margin_m'] + 0.1}
-    robot.write_text(yaml.safe_dump({'/**': {'ros__parameters': wider}}))
+    robot.write_text(shipped + '\n# looked at again\n')
 
     assert did(cook(tmp_path, judge)) == ['kept'] * 3 + ['made']
 

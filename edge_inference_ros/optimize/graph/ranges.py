@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import Manifest, digest
+from edge_inference_ros.core.pipeline import open_engine
 from edge_inference_ros.core.types import Image
 from edge_inference_ros.errors import ConfigError
 
@@ -72,8 +73,7 @@ def fed(manifest: Manifest, path: Path, pictures: Iterable[Image]) -> Iterator[I
         (1, …) arrays, owned.
     """
     with ExitStack() as keep:
-        engine = registry.load('backends', 'ort').open(manifest, path)
-        keep.callback(engine.close)
+        engine = open_engine(manifest, path, keep, backend='ort')
         head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)
         tensor = engine.inputs[manifest.input.tensor]
         for picture in pictures:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import HeadSpec, Manifest
+from edge_inference_ros.core.pipeline import open_engine
 from edge_inference_ros.core.types import Detections2D, Image
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.optimize.judge import score
@@ -39,10 +39,8 @@ class Detector:
         classes: Sequence[str] = (),
     ) -> None:
         self.file = manifest.file(backend, precision)
-        manifests.verify(self.file)
         self.manifest, self.name = manifest, f'{self.file.path} on {backend}'
-        self.engine = registry.load('backends', backend).open(manifest, self.file.path)
-        keep.callback(self.engine.close)
+        self.engine = open_engine(manifest, self.file, keep, backend=backend)
         self._head = self._head_with(manifest.head)
         self._faint = self._head_with(score.faint(manifest.head))
         self._numbers = _numbers(manifest, classes or manifest.classes)

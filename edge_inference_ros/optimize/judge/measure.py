@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.pipeline import open_engine
 from edge_inference_ros.core.protocols import Engine
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ModelError
@@ -71,16 +72,12 @@ def opened(files: Mapping[str, Path], manifest: Manifest | None, *, backend: str
     with ExitStack() as keep:
         engines: dict[str, Engine] = {}
         for name, path in files.items():
-            engines[name] = _engine(path, manifest, backend)
-            keep.callback(engines[name].close)
+            if manifest is None:
+                engines[name] = _Alone(path)
+                keep.callback(engines[name].close)
+            else:
+                engines[name] = open_engine(manifest, path, keep, backend=backend)
         yield engines
-
-
-def _engine(path: Path, manifest: Manifest | None, backend: str) -> Engine:
-    if manifest is None:
-        return _Alone(path)
-    engine: Engine = registry.load('backends', backend).open(manifest, path)
-    return engine
 
 
 class _Alone:
