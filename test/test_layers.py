@@ -189,3 +189,20 @@ def test_the_watchdog_loads_no_model_and_no_device_library():
             if module not in seen and module.is_file():
                 seen.add(module)
                 todo.append(module)
+
+
+def test_no_two_modules_import_each_other():
+    modules = {
+        f'edge_inference_ros.{".".join(path.relative_to(PACKAGE).with_suffix("").parts)}': path
+        for path in PACKAGE.rglob('*.py')
+    }
+    reached = {
+        name: {found if found in modules else found.rpartition('.')[0] for found in imports(path)}
+        for name, path in modules.items()
+    }
+    circles = {
+        (one, other) for one in modules for other in reached[one] & modules.keys()
+        if one < other and one in reached[other]
+    }  # fmt: skip
+
+    assert not circles

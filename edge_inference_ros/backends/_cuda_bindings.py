@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edge_inference_ros.backends import _cuda_errors
-from edge_inference_ros.backends._cuda import DEVICE_MAP, Gpu, HostBlock, with_device_address
+from edge_inference_ros.backends._cuda_types import DEVICE_MAP, Gpu, HostBlock, with_device_address
 from edge_inference_ros.backends._libcuda import BLOCKING_WITHOUT_TIME, NON_BLOCKING
 
 

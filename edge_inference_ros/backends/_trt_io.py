@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from edge_inference_ros.backends._cuda import Cuda, HostBlock
+from edge_inference_ros.backends._cuda import Cuda
+from edge_inference_ros.backends._cuda_types import HostBlock
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.errors import BackendError, OutOfMemory, SpecMismatch
 

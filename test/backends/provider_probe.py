@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from edge_inference_ros.backends import _cuda
+from edge_inference_ros.backends import _cuda, _cuda_types
 from edge_inference_ros.errors import InferenceFailed, OutOfMemory
 
 SIZE = 1000
@@ -48,7 +48,7 @@ class BareMemory:
 
     def alloc_host(self, size, *, mapped):
         array = np.zeros(size, np.uint8)
-        return _cuda.HostBlock(array, array.ctypes.data, 0, None)
+        return _cuda_types.HostBlock(array, array.ctypes.data, 0, None)
 
     def free_host(self, block):
         pass
@@ -127,7 +127,7 @@ def refusals(queue, stream, block, seen):
 def memories(cuda):
     memory = cuda.memory
     gpu, free_bytes = memory.gpu(), memory.free_bytes()
-    assert gpu == _cuda.Gpu('A host', '8.7', '13.0', integrated=True), gpu
+    assert gpu == _cuda_types.Gpu('A host', '8.7', '13.0', integrated=True), gpu
     block = memory.alloc(SIZE)
     assert memory.free_bytes() == free_bytes - SIZE
     memory.free(block)
