@@ -11,6 +11,7 @@ from edge_inference_ros.core.manifest import Manifest, load
 from edge_inference_ros.core.params import param, together
 from edge_inference_ros.core.protocols import TrackSettings
 from edge_inference_ros.core.share import locate
+from edge_inference_ros.errors import ConfigError
 
 _TRT = 'trt_'
 
@@ -113,19 +114,28 @@ class CameraDetectorParams(TrackSettings, TrtSettings):
     autostart: bool = param(False, 'configure and activate without being asked')
 
 
-NAMES = ('model', 'backend', 'tracker')
+NAMES = ('model', 'backend', 'tracker', 'precision')
 """Parameters that name what must be there."""
 
 
-def model_of(model: str, backend: str, tracker: str) -> Manifest:
+def model_of(model: str, backend: str, tracker: str, precision: str = '') -> Manifest:
     """The model that is named, once the runtime and the tracker are known to exist too.
 
     Raises:
         ConfigError: what there is not, all of it.
     """
     manifest: Manifest = together(
-        lambda: load(locate('models', model)),
+        lambda: _with(load(locate('models', model)), precision),
         lambda: registry.check('backends', backend),
         lambda: registry.check('trackers', tracker),
     )[0]
+    return manifest
+
+
+def _with(manifest: Manifest, precision: str) -> Manifest:
+    there = sorted({file.precision for file in manifest.files})
+    if precision and precision not in there:
+        raise ConfigError(
+            f'precision = {precision!r}: {manifest.name} has files in {", ".join(there)}'
+        )
     return manifest

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from edge_inference_ros.core.latency import monotonic_ns
 from edge_inference_ros.core.types import NS_PER_S
+from edge_inference_ros.ros.clock_fault import IMPLAUSIBLE_S
 
 if TYPE_CHECKING:
     from rclpy.qos import QoSProfile
 
+_ODD = 'with a stamp of another clock, which says no age'
 PERIOD_NS = 60 * NS_PER_S
 """Between two lines about ordinary work."""
 
@@ -60,27 +62,36 @@ class Progress:
         self._say = say
         self._now = now
         self._said_ns = now()
-        self._before = self._count = 0
+        self._before = self._count = self._odd = 0
         self._sum_ms = self._before_ms = 0.0
         self._worst_ms = -math.inf
 
     def output(self, age_ms: float) -> None:
         """Count an output that is so old by its stamp."""
         self._count += 1
-        self._sum_ms += age_ms
-        self._worst_ms = max(self._worst_ms, age_ms)
+        if believed := 0.0 <= age_ms <= 1e3 * IMPLAUSIBLE_S:
+            self._sum_ms += age_ms
+            self._worst_ms = max(self._worst_ms, age_ms)
+        else:
+            self._odd += 1
         if self._count == 1:
-            self._say(f"first output: {age_ms:.1f} ms after the sensor's stamp")
+            after = f"{age_ms:.1f} ms after the sensor's stamp" if believed else _ODD
+            self._say(f'first output: {after}')
 
     def look(self, more: str = '') -> None:
         """Say how it went, if the last time is a minute ago. Call it about once a second."""
         now_ns = self._now()
         if now_ns - self._said_ns < PERIOD_NS:
             return
-        count, sum_ms, worst_ms = self._count, self._sum_ms, self._worst_ms
+        count, sum_ms, worst_ms, odd = self._count, self._sum_ms, self._worst_ms, self._odd
+        self._odd = 0
         made, elapsed_s = count - self._before, (now_ns - self._said_ns) / 1e9
         self._said_ns, self._before, self._worst_ms = now_ns, count, -math.inf
         since_ms, self._before_ms = sum_ms - self._before_ms, sum_ms
         if made:
-            ages = f', {since_ms / made:.1f} ms old on average, {worst_ms:.1f} at worst'
-            self._say(f'last {elapsed_s:.0f} s: {made} outputs{ages}{more}')
+            words = f', {odd} {_ODD}' if odd else ''
+            if (told := made - odd) > 0:
+                words = (
+                    f', {since_ms / told:.1f} ms old on average, {worst_ms:.1f} at worst{words}'
+                )
+            self._say(f'last {elapsed_s:.0f} s: {made} outputs{words}{more}')

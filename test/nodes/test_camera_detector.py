@@ -364,6 +364,15 @@ def test_everything_that_is_not_there_is_named_at_once(ros, tmp_path):
         assert words in said
 
 
+def test_a_precision_that_is_not_there_is_named_with_what_else_is_wrong(model):
+    from edge_inference_ros.errors import ConfigError
+    from edge_inference_ros.nodes.camera_params import model_of
+
+    assert model_of(str(model), 'null', 'none', '').name
+    with pytest.raises(ConfigError, match=r"precision = 'fp17': .* fp32.*'srot'"):
+        model_of(str(model), 'null', 'srot', 'fp17')
+
+
 def test_a_wrong_parameter_can_be_corrected_in_place(ros, model):
     from rclpy.lifecycle import TransitionCallbackReturn
     from rclpy.parameter import Parameter

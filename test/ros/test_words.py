@@ -49,6 +49,27 @@ def test_the_first_output_is_said_at_once_and_the_others_once_a_minute(words):
     assert said[2:] == ['last 90 s: 1 outputs, 10.0 ms old on average, 10.0 at worst']
 
 
+def test_an_age_that_no_output_can_have_is_not_averaged(words):
+    said, clock = [], Ticking()
+    progress = words.Progress(said.append, clock)
+
+    for age_ms in (7_200_000.0, 20.0, -3_600_000.0, 40.0):
+        progress.output(age_ms)
+    clock.turn(60)
+    progress.look()
+
+    odd = 'with a stamp of another clock, which says no age'
+    assert said == [
+        f'first output: {odd}',
+        f'last 60 s: 4 outputs, 30.0 ms old on average, 40.0 at worst, 2 {odd}',
+    ]
+
+    progress.output(7_200_000.0)
+    clock.turn(60)
+    progress.look()
+    assert said[2] == f'last 60 s: 1 outputs, 1 {odd}'
+
+
 def test_a_minute_without_an_output_says_nothing_here(words):
     said, clock = [], Ticking()
     progress = words.Progress(said.append, clock)
