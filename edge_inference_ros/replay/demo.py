@@ -322,6 +322,8 @@ def _follow(graph: Graph, player: Child, progress: Progress) -> None:
     """Show how far the player is and what has been recorded, until the player ends."""
     part, counts = 0.0, {'published': 0, 'detected': 0, 'forwarded': 0}
     while player.process.poll() is None or not graph.events.empty():
+        if not counts['published']:
+            _refuse_refusals(graph)
         if (heard := graph.hear(0.2)) is None:
             continue
         said = heard[1]

@@ -247,7 +247,9 @@ class _Player:
                 time.sleep(left_s)
             else:
                 elapsed_ns = int((time.monotonic() - start_s) * 1e9 * schedule.rate)
-                self._publish_clock(schedule.first_ns + max(elapsed_ns, 0))
+                # Never past the record that waits: its own time comes next, and none goes back.
+                now_ns = schedule.first_ns + max(elapsed_ns, 0)
+                self._publish_clock(min(now_ns, record.time_ns))
                 time.sleep(min(left_s, _CLOCK_PERIOD_S))
         if self._clock is not None and not self._own:
             self._publish_clock(record.time_ns)

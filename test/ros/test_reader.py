@@ -1,5 +1,7 @@
 """A reader adapts to its writers, and its account names what keeps messages away."""
 
+import itertools
+
 import pytest
 
 from edge_inference_ros.core.types import Level
@@ -192,7 +194,8 @@ def test_two_writers_that_send_by_turns_are_named(ros):
     left, right = ros.node('left'), ros.node('right')
     writers = [node.create_publisher(image(), 'front/image', 1) for node in (left, right)]
     listener = Listener(ros)
-    listener.reader._callback = lambda _: listener.reader.seen(SECOND, 0, 100)
+    taken_ns = itertools.count(SECOND, SECOND // 10)
+    listener.reader._callback = lambda _: listener.reader.seen(next(taken_ns), 0, 100)
     ros.until(lambda: all(writer.get_subscription_count() for writer in writers))
     for count in range(1, 11):
         writers[count % 2].publish(image()())
