@@ -167,7 +167,8 @@ def test_float16_beside_int8_answers_what_float32_does(ready, tmp_path):
 
     seen = np.load(ready[1] / 'inputs.npy')[:1]
     one, other = (_session(report.out).run(None, {'images': seen})[0] for report in (plain, high))
-    assert np.abs(one - other).max() < 0.02 * np.abs(one).max()
+    # A value half a step away may fall either way, and runtimes differ in it: 20 dB.
+    assert np.linalg.norm(one - other) < 0.1 * np.linalg.norm(one)
 
 
 @pytest.mark.parametrize(
