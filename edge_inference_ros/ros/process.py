@@ -274,8 +274,9 @@ def executor(*, events: bool = False) -> tuple[Any, float | None]:
     message (``python -m bench.relay``). It is called experimental for good reasons: it dispatches
     nothing unless each turn has a time limit, knows no guard conditions, and ends the process with
     a segmentation fault when a task of ``create_task`` raises. A node that went through error
-    processing under it may abort when it is told to end ("callbacks remaining", once in six). So it
-    is for nodes that relay many small messages and need none of that. A limit would cost the single-threaded one a timer each turn.
+    processing under it may abort when it is told to end ("callbacks remaining", one in six). So
+    it is for nodes that relay many small messages and need none of that. A limit would cost the
+    single-threaded one a timer each turn.
     Never the multi-threaded one: it loses messages.
 
     ``EDGE_INFERENCE_EXECUTOR`` set to ``single`` or ``events`` overrules ``events``.
