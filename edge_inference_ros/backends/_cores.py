@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
+
+from edge_inference_ros.machine.quota import quota
 
 MOST_THREADS = 4
-
-_ROOT = Path('/sys/fs/cgroup')
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,43 +39,3 @@ def threads(asked: int = 0) -> Threads:
     else:
         why = f'this process may use {cores} cores'
     return Threads(count, f'{why}, one is left to the executor, and more than 4 gain nothing')
-
-
-def quota(root: Path = _ROOT, own: Path = Path('/proc/self/cgroup')) -> float | None:
-    """Cores that the control groups around this process grant it; None without a limit.
-
-    See the kernel's cgroup-v2.rst (``cpu.max``) and sched-bwc.rst. The least of all levels counts.
-    """
-    shares = [share for folder in _folders(root, own) if (share := _share(folder)) is not None]
-    return min(shares, default=None)
-
-
-def _folders(root: Path, own: Path) -> list[Path]:
-    """Our groups and those around them; in a container the root of the mount is ours."""
-    found = [root, root / 'cpu', root / 'cpu,cpuacct']
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        _, controllers, path = line.split(':', 2)
-        if controllers and 'cpu' not in controllers.split(','):
-            continue
-        base = root / controllers if controllers else root
-        group = base / path.lstrip('/')
-        found += [group, *(outer for outer in group.parents if outer.is_relative_to(base))]
-    return found
-
-
-def _share(folder: Path) -> float | None:
-    try:
-        if (folder / 'cpu.max').is_file():
-            quota_us, period_us = (folder / 'cpu.max').read_text().split()
-        else:
-            quota_us = (folder / 'cpu.cfs_quota_us').read_text().strip()
-            period_us = (folder / 'cpu.cfs_period_us').read_text().strip()
-        if quota_us in ('max', '-1'):
-            return None
-        return int(quota_us) / int(period_us)
-    except (OSError, ValueError, ZeroDivisionError):
-        return None

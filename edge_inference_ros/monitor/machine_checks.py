@@ -12,14 +12,12 @@ from pathlib import Path
 from edge_inference_ros.core import transport
 from edge_inference_ros.core.types import Level
 from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.machine.quota import quota
 from edge_inference_ros.monitor.finding import Check, Finding, Machine
 from edge_inference_ros.ros import process, segments
 
 DISTRIBUTIONS = ('humble', 'jazzy', 'kilted', 'lyrical')
 FAST_DDS = 'rmw_fastrtps_cpp'
-PARTICIPANTS = 4
-"""A camera driver, a detector, a watchdog and a tool: the fewest that share /dev/shm."""
-
 _UNSYNCHRONISED = 0x40  # STA_UNSYNC, adjtimex(2)
 _MIB = 1 << 20
 
@@ -69,7 +67,7 @@ def shared_memory(machine: Machine) -> Iterator[Finding]:
             'mount a tmpfs there: mount -t tmpfs -o size=1g tmpfs /dev/shm', 'df -h /dev/shm',
         )  # fmt: skip
         return
-    need = PARTICIPANTS * transport.segment_bytes(path)
+    need = 2 * transport.need_bytes(path)  # what a node of ours asks before it starts
     yield judge_shared_memory(stat.f_bavail * stat.f_frsize, need, path)
     dead = sum(
         file.stat().st_size for files in segments.dead(folder) for file in files if file.exists()
@@ -90,8 +88,7 @@ def judge_shared_memory(free: int, need: int, path: Path | None) -> Finding:
         return Finding('shared memory', Level.OK, text)
     return Finding(
         'shared memory', Level.ERROR, f'{text}: images will be lost, or nodes killed by SIGBUS',
-        'docker run --shm-size=1g (or --ipc=host); on the host: mount -o remount,size=1g /dev/shm',
-        'df -h /dev/shm',
+        transport.ENLARGE, 'df -h /dev/shm',
     )  # fmt: skip
 
 
@@ -122,11 +119,11 @@ def allocator(_: Machine) -> Iterator[Finding]:
 def processor(machine: Machine) -> Iterator[Finding]:
     """A quota of processor time, and clocks that follow the load."""
     cores = len(os.sched_getaffinity(0))
-    quota = quota_cores(machine)
-    if quota is not None and quota < cores:
+    share = quota(machine.root / 'sys/fs/cgroup', machine.root / 'proc/self/cgroup')
+    if share is not None and share < cores:
         yield Finding(
             'processor', Level.WARN,
-            f'a quota of {quota:g} cores of {cores}: past it every thread is stopped for the rest'
+            f'a quota of {share:g} cores of {cores}: past it every thread is stopped for the rest'
             ' of 100 ms',
             f'docker run --cpus={cores}, or CPUQuota= in the systemd unit; or fewer threads',
             'cat /sys/fs/cgroup/cpu.stat',
@@ -147,21 +144,6 @@ def processor(machine: Machine) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding('governor', Level.OK, 'no governor that slows idle cores')
-
-
-def quota_cores(machine: Machine) -> float | None:
-    """A container's share of processor time in cores, by cgroups v2 or v1; None: no limit."""
-    words = machine.read('/sys/fs/cgroup/cpu.max').split()
-    if len(words) != 2:
-        words = [
-            machine.read('/sys/fs/cgroup/cpu/cpu.cfs_quota_us'),
-            machine.read('/sys/fs/cgroup/cpu/cpu.cfs_period_us'),
-        ]
-    try:
-        quota, period = float(words[0]), float(words[1])
-    except ValueError:
-        return None
-    return quota / period if quota > 0 and period > 0 else None
 
 
 @dataclass(frozen=True)

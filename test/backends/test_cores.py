@@ -3,6 +3,7 @@
 import pytest
 
 from edge_inference_ros.backends import _cores
+from edge_inference_ros.machine.quota import quota
 
 
 @pytest.fixture
@@ -81,8 +82,8 @@ def test_the_least_share_of_the_groups_around_a_process_is_its_own(tmp_path, tex
     files(tmp_path / 'cgroup', texts)
     files(tmp_path, {'self': groups})
 
-    assert _cores.quota(tmp_path / 'cgroup', tmp_path / 'self') == share
+    assert quota(tmp_path / 'cgroup', tmp_path / 'self') == share
 
 
 def test_a_system_without_control_groups_has_no_quota(tmp_path):
-    assert _cores.quota(tmp_path / 'none', tmp_path / 'neither') is None
+    assert quota(tmp_path / 'none', tmp_path / 'neither') is None

@@ -11,6 +11,7 @@ import pytest
 from edge_inference_ros.core import transport
 from edge_inference_ros.core.types import Level
 from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.machine.quota import quota
 from edge_inference_ros.monitor import doctor, machine_checks, software_checks
 from edge_inference_ros.monitor.finding import Finding, Machine, Ran
 
@@ -62,7 +63,7 @@ def test_another_middleware_does_not_read_our_profile():
 
 
 def test_a_small_shared_memory_is_an_error_with_dockers_option():
-    need = machine_checks.PARTICIPANTS * transport.segment_bytes(transport.profile())
+    need = 2 * transport.need_bytes(transport.profile())
 
     small = machine_checks.judge_shared_memory(64 * MIB, need, transport.profile())
     cured = machine_checks.judge_shared_memory(need, need, transport.profile())
@@ -113,7 +114,7 @@ def test_a_quota_is_read_by_both_kinds_of_cgroups(tmp_path, files, cores):
     for path, text in files.items():
         put(tmp_path, path, text)
 
-    assert machine_checks.quota_cores(machine(tmp_path)) == cores
+    assert quota(tmp_path / 'sys/fs/cgroup', tmp_path / 'proc/self/cgroup') == cores
 
 
 def test_a_quota_below_the_cores_is_a_warning(tmp_path):
