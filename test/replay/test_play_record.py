@@ -256,10 +256,9 @@ def test_a_clock_is_played_with_what_has_no_stamps(ros, tmp_path):
         rows.append((clock.TOPIC, clock.CLOCK, received_ns, clock_message(10**9 + i * 10**8)))
         rows.append(('/image', bags.IMAGE, received_ns, bags.image(0)))
     times = ros.collect(Clock, '/clock', 100)
+    bag = bags.write(tmp_path / 'bag', rows, reliable=True)
 
-    child = ros.child(
-        *CLI, 'play', '--bag', bags.write(tmp_path / 'bag', rows, reliable=True), '--clock'
-    )
+    child = ros.child(*CLI, 'play', '--bag', bag, '--clock', '--wait-for', '/clock')
 
     assert child.code() == 0
     ros.until(lambda: len(times) == 3, what='three times')

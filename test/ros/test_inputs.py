@@ -148,7 +148,7 @@ def test_a_cause_is_named_with_its_remedy_and_with_no_other(cause):
     assert given == {remedy for remedy, causes in REMEDIES.items() if cause in causes}
 
 
-@pytest.mark.parametrize('cause', REMEDIES[TRANSPORT])
+@pytest.mark.parametrize('cause', sorted(REMEDIES[TRANSPORT]))
 def test_where_shared_memory_is_short_that_is_the_remedy(cause):
     ends, changes, _ = CAUSES[cause]
     judge = Judge('/image', '/opt/shm.xml', shortage=ENLARGE)
