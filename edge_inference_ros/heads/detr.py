@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inference_ros.core.boxes import from_centres
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.scratch import Scratch
-from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
+from edge_inference_ros.heads._boxes import BoxHead
 from edge_inference_ros.heads._choose import Choice, best_classes, small_buffers
-from edge_inference_ros.heads._finish import Finish
-from edge_inference_ros.heads._fit import Canvas, Fit
+from edge_inference_ros.heads._fit import Fit
 
 _EVERY: Mapping[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
     'sigmoid': lambda logits: 1 / (1 + np.exp(-logits)),
@@ -33,12 +32,13 @@ _EVERY: Mapping[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
 """(Q, C) probabilities of all classes, by the option ``scores``."""
 
 
-class Head:
+class Head(BoxHead):
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
     suppresses = False
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
+        super().__init__(manifest)
         said = _layout.options(manifest, {'scores': ('sigmoid', 'softmax', 'probability')})
         self._reading = said['scores']
         self._best = {
@@ -47,7 +47,6 @@ class Head:
             'probability': self._probabilities,
         }[self._reading]
         self._classes = len(manifest.classes)
-        self.spec = manifest.head
         queries, logits = _layout.ANY, self._classes + (self._reading == 'softmax')
         words = 'classes + 1' if self._reading == 'softmax' else 'classes'
         self._logits = _layout.output(
@@ -56,22 +55,16 @@ class Head:
         self._boxes = _layout.output(
             manifest, outputs, index=1, shape=(1, queries, 4), words='[1, queries, 4]'
         )
-        self._size_px = _layout.unit_px(manifest.input, 'fraction')
-        self._canvas = Canvas(manifest.input)
+        self.unit_px = _layout.unit_px(manifest.input, 'fraction')
         self._scores, self._powers = Scratch(np.float32), Scratch(np.float32)
-        self.crowding = Crowding()
-        self._choose, self._finish = Choice(self.crowding), Finish(self.crowding)
-
-    def prepare(self, sample: Image, inputs: Tensors) -> Fit:
-        """Resize ``sample`` into the network's input."""
-        return self._canvas.paint(sample, inputs)
+        self._choose = Choice(self.crowding)
 
     def candidates(self, outputs: Tensors) -> Candidates2D:
         """Every box the network answers, and what it scores. New arrays."""
         logits, boxes = self._logits.read(outputs), self._boxes.read(outputs)
         with np.errstate(all='ignore'):
             scores = _EVERY[self._reading](logits)
-        return Candidates2D(from_centres(boxes * self._size_px), scores, aligned=False)
+        return Candidates2D(self._corners(boxes), scores, aligned=False)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""
@@ -81,16 +74,12 @@ class Head:
         with np.errstate(all='ignore'):
             scores = self._best(logits)
             chosen = self._choose(scores, at_least=spec.score_threshold, count=spec.candidates)
-            boxes_px = boxes[chosen] * self._size_px
-        return self._finish(
+        return self._detections(
             sample,
             fit,
-            spec,
-            boxes=boxes_px,
+            boxes=boxes[chosen],
             scores=scores[chosen],
             class_ids=best_classes(logits[:, : self._classes].T, chosen),
-            centred=True,
-            suppress=False,
         )
 
     def _sigmoids(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,23 +10,23 @@ from __future__ import annotations
 import numpy as np
 
 from edge_inference_ros.core.manifest import Manifest
-from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
+from edge_inference_ros.heads._boxes import BoxHead
 from edge_inference_ros.heads._choose import Choice, valid_classes
-from edge_inference_ros.heads._finish import Finish
-from edge_inference_ros.heads._fit import Canvas, Fit
+from edge_inference_ros.heads._fit import Fit
 
 
-class Head:
+class Head(BoxHead):
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
     suppresses = False
+    centred = False
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
+        super().__init__(manifest)
         said = _layout.options(manifest, {'unit': ('px', 'fraction')})
-        seen = manifest.input
-        self.spec = manifest.head
-        self._unit_px = _layout.unit_px(seen, said['unit'])
+        self.unit_px = _layout.unit_px(manifest.input, said['unit'])
         self._classes = len(manifest.classes)
         most = _layout.ANY
         self._count, self._boxes, self._scores, self._class_ids = (
@@ -40,20 +40,14 @@ class Head:
                 )
             )
         )
-        self._canvas = Canvas(seen)
-        self.crowding = Crowding()
-        self._choose, self._finish = Choice(self.crowding), Finish(self.crowding)
-
-    def prepare(self, sample: Image, inputs: Tensors) -> Fit:
-        """Resize ``sample`` into the network's input."""
-        return self._canvas.paint(sample, inputs)
+        self._choose = Choice(self.crowding)
 
     def candidates(self, outputs: Tensors) -> Candidates2D:
         """Every box the network answers, and what it scores. New arrays."""
         count = self._rows(outputs)
         boxes, scores = self._boxes.read(outputs), self._scores.read(outputs)
         return Candidates2D(
-            boxes[:count] * self._unit_px,
+            self._corners(boxes[:count]),
             scores[:count, None].copy(),
             self._class_ids.read(outputs)[:count].copy(),
             aligned=False,
@@ -68,16 +62,12 @@ class Head:
             scores[: self._rows(outputs)], at_least=spec.score_threshold, count=spec.candidates
         )
         chosen = chosen[valid_classes(class_ids[chosen], self._classes)]
-        with np.errstate(over='ignore', invalid='ignore'):  # what overflows is no box, and dropped
-            boxes_px = boxes[chosen] * self._unit_px
-        return self._finish(
+        return self._detections(
             sample,
             fit,
-            spec,
-            boxes=boxes_px,
+            boxes=boxes[chosen],
             scores=scores[chosen],
             class_ids=class_ids[chosen].astype(np.int32),
-            suppress=False,
         )
 
     def _rows(self, outputs: Tensors) -> int:

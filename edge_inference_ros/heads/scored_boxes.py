@@ -12,16 +12,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_inference_ros.core.boxes import from_centres
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.scratch import Scratch
-from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
+from edge_inference_ros.heads._boxes import BoxHead
 from edge_inference_ros.heads._choose import Choice, best_classes, small_buffers
-from edge_inference_ros.heads._finish import Finish
-from edge_inference_ros.heads._fit import Canvas, Fit
+from edge_inference_ros.heads._fit import Fit
 
 OPTIONS = {
     'unit': ('px', 'fraction'),
@@ -30,15 +28,15 @@ OPTIONS = {
 }
 
 
-class Head:
+class Head(BoxHead):
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
         said = _layout.options(manifest, OPTIONS)
-        self._centred = said['box'] == 'centre'
+        super().__init__(manifest)
+        self.centred = said['box'] == 'centre'
         self.suppresses = said['suppression'] == 'needed'
-        self._unit_px = _layout.unit_px(manifest.input, said['unit'])
-        self.spec = manifest.head
+        self.unit_px = _layout.unit_px(manifest.input, said['unit'])
         self._output = _layout.output(
             manifest,
             outputs,
@@ -46,21 +44,13 @@ class Head:
             shape=(1, _layout.ANY, 4 + len(manifest.classes)),
             words='[1, boxes, 4 + classes]',
         )
-        self._canvas = Canvas(manifest.input)
         self._best = Scratch(np.float32)
-        self.crowding = Crowding()
-        self._choose, self._finish = Choice(self.crowding), Finish(self.crowding)
-
-    def prepare(self, sample: Image, inputs: Tensors) -> Fit:
-        """Resize ``sample`` into the network's input."""
-        return self._canvas.paint(sample, inputs)
+        self._choose = Choice(self.crowding)
 
     def candidates(self, outputs: Tensors) -> Candidates2D:
         """Every box the network answers, and what it scores. New arrays."""
         rows = self._output.read(outputs)
-        boxes_px: NDArray[np.float32] = rows[:, :4] * self._unit_px
-        if self._centred:
-            boxes_px = from_centres(boxes_px)
+        boxes_px = self._corners(rows[:, :4])
         return Candidates2D(boxes_px, rows[:, 4:].copy(), aligned=self.suppresses)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
@@ -72,15 +62,10 @@ class Head:
         with small_buffers():
             np.max(scores, axis=1, out=best)
         chosen = self._choose(best, at_least=spec.score_threshold, count=spec.candidates)
-        with np.errstate(over='ignore', invalid='ignore'):  # what overflows is no box, and dropped
-            boxes_px = rows[chosen, :4] * self._unit_px
-        return self._finish(
+        return self._detections(
             sample,
             fit,
-            spec,
-            boxes=boxes_px,
+            boxes=rows[chosen, :4],
             scores=best[chosen],
             class_ids=best_classes(scores.T, chosen),
-            centred=self._centred,
-            suppress=self.suppresses,
         )

@@ -10,18 +10,16 @@ whoever reads it, as exports for DeepStream do.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_inference_ros.core.boxes import from_centres
 from edge_inference_ros.core.manifest import Manifest
-from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
+from edge_inference_ros.heads._boxes import BoxHead
 from edge_inference_ros.heads._choose import Choice, valid_classes
-from edge_inference_ros.heads._finish import Finish
-from edge_inference_ros.heads._fit import Canvas, Fit
+from edge_inference_ros.heads._fit import Fit
 
 
-class Head:
+class Head(BoxHead):
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
@@ -33,28 +31,20 @@ class Head:
                 'suppression': ('done', 'needed'),
             },
         )
-        self._centred = said['box'] == 'centre'
+        super().__init__(manifest)
+        self.centred = said['box'] == 'centre'
         self.suppresses = said['suppression'] == 'needed'
-        self._unit_px = _layout.unit_px(manifest.input, said['unit'])
-        self.spec = manifest.head
+        self.unit_px = _layout.unit_px(manifest.input, said['unit'])
         self._classes = len(manifest.classes)
         self._output = _layout.output(
             manifest, outputs, index=0, shape=(1, _layout.ANY, 6), words='[1, boxes, 6]'
         )
-        self._canvas = Canvas(manifest.input)
-        self.crowding = Crowding()
-        self._choose, self._finish = Choice(self.crowding), Finish(self.crowding)
-
-    def prepare(self, sample: Image, inputs: Tensors) -> Fit:
-        """Resize ``sample`` into the network's input."""
-        return self._canvas.paint(sample, inputs)
+        self._choose = Choice(self.crowding)
 
     def candidates(self, outputs: Tensors) -> Candidates2D:
         """Every box the network answers, and what it scores. New arrays."""
         rows = self._output.read(outputs)
-        boxes_px: NDArray[np.float32] = rows[:, :4] * self._unit_px
-        if self._centred:
-            boxes_px = from_centres(boxes_px)
+        boxes_px = self._corners(rows[:, :4])
         return Candidates2D(boxes_px, rows[:, 4:5].copy(), rows[:, 5].copy(), aligned=False)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
@@ -63,15 +53,10 @@ class Head:
         rows = self._output.read(outputs)
         chosen = self._choose(rows[:, 4], at_least=spec.score_threshold, count=spec.candidates)
         chosen = chosen[valid_classes(rows[chosen, 5], self._classes)]
-        with np.errstate(over='ignore', invalid='ignore'):  # what overflows is no box, and dropped
-            boxes_px = rows[chosen, :4] * self._unit_px
-        return self._finish(
+        return self._detections(
             sample,
             fit,
-            spec,
-            boxes=boxes_px,
+            boxes=rows[chosen, :4],
             scores=rows[chosen, 4],
             class_ids=rows[chosen, 5].astype(np.int32),
-            centred=self._centred,
-            suppress=self.suppresses,
         )

@@ -6,21 +6,20 @@ and the class scores given an object; all of them probabilities.
 
 from __future__ import annotations
 
-from edge_inference_ros.core.boxes import from_centres
 from edge_inference_ros.core.manifest import Manifest
-from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
-from edge_inference_ros.heads._finish import Finish
-from edge_inference_ros.heads._fit import Canvas, Fit
+from edge_inference_ros.heads._boxes import BoxHead
+from edge_inference_ros.heads._fit import Fit
 from edge_inference_ros.heads._objectness import ScoredRows
 
 
-class Head:
+class Head(BoxHead):
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
+        super().__init__(manifest)
         _layout.options(manifest, {})
-        self.spec = manifest.head
         self._output = _layout.output(
             manifest,
             outputs,
@@ -28,31 +27,18 @@ class Head:
             shape=(1, _layout.ANY, 5 + len(manifest.classes)),
             words='[1, boxes, 5 + classes]',
         )
-        self._canvas = Canvas(manifest.input)
-        self.crowding = Crowding()
-        self._choose, self._finish = ScoredRows(self.crowding), Finish(self.crowding)
-
-    def prepare(self, sample: Image, inputs: Tensors) -> Fit:
-        """Resize ``sample`` into the network's input."""
-        return self._canvas.paint(sample, inputs)
+        self._choose = ScoredRows(self.crowding)
 
     def candidates(self, outputs: Tensors) -> Candidates2D:
         """Every box the network answers, and what it scores. New arrays."""
         rows = self._output.read(outputs)
         scores, objectness = rows[:, 5:] * rows[:, 4:5], rows[:, 4].copy()
-        return Candidates2D(from_centres(rows[:, :4]), scores, objectness=objectness)
+        return Candidates2D(self._corners(rows[:, :4]), scores, objectness=objectness)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""
-        spec = self.spec
         rows = self._output.read(outputs)
-        chosen, scores, class_ids = self._choose(rows, spec)
-        return self._finish(
-            sample,
-            fit,
-            spec,
-            boxes=rows[chosen, :4],
-            scores=scores,
-            class_ids=class_ids,
-            centred=True,
+        chosen, scores, class_ids = self._choose(rows, self.spec)
+        return self._detections(
+            sample, fit, boxes=rows[chosen, :4], scores=scores, class_ids=class_ids
         )

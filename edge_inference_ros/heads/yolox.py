@@ -12,13 +12,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inference_ros.core.boxes import from_centres
 from edge_inference_ros.core.manifest import InputSpec, Manifest
-from edge_inference_ros.core.types import Candidates2D, Crowding, Detections2D, Image, Tensors
+from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.errors import SpecMismatch
 from edge_inference_ros.heads import _layout
-from edge_inference_ros.heads._finish import Finish
-from edge_inference_ros.heads._fit import Canvas, Fit
+from edge_inference_ros.heads._boxes import BoxHead
+from edge_inference_ros.heads._fit import Fit
 from edge_inference_ros.heads._objectness import ScoredRows
 
 OPTIONS = {
@@ -28,12 +27,12 @@ OPTIONS = {
 _LONGEST_LOG = 20.0
 
 
-class Head:
+class Head(BoxHead):
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
+        super().__init__(manifest, corner=True)
         said = _layout.options(manifest, OPTIONS)
-        self.spec = manifest.head
         self._output = _layout.output(
             manifest,
             outputs,
@@ -50,34 +49,25 @@ class Head:
                 f' {self._output.name!r} has {count}: correct head.options.strides or input.shape'
                 ' in the manifest, or use head yolov5 if it is no YOLOX'
             )
-        self._canvas = Canvas(manifest.input, corner=True)
-        self.crowding = Crowding()
-        self._choose, self._finish = ScoredRows(self.crowding), Finish(self.crowding)
-
-    def prepare(self, sample: Image, inputs: Tensors) -> Fit:
-        """Resize ``sample`` into the network's input."""
-        return self._canvas.paint(sample, inputs)
+        self._choose = ScoredRows(self.crowding)
 
     def candidates(self, outputs: Tensors) -> Candidates2D:
         """Every box the network answers, and what it scores. New arrays."""
         rows = self._output.read(outputs)
         boxes_px = self._in_pixels(rows[:, :4].copy(), self._cells)
         scores, objectness = rows[:, 5:] * rows[:, 4:5], rows[:, 4].copy()
-        return Candidates2D(from_centres(boxes_px), scores, objectness=objectness)
+        return Candidates2D(self._corners(boxes_px), scores, objectness=objectness)
 
     def decode(self, outputs: Tensors, sample: Image, fit: Fit) -> Detections2D:
         """Read boxes in the pixels of ``sample``, best first."""
-        spec = self.spec
         rows = self._output.read(outputs)
-        chosen, scores, class_ids = self._choose(rows, spec)
-        return self._finish(
+        chosen, scores, class_ids = self._choose(rows, self.spec)
+        return self._detections(
             sample,
             fit,
-            spec,
             boxes=self._in_pixels(rows[chosen, :4], self._cells[chosen]),
             scores=scores,
             class_ids=class_ids,
-            centred=True,
         )
 
     def _in_pixels(
