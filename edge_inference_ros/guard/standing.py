@@ -103,7 +103,7 @@ class Standing:
 
     @property
     def errors(self) -> int:
-        """Errors among the last ``valid_window`` messages, since trust was last lost."""
+        """Errors among the last ``valid_window`` messages."""
         return _count(self._bad, self.rules.valid_window)
 
     def good(self, *, resumable: bool = True) -> None:
@@ -130,16 +130,16 @@ class Standing:
     def reset(self) -> None:
         """Time itself has jumped: wait for data again."""
         self._enter(State.NODATA)
+        self._bad = 0
 
     def _enter(self, state: State) -> None:
-        """Begin to count again; but who becomes valid does not forget its latest errors.
+        """Begin to count what is good again; errors are forgotten by good messages only.
 
-        Else a source that became valid later, because it knew less, would be allowed more of them.
+        Else a source that lost its trust once more, because less was known, would be allowed more
+        errors afterwards.
         """
         self.state = state
         self._good = 0
-        if state is not State.VALID:
-            self._bad = 0
 
     def _note(self, *, good: bool) -> None:
         """Shift the message into two registers of bits, newest lowest."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support.robots import AMR, HUMANOID, OUTDOOR
 from support.schedules import (
     MS,
+    WARM_NS,
     Event,
     Message,
     Player,
@@ -42,12 +43,14 @@ def pairs(seed, *, variants):
     # docs/safety.md; test_timeline.py has what holds then.
     events = [e for e in events if e.kind != 'clock' or e.what > 0]
     more = Player(robot, sim_time=sim_time).play(events)
+    limited = more.limited_since_ns <= WARM_NS  # the first limit is not raised step by step
     for k in range(variants):
-        # What is late tells the limiter something; so limits are compared where messages are not
-        # lost.
+        # What is late tells the limiter something, and a message is an occasion to look; so locks
+        # and limits are compared where messages are not lost.
         lost = ('odometry', 'command') if k % 2 else ('odometry', 'command', 'message')
         less = Player(robot, sim_time=sim_time).play(without(draw, events, kinds=lost))
-        found += permits_more(less, more, limits='message' not in lost)
+        whole = 'message' not in lost
+        found += permits_more(less, more, locks=whole, limits=whole and limited)
     return found
 
 

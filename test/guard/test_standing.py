@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_inference_ros.core.types import Level
 from edge_inference_ros.guard.standing import Rules, Standing, State
@@ -97,7 +99,25 @@ def test_who_becomes_valid_does_not_forget_its_latest_errors():
     standing.bad()
     assert (standing.state, standing.errors) == (State.VALID, 2)
     standing.bad()
-    assert (standing.state, standing.errors) == (State.STALE, 0)
+    assert (standing.state, standing.errors) == (State.STALE, 3)
+
+
+RUNS = st.tuples(st.integers(0, 6), st.integers(0, 3), st.sampled_from(('', 'one', 'both')))
+
+
+@settings(max_examples=300)
+@given(st.lists(RUNS, min_size=2, max_size=6))
+def test_who_lapses_more_often_is_never_trusted_more(runs):
+    often, seldom = Standing(Rules()), Standing(Rules())
+    for good, bad, lapse in [(3, 0, ''), *runs]:
+        for heard in 'g' * good + 'b' * bad:
+            for standing in (often, seldom):
+                (standing.good if heard == 'g' else standing.bad)()
+            assert seldom.state is State.VALID or often.state is not State.VALID
+        if lapse:
+            often.lapse()
+        if lapse == 'both':
+            seldom.lapse()
 
 
 def test_a_reset_forgets_everything():

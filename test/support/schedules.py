@@ -254,6 +254,7 @@ class Player:
     Attributes:
         ticks: what was permitted at each tick, by its key.
         judged: what became of each message, by its key.
+        limited_since_ns: when the first speed limit was given.
     """
 
     def __init__(self, robot, *, sim_time=False, start_ns=0):
@@ -264,6 +265,7 @@ class Player:
         self.now = Instant(EPOCH + start_ns + S, start_ns + S)
         self.history = []
         self.ticks, self.judged = {}, {}
+        self.limited_since_ns = math.inf
 
     def play(self, events):
         for event in events:
@@ -306,6 +308,8 @@ class Player:
         status = self.guard.tick(self.now)
         motion, held = status.motion, status.sources[0].held
         limit = self.limiter.limit(status.age_ns, motion.w_radps, self.now.mono_ns)
+        if limit is not None:
+            self.limited_since_ns = min(self.limited_since_ns, event.at_ns)
         self.ticks[event.key] = Permitted(
             motion.v_mps,
             motion.w_radps,
@@ -320,7 +324,7 @@ class Player:
         self.status = status
 
 
-def permits_more(less, more, *, limits=True):
+def permits_more(less, more, *, locks=True, limits=True):
     """Where the first of two players permitted what the second did not; empty if nowhere."""
     found = []
     for key, judged in less.judged.items():
@@ -343,7 +347,7 @@ def permits_more(less, more, *, limits=True):
             a.deadline_ns > b.deadline_ns + 1 and b.age_ns < math.inf,
             a.travelled_m < b.travelled_m - 1e-9,
             a.left_ns > b.left_ns + 1,
-            limits and b.locked and not a.locked,
+            locks and b.locked and not a.locked,
             limits and a.limit_mps > b.limit_mps,
         )
         if any(tighter):
