@@ -18,7 +18,12 @@ MET, MISSED = 'yes', '**no**'
 
 @dataclass(frozen=True)
 class Row:
-    """One file of a model on one backend; ``scores`` by split, as a manifest states them."""
+    """One file of a model on one backend.
+
+    Attributes:
+        scores: by split, as a manifest states them.
+        shipped: bytes of every file of the model, those that nothing here can run included.
+    """
 
     model: str
     file: str
@@ -32,6 +37,7 @@ class Row:
     licence: str
     made_by: str
     scores: dict[str, Any] = field(default_factory=dict)
+    shipped: dict[str, int] = field(default_factory=dict)
 
     def score(self, split: str, *names: str) -> float | None:
         """A figure of a split, if there is one."""
@@ -61,7 +67,7 @@ def models(rows: Sequence[Row]) -> str:
     lines = []
     for name in dict.fromkeys(row.model for row in rows):
         mine = [row for row in rows if row.model == name]
-        files = {row.file: row.size_bytes for row in mine}
+        files = {file: size for (_, file), size in _shipped(mine).items()}
         commands = dict.fromkeys(row.made_by for row in mine)
         lines.append([
             f'`{name}`', ', '.join(_classes(mine)), f'{mine[0].parameters / 1e6:.2f} M',
@@ -125,8 +131,16 @@ def goal_table(found: Sequence[Goal]) -> str:
     return _table(['figure', 'asked', 'measured', 'met'], lines)
 
 
-def _sizes(rows: Sequence[Row]) -> Iterator[Goal]:
+def _shipped(rows: Sequence[Row]) -> dict[tuple[str, str], int]:
+    """Bytes of every file, by model and name."""
     sizes = {(row.model, row.file): row.size_bytes for row in rows}
+    for row in rows:
+        sizes.update({(row.model, file): size for file, size in row.shipped.items()})
+    return sizes
+
+
+def _sizes(rows: Sequence[Row]) -> Iterator[Goal]:
+    sizes = _shipped(rows)
     if not sizes:
         return
     whole, largest = sum(sizes.values()), max(sizes.values())

@@ -81,12 +81,14 @@ def measure(manifest: Manifest, runs: int, labelled: Sequence[Path] = ()) -> lis
         detectors = {name: detector for name, (_, detector) in opened.items()}
         times = latencies(_shown(manifest, detectors), runs=runs)
         scores = {name: scored(detector, labelled) for name, detector in detectors.items()}
+        shipped = {file.path.name: file.path.stat().st_size for file in manifest.files}
         return [
             Row(
                 manifest.name, detector.file.path.name, detector.file.precision, backend,
                 detector.file.path.stat().st_size, times[name].ms, times[name].quiet_ms,
                 times[name].speedup, _parameters(manifest), manifest.licence,
                 _zoo.made_by(manifest, detector.file.provenance), scores[name],
+                shipped,
             )
             for name, (backend, detector) in opened.items()
         ]  # fmt: skip

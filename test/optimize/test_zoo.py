@@ -31,6 +31,15 @@ def row(**changes):
     return Row(**{**said, **changes})
 
 
+def test_a_file_that_nothing_here_can_run_counts_for_the_size():
+    shipped = {'model.onnx': 2_000_000, 'model_int8_trt.onnx': 9_000_000}
+
+    found = {goal.name: goal.measured for goal in _zoo.goals([row(shipped=shipped)])}
+
+    assert found['shipped set'] == '10.49 MiB'
+    assert '10742 KiB in 2 files' in _zoo.models([row(shipped=shipped)])
+
+
 def scored(ap50):
     return {'held_out': {'ap50': ap50, 'per_class': {'person': ap50}}}
 
