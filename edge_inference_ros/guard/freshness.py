@@ -126,6 +126,7 @@ class Guard:
             # It may have been measured later than that, when the robot had moved faster: as if
             # it had not come, until the time of its source is known again.
             return False
+        self._look_at_everything_held(axis_ns)
         taken = self.odometry.add(place_ns, vx, vy, wz, now_ns=axis_ns, pose=pose)
         if taken:
             self._moves.came(place_ns)
@@ -137,7 +138,9 @@ class Guard:
         Three times NaN for one that cannot be read, such as one of another message type: what
         is unknown is not zero.
         """
-        self.odometry.command(vx, vy, wz, now_ns=self._look(now))
+        axis_ns = self._look(now)
+        self._look_at_everything_held(axis_ns)
+        self.odometry.command(vx, vy, wz, now_ns=axis_ns)
 
     def judge(
         self,
@@ -243,6 +246,17 @@ class Guard:
         expires_ns = RosNs(now.ros_ns + max(0, left_ns))
         verdict = Verdict.NO_ODOM if fault else Verdict.OK
         return Judgement(verdict, age_ns, limit_ns, off_m, expires_ns, v)
+
+    def _look_at_everything_held(self, axis_ns: int) -> None:
+        """Let lapse what lapses before the news that comes now is taken.
+
+        Between two pieces of news what is held only grows more doubtful. So whoever looks before
+        each of them, and at each tick, misses no lapse, whether or not messages came in between.
+        """
+        motion = self.odometry.motion(axis_ns)
+        for watch in self._watches.values():
+            if watch.place_ns is not None and not watch.lapsed:
+                self._look_at_held(watch, _limit_ns(watch.robot, motion), axis_ns)
 
     def _look_at_held(self, watch: Watch, limit_ns: int, axis_ns: int) -> None:
         """Let what is held lapse before what comes instead of it is judged."""

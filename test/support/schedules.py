@@ -324,7 +324,7 @@ class Player:
         self.status = status
 
 
-def permits_more(less, more, *, locks=True, limits=True):
+def permits_more(less, more, *, limits=True):
     """Where the first of two players permitted what the second did not; empty if nowhere."""
     found = []
     for key, judged in less.judged.items():
@@ -347,7 +347,7 @@ def permits_more(less, more, *, locks=True, limits=True):
             a.deadline_ns > b.deadline_ns + 1 and b.age_ns < math.inf,
             a.travelled_m < b.travelled_m - 1e-9,
             a.left_ns > b.left_ns + 1,
-            locks and b.locked and not a.locked,
+            b.locked and not a.locked,
             limits and a.limit_mps > b.limit_mps,
         )
         if any(tighter):
