@@ -93,6 +93,26 @@ def test_the_verdict_flips_one_nanosecond_after_the_deadline(late_ns, verdict, v
     assert judged.v_assumed_mps == v
 
 
+@pytest.mark.parametrize('news', ['odometry', 'command'])
+def test_what_lapses_before_good_news_comes_has_lapsed(news):
+    """Fresh at the last tick, too old when the robot is heard to be slower, and no tick between."""
+    bench = driving(v=1.0)
+    bench.run(10)
+    if news == 'command':
+        bench.guard.commanded(1.4, 0.0, 0.0, bench.now)
+    limit_ns = deadline(AMR, 1.4 if news == 'command' else 1.01, 0.0).limit_ns
+    assert bench.say(age_ns=limit_ns - 8 * MS).forwarded
+
+    bench.ms += 9
+    if news == 'command':
+        bench.guard.commanded(0.5, 0.0, 0.0, bench.now)
+    else:
+        bench.guard.moved(bench.now.ros_ns, 0.5, 0.0, 0.0, bench.now)
+
+    assert limit_ns < bench.source().held.deadline_ns
+    assert bench.source().held.verdict in {STALE_AGE, STALE_MOVED}
+
+
 def braked(**options):
     """A bench whose robot went from 1.5 m/s to rest in the last 450 ms."""
     bench = driving(v=1.5, **options)
