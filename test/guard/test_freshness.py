@@ -95,7 +95,7 @@ def test_the_verdict_flips_one_nanosecond_after_the_deadline(late_ns, verdict, v
 
 @pytest.mark.parametrize('news', ['odometry', 'command'])
 def test_what_lapses_before_good_news_comes_has_lapsed(news):
-    """Fresh at the last tick, too old when the robot is heard to be slower, and no tick between."""
+    """Fresh at the last tick, too old when the robot is heard to be slower; no tick between."""
     bench = driving(v=1.0)
     bench.run(10)
     if news == 'command':

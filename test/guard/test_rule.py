@@ -45,7 +45,7 @@ def pairs(seed, *, variants):
     more = Player(robot, sim_time=sim_time).play(events)
     limited = more.limited_since_ns <= WARM_NS  # the first limit is not raised step by step
     for k in range(variants):
-        # What is late tells the limiter something: limits are compared where messages are not lost.
+        # What is late tells the limiter something: limits are compared where no message is lost.
         lost = ('odometry', 'command') if k % 2 else ('odometry', 'command', 'message')
         less = Player(robot, sim_time=sim_time).play(without(draw, events, kinds=lost))
         found += permits_more(less, more, limits=limited and 'message' not in lost)
