@@ -40,7 +40,7 @@ from edge_inference_ros.nodes.watchdog_rows import source_row, strange_frame, su
 from edge_inference_ros.ros import process, qos, words
 from edge_inference_ros.ros.base import EdgeNode
 from edge_inference_ros.ros.connections import Connections, Row
-from edge_inference_ros.ros.messages import ERROR, MS, OK
+from edge_inference_ros.ros.messages import ERROR, MS, OK, WARN
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import diagnostics
 
@@ -242,11 +242,15 @@ class Watchdog(EdgeNode[WatchdogParams]):
         if self._command is not None and self._command.foreign:
             wrong.append(f'cmd_vel is sent as {", ".join(self._command.foreign)}: unknown')
         if self._in_world:
-            wrong.append(
-                f'child_frame_id is {self._in_world!r}, the frame of the pose: the twist was'
-                " turned by the pose; let odometry name the robot's frame there, as base_link"
-            )
+            wrong.append(self._turned)
         return summary_row(status, wrong=wrong)
+
+    @property
+    def _turned(self) -> str:
+        return (
+            f'child_frame_id is {self._in_world!r}, the frame of the pose: the twist was'
+            " turned by the pose; let odometry name the robot's frame there, as base_link"
+        )
 
     def _say_locked(self) -> None:
         self._lock.publish(_LOCKED[True])
@@ -282,8 +286,12 @@ class Watchdog(EdgeNode[WatchdogParams]):
             yield 'cmd_vel', self._command.kind, lost
 
     def _input(self, topic: str, kind: Any, lost: str) -> Row:
-        wrong = qos.unheard(self, topic, kind, lost)
-        return (ERROR if wrong else OK, f'{topic}: input', wrong, '', {})
+        row = f'{topic}: input'
+        if wrong := qos.unheard(self, topic, kind, lost):
+            return ERROR, row, wrong, '', {}
+        if kind is Odometry and self._in_world:
+            return WARN, row, self._turned, '', {}
+        return OK, row, '', '', {}
 
     def _report(self) -> None:
         now = self._now()

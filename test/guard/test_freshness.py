@@ -621,6 +621,16 @@ def test_a_speed_without_a_feasible_deadline_is_an_error_of_its_own():
     assert not status.fresh
 
 
+def test_a_source_whose_messages_are_all_refused_does_not_hide_that_the_speed_is_infeasible():
+    bench = Bench(v=1.5, w=1.0, one=robot('amr', deadline_floor_s=0.19))
+    assert bench.run(100).state is State.NODATA
+
+    bench.guard.judge('camera', 0, 'optical', bench.now)
+
+    assert bench.tick().sources[0].held is None
+    assert bench.tick().state is State.SPEED_INFEASIBLE
+
+
 def test_a_changed_profile_is_used_from_the_next_tick_on():
     bench = valid(v=1.0)
     bench.run(100)

@@ -7,7 +7,7 @@ from support.watchdog import Rig
 
 pytestmark = pytest.mark.ros
 
-OK, ERROR = 0, 2
+OK, WARN, ERROR = 0, 1, 2
 
 
 @contextlib.contextmanager
@@ -187,3 +187,29 @@ def test_another_type_on_any_topic_is_named_with_who_sends_it(ros, topic):
 
         assert publisher.topic_name == f'/{topic}'
     assert '/controller sends geometry_msgs/msg/TwistWithCovarianceStamped there' in words
+
+
+def test_every_sample_of_a_burst_of_odometry_counts(ros):
+    rig = Rig(ros).start()
+    rig.until_valid(v_mps=0.4)
+    rig.clock.advance(1.0)
+    rig.drive(0.4)  # eleven samples, published before the watchdog turns
+    rig.detect(age_s=0.35)
+
+    assert float(rig.source()['travelled_m']) < 0.3  # 0.14, and what each gap leaves open
+
+
+def test_a_twist_in_the_frame_of_the_world_is_named(ros):
+    rig = Rig(ros).start()
+    rig.drive(0.2, child='odom', frame='odom')
+
+    def said(frame):
+        level, words = rig.report('odom: input').get('/watchdog: odom: input', (None, ''))
+        return (level, frame in words) == (WARN, True)
+
+    rig.until(lambda: said("child_frame_id is 'odom'"), what='the frame in the row of the input')
+    assert "child_frame_id is 'odom'" in rig.summary()['odometry']
+    rig.drive(0.2)
+    rig.until(
+        lambda: rig.report('odom: input').get('/watchdog: odom: input') == (OK, ''), what='OK'
+    )
