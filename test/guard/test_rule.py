@@ -94,10 +94,10 @@ def rubbish(draw, now_ns, *, events):
     return out
 
 
-def sound(robot, start_ns):
+def sound(robot, start_ns, *, for_ns=SOUND_NS):
     """Odometry, messages and ticks of a robot that drives; every one on time."""
     out, v = [], 0.4 * robot.v_cap_mps
-    for key, ms in enumerate(range(0, SOUND_NS // MS, 5)):
+    for key, ms in enumerate(range(0, for_ns // MS, 5)):
         at_ns = start_ns + ms * MS
         if ms % 40 == 0:
             pose = (v * ms / 1e3, 0.0, 0.0)
@@ -105,7 +105,7 @@ def sound(robot, start_ns):
             out.append(Event(at_ns, key, 'odometry', sample))
         elif ms % 100 == 5:
             out.append(Event(at_ns, key, 'message', Message(at_ns - 60 * MS)))
-        elif ms % (20 if ms > 4500 else 100) == 10:
+        elif ms % (20 if ms > for_ns // MS - 500 else 100) == 10:
             out.append(Event(at_ns, key, 'tick'))
     return out
 
@@ -127,15 +127,19 @@ def fresh(robot, sim_time):
 
 
 def poisoned(seed):
-    """What a guard answers after rubbish and five sound seconds, and what a fresh one does."""
+    """What a guard answers after rubbish and then sound seconds, and what a fresh one does."""
     draw = random.Random(seed)
     robot, sim_time = draw.choice((AMR, OUTDOOR, HUMANOID)), draw.random() < 0.4
     player = Player(robot, sim_time=sim_time)
     player.play(sound(robot, S)[: draw.choice((0, 1, 30, 200))])
-    player.play(rubbish(draw, player.now.mono_ns, events=draw.randrange(1, 60)))
+    absurd = rubbish(draw, player.now.mono_ns, events=draw.randrange(1, 60))
+    player.play(absurd)
     player.ticks.clear()
     player.judged.clear()
-    player.play(sound(robot, player.now.mono_ns + 10 * MS))
+    # Until the clock shows again what it showed, some stamps may have either meaning.
+    back_ns = -sum(event.what for event in absurd if event.kind == 'clock' and event.what < 0)
+    for_ns = SOUND_NS + -(-back_ns // S) * S
+    player.play(sound(robot, player.now.mono_ns + 10 * MS, for_ns=for_ns))
     return answers(player), fresh(robot, sim_time)
 
 
