@@ -147,7 +147,7 @@ def run(
     Args:
         make_node: called once rclpy is initialised.
         args: the command line; the process's own unless said.
-        events: spin the events executor, see ``executor``.
+        events: offer the events executor and spin it by default, see ``executor``.
 
     Returns:
         The exit status: 0 when asked to end, ``BAD_CONFIGURATION`` when the node could not be
@@ -167,8 +167,12 @@ def run(
         signal.signal(signal.SIGINT, interrupt)  # first: rclpy calls what it finds, after its own
         end_on_hang_up()
         _join(args)
+        if not events and os.environ.get(EXECUTOR) == 'events':
+            warning = (
+                f'{EXECUTOR}=events: this node offers the single-threaded one only; {warning}'
+            )
         if warning:
-            get_logger('edge_inference_ros').warning(warning)
+            get_logger('edge_inference_ros').warning(warning.rstrip(' ;'))
         return _live(make_node, interrupt, events=events)
     except ConfigError as error:
         get_logger('edge_inference_ros').fatal(f'cannot start: {error}')
@@ -273,17 +277,17 @@ def executor(*, events: bool = False) -> tuple[Any, float | None]:
     executor, which keeps no wait set to rebuild in Python and halves the processor time of a small
     message (``python -m bench.relay``). It is called experimental for good reasons: it dispatches
     nothing unless each turn has a time limit, knows no guard conditions, and ends the process with
-    a segmentation fault when a task of ``create_task`` raises. A node that went through error
-    processing under it may abort when it is told to end ("callbacks remaining", one in six). So
-    it is for nodes that relay many small messages and need none of that. A limit would cost the
-    single-threaded one a timer each turn.
+    a segmentation fault when a task of ``create_task`` raises. Under it a detector ended so once
+    in a thousand activations, and once in six when it was told to end after error processing. So
+    it is for nodes that relay many small messages and need none of that; the others do not offer
+    it. A limit would cost the single-threaded one a timer each turn.
     Never the multi-threaded one: it loses messages.
 
-    ``EDGE_INFERENCE_EXECUTOR`` set to ``single`` or ``events`` overrules ``events``.
+    ``EDGE_INFERENCE_EXECUTOR`` set to ``single`` overrules ``events``.
     """
     from rclpy.executors import SingleThreadedExecutor
 
-    if os.environ.get(EXECUTOR, 'events' if events else 'single') == 'events':
+    if events and os.environ.get(EXECUTOR, 'events') != 'single':
         with contextlib.suppress(ImportError):
             from rclpy.experimental.events_executor import EventsExecutor
 

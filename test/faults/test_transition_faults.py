@@ -1,4 +1,4 @@
-"""Nodes that are activated and deactivated at 50 Hz while messages arrive, under every executor.
+"""Nodes that change state at 50 Hz while messages arrive, under every executor they offer.
 
 An executor may have taken a message, or noted that a timer is due, before the node let go of what
 the callback uses. It calls back all the same, and that must not end the process.
@@ -14,7 +14,6 @@ from support.robots import GIVEN
 pytestmark = pytest.mark.ros
 
 PERIOD_S = 0.02
-EXECUTORS = ('single', 'events')
 
 
 class Process:
@@ -64,9 +63,9 @@ class Process:
 
         return self.ask(self.states, GetState.Request()).current_state.label
 
-    def end(self, *, tracebacks=0, aborts=False):
+    def end(self, *, tracebacks=0):
         self.child.signal(signal.SIGINT)
-        assert self.child.code() in ((0, -signal.SIGABRT) if aborts else (0,)), self.child.said
+        assert self.child.code() == 0, self.child.said
         assert self.child.said.count('Traceback') == tracebacks, self.child.said
 
 
@@ -91,9 +90,11 @@ def watchdog(ros, executor, _folder):
     return Process(ros, 'watchdog', executor, *('{}:={}'.format(*pair) for pair in GIVEN.items()))
 
 
+OFFERED = [(watchdog, 'single'), (watchdog, 'events'), (camera_detector, 'single')]
+
+
 @pytest.mark.fault('K6')
-@pytest.mark.parametrize('executor', EXECUTORS)
-@pytest.mark.parametrize('start', [watchdog, camera_detector])
+@pytest.mark.parametrize(('start', 'executor'), OFFERED)
 def test_deactivating_in_mid_stream_never_ends_the_process(ros, tmp_path, figure, start, executor):
     process = start(ros, executor, tmp_path)
     process.change('CONFIGURE')
@@ -106,16 +107,12 @@ def test_deactivating_in_mid_stream_never_ends_the_process(ros, tmp_path, figure
     figure('exits', 0)
 
 
-@pytest.mark.parametrize('executor', EXECUTORS)
-def test_a_dead_runtime_takes_the_node_to_unconfigured_under_every_executor(
-    ros, tmp_path, executor
-):
-    process = camera_detector(ros, executor, tmp_path, faults={'1': 'InferenceFailed'})
+def test_a_dead_runtime_takes_the_node_to_unconfigured(ros, tmp_path):
+    process = camera_detector(ros, 'single', tmp_path, faults={'1': 'InferenceFailed'})
     process.change('CONFIGURE')
     process.change('ACTIVATE')
 
     ros.until(lambda: process.state == 'unconfigured', what='error processing')
 
     process.change('CONFIGURE')
-    # One traceback: of the run that failed. See ros/process.executor for what may end in an abort.
-    process.end(tracebacks=1, aborts=executor == 'events')
+    process.end(tracebacks=1)  # of the run that failed

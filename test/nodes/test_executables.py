@@ -12,7 +12,13 @@ LISTENS_WHEN_ACTIVE = {'camera_detector': 'image', 'watchdog': 'detections'}
 
 
 @pytest.mark.parametrize(
-    ('name', 'executor'), [('camera_detector', None), ('watchdog', None), ('watchdog', 'single')]
+    ('name', 'executor'),
+    [
+        ('camera_detector', None),
+        ('camera_detector', 'events'),
+        ('watchdog', None),
+        ('watchdog', 'single'),
+    ],
 )
 def test_it_starts_by_itself_and_ends_when_told_to(ros, name, executor):
     module = f'edge_inference_ros.nodes.{name}'
@@ -27,6 +33,8 @@ def test_it_starts_by_itself_and_ends_when_told_to(ros, name, executor):
 
     assert child.code() == 0, child.said
     assert 'Traceback' not in child.said
+    refused = (name, executor) == ('camera_detector', 'events')
+    assert ('this node offers the single-threaded one only' in child.said) is refused
 
 
 @pytest.mark.parametrize('name', ['camera_detector', 'watchdog'])

@@ -166,10 +166,11 @@ def test_humble_has_no_events_executor_and_gets_the_single_threaded_one(ros_env,
         (False, None, 'SingleThreadedExecutor'),
         (True, None, 'EventsExecutor'),
         (True, 'single', 'SingleThreadedExecutor'),
-        (False, 'events', 'EventsExecutor'),
+        (True, 'events', 'EventsExecutor'),
+        (False, 'events', 'SingleThreadedExecutor'),
     ],
 )
-def test_the_node_chooses_the_executor_and_the_environment_overrules(
+def test_the_node_offers_executors_and_the_environment_chooses_among_them(
     ros_env, monkeypatch, asked, said, kind
 ):
     monkeypatch.delenv(process.EXECUTOR, raising=False)
