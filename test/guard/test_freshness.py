@@ -113,6 +113,29 @@ def test_what_lapses_before_good_news_comes_has_lapsed(news):
     assert bench.source().held.verdict in {STALE_AGE, STALE_MOVED}
 
 
+@pytest.mark.parametrize(('waited_ns', 'taken'), [(2 * S - 1, False), (2 * S, True)])
+def test_a_source_may_change_its_frame_after_two_seconds_of_the_other_one(waited_ns, taken):
+    bench = driving(v=0.0)
+    assert bench.say().forwarded
+    bench.run(2000)
+    assert bench.say(frame='other').verdict is Verdict.MALFORMED
+
+    later = Instant(bench.now.ros_ns + waited_ns, bench.now.mono_ns + waited_ns)
+    judged = bench.guard.judge('camera', later.ros_ns - 50 * MS, 'other', later)
+
+    assert (judged.verdict is not Verdict.MALFORMED) is taken
+
+
+def test_nothing_is_promised_beyond_the_longest_deadline():
+    """At rest, with nothing to turn about, a metre takes longer than D_cap."""
+    bench = driving(v=0.0, one=robot('amr', lever_m=0.0, d_max_m=1.0, reverses=False))
+
+    judged = bench.say(age_ms=50)
+
+    assert judged.deadline_ns == 500 * MS
+    assert judged.expires_at_ns == pytest.approx(bench.now.ros_ns + 450 * MS, abs=2)
+
+
 def braked(**options):
     """A bench whose robot went from 1.5 m/s to rest in the last 450 ms."""
     bench = driving(v=1.5, **options)
