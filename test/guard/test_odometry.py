@@ -501,3 +501,29 @@ def test_the_odometer_is_the_integral_of_its_bound_and_no_more(steps, back_ms, t
     slow = sum(rate(t + fine_ns / 2) for t in range(start_ns, now_ns, fine_ns)) * fine_ns / S
 
     assert odometry.since(start_ns, now_ns).path_m == pytest.approx(slow, abs=2e-4)
+
+
+def test_a_sample_keeps_the_commands_that_came_after_it():
+    odometry = Odometry(AMR)
+    odometry.command(0.2, 0.0, 0.0, now_ns=100 * MS)  # counts until 600 ms
+    odometry.command(1.4, 0.0, 0.0, now_ns=1200 * MS)
+    odometry.command(0.0, 0.0, 0.0, now_ns=1300 * MS)
+    odometry.add(1100 * MS, 0.0, 0.0, 0.0, now_ns=1350 * MS)
+
+    assert odometry.since(1100 * MS, 1300 * MS).path_m >= 1.4 * 0.2 * (1 - 1e-9)
+
+
+def test_a_command_that_was_replaced_when_the_sample_was_taken_is_forgotten():
+    odometry = Odometry(AMR)
+    odometry.command(1.4, 0.0, 0.0, now_ns=1000 * MS)
+    odometry.command(0.1, 0.0, 0.0, now_ns=1100 * MS)
+    odometry.add(1100 * MS, 0.0, 0.0, 0.0, now_ns=1150 * MS)
+
+    assert odometry.since(1100 * MS, 1150 * MS).path_m < 0.02
+
+
+def test_once_odometry_is_old_the_caps_hold_from_the_newest_sample_on():
+    odometry = drive(lambda _: 0.5, until_s=1.0)
+    assert odometry.since(S, S + 100 * MS).path_m < 0.07  # looked at while it was young
+
+    assert odometry.since(S, S + 300 * MS).path_m == pytest.approx(1.5 * 0.3)
