@@ -27,5 +27,6 @@ build copies
 build links --symlink-install
 [ -n "${TESTS-1}" ] || exit 0
 colcon test --build-base build/copies --install-base install/copies \
-  --packages-select edge_inference_ros --event-handlers console_direct+ || true
+  --packages-select edge_inference_ros --event-handlers console_direct+ \
+  --pytest-args -n auto --maxprocesses 8 --max-worker-restart 0 --dist loadfile || true
 colcon test-result --test-result-base build/copies --verbose
