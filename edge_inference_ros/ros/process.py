@@ -37,6 +37,9 @@ SECURITY_WORDS = {
 WORDS = {**SECURITY_WORDS, EXECUTOR: ('single', 'events')}
 """Environment: every variable that may hold one of a few words only."""
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+_ENDING_TURN_S = 0.01
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _TRIM_BYTES = 512 << 20
 _MMAP_BYTES = (256 << 20, 32 << 20)  # older glibc refuses more than half a heap, 32 MiB
@@ -164,7 +167,8 @@ def run(
     interrupt = _Interrupt()
     try:
         warning = prepare()
-        signal.signal(signal.SIGINT, interrupt)  # first: rclpy calls what it finds, after its own
+        for number in _ENDING:  # first: rclpy calls what it finds, and then wakes the executor
+            signal.signal(number, interrupt)
         end_on_hang_up()
         _join(args)
         if not events and os.environ.get(EXECUTOR) == 'events':
@@ -221,22 +225,23 @@ def _join(args: Sequence[str] | None) -> None:
 
 
 class _Interrupt:
-    """What SIGINT does besides ending rclpy's spinning.
+    """What SIGINT and SIGTERM do besides ending rclpy's spinning.
 
     Python's own handler raises KeyboardInterrupt in whatever runs. That is right while a node
     starts; but out of a callback the events executor logs it with a traceback, as an error.
 
     Attributes:
         gentle: let the callback in progress finish. Once: who asks again will not wait for it.
+        heard: whether a signal has come since the node lives.
     """
 
     def __init__(self) -> None:
-        self.gentle = False
+        self.gentle = self.heard = False
 
     def __call__(self, *_: object) -> None:
         if not self.gentle:
             raise KeyboardInterrupt
-        self.gentle = False
+        self.gentle, self.heard = False, True
 
 
 def _live(make_node: Callable[[], Any], interrupt: _Interrupt, *, events: bool) -> int:
@@ -250,7 +255,9 @@ def _live(make_node: Callable[[], Any], interrupt: _Interrupt, *, events: bool) 
         interrupt.gentle = True
         try:
             while rclpy.ok():
-                spinner.spin_once(turn_s)
+                # A thread of rclpy wakes the executor first and shuts ROS down after that, which
+                # wakes nobody. If we are back here in between, nothing would ever wake us again.
+                spinner.spin_once(_ENDING_TURN_S if interrupt.heard else turn_s)
         finally:
             spinner.remove_node(node)  # the events executor aborts if it ends with callbacks left
     return 0
@@ -267,7 +274,8 @@ def _undone(node: Any) -> Iterator[None]:
 
 
 def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def executor(*, events: bool = False) -> tuple[Any, float | None]:

@@ -75,6 +75,38 @@ def test_what_the_kernel_grants_needs_no_words(monkeypatch):
     assert asked == [os.SCHED_FIFO, [0]]
 
 
+LATE_SHUTDOWN = '''
+import signal
+from functools import partial
+
+import rclpy.executors
+from rclpy.lifecycle import LifecycleNode
+from rclpy.signals import SignalHandlerOptions
+
+from edge_inference_ros.ros import process
+
+rclpy.init = partial(rclpy.init, signal_handler_options=SignalHandlerOptions.NO)
+
+
+class Executor(rclpy.executors.SingleThreadedExecutor):
+    turns = 0
+
+    def spin_once(self, timeout_sec=None):
+        self.turns += 1
+        if self.turns == 1:
+            assert timeout_sec is None
+            signal.raise_signal({number})
+        else:
+            print(f'waits at most {{timeout_sec}} s', flush=True)
+            rclpy.shutdown()
+
+
+rclpy.executors.SingleThreadedExecutor = Executor
+process.autostart = lambda _: None
+raise SystemExit(process.run(lambda: LifecycleNode('idle')))
+'''
+
+
 @pytest.mark.ros
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize('stage', ['spinning', 'configuring', 'active'])
@@ -90,6 +122,15 @@ def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage, 
     assert child.code() == 0, child.said
     assert 'released' in child.said
     assert 'Traceback' not in child.said
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_no_turn_is_without_limit_once_a_signal_came_though_ros_is_not_down_yet(ros, number):
+    child = ros.child('-c', LATE_SHUTDOWN.format(number=int(number)), env={process.EXECUTOR: 'single'})
+
+    assert child.code() == 0, child.said
+    assert child.lines[-1] == 'waits at most 0.01 s'
 
 
 def test_who_ignores_a_hang_up_goes_on_doing_so(monkeypatch):
