@@ -50,6 +50,7 @@ def test_silence_is_stale_within_the_deadline_and_a_tick(figure):
 def test_what_is_not_lost_goes_through(figure, share):
     rng = random.Random(2)
     stand = Stand(v=1.0)
+    limit_ns = deadline_ns(1.0 + AMR.a_acc_mps2 * TICK_NS / S)  # just before the next sample
     sent, gap_ns = 0, 0
     stand.stream(10)
     before = len(stand.forwarded)
@@ -59,7 +60,7 @@ def test_what_is_not_lost_goes_through(figure, share):
         if status is not None:
             seen_ns = held_ns - stand.mono_ns % TICK_NS
             stale = status.sources[0].held.verdict in {Verdict.STALE_AGE, Verdict.STALE_MOVED}
-            assert stale == (seen_ns > deadline_ns(1.0)), (seen_ns, deadline_ns(1.0))
+            assert stale == (seen_ns > limit_ns), (seen_ns, limit_ns)
         if rng.random() >= share:
             stand.say()
             sent, gap_ns = sent + 1, 0
