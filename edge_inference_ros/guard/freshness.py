@@ -164,7 +164,7 @@ class Guard:
         self._look_at_held(watch, limit_ns, axis_ns)
         place_ns = self._timeline.place(stamp_ns + watch.source.stamp_offset_ns, watch.track)
         age_ns = axis_ns - place_ns
-        alien = frame_id != watch.frame_id and watch.is_of_another_frame(frame_id, now.mono_ns)
+        alien = watch.is_of_another_frame(frame_id, now.mono_ns)
         if refusal := payload or self._refusal(watch, stamp_ns, place_ns, age_ns, alien=alien):
             judgement = Judgement(refusal, age_ns, 0, 0.0, _NEVER, motion.v_mps)
         else:

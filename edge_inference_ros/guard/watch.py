@@ -81,6 +81,7 @@ class Watch:
         first message may have been the wrong one.
         """
         if not self.frame_id or frame_id == self.frame_id:
+            self.other_since_ns = None
             return False
         if self.other_since_ns is None or frame_id != self.other_frame:
             self.other_frame, self.other_since_ns = frame_id, mono_ns

@@ -162,6 +162,18 @@ def test_odometry_that_may_be_of_the_time_before_a_step_back_is_not_used(back_ms
     assert bench.guard.moved(bench.now.ros_ns, 1.0, 0.0, 0.0, bench.now) is usable
 
 
+def test_a_source_that_is_heard_in_its_own_frame_does_not_change_it_though_it_is_late():
+    bench = driving(v=0.0)
+    assert bench.say().forwarded
+    bench.run(2000)
+    assert bench.say(frame='other').verdict is Verdict.MALFORMED
+    bench.run(1000)
+    assert bench.say(900).verdict is STALE_AGE
+    bench.run(1500)
+
+    assert bench.say(frame='other').verdict is Verdict.MALFORMED
+
+
 def braked(**options):
     """A bench whose robot went from 1.5 m/s to rest in the last 450 ms."""
     bench = driving(v=1.5, **options)
