@@ -8,4 +8,4 @@ from edge_inference_ros.bringup.arguments import BRINGUP
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; both nodes are made when all values are known to be right."""
-    return describe.description(BRINGUP, lambda _, chosen: describe.both(chosen))
+    return describe.description(BRINGUP, describe.both)

@@ -8,4 +8,4 @@ from edge_inference_ros.bringup.arguments import PERCEPTION
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; the node is made when their values are known."""
-    return describe.description(PERCEPTION, lambda _, chosen: describe.detector(chosen))
+    return describe.description(PERCEPTION, describe.detector)

@@ -8,4 +8,4 @@ from edge_inference_ros.bringup.arguments import WATCHDOG
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; the node is made when their values are known."""
-    return describe.description(WATCHDOG, lambda _, chosen: describe.watchdog(chosen))
+    return describe.description(WATCHDOG, describe.watchdog)

@@ -39,11 +39,11 @@ JUSTIFIED = ROOT / 'docs' / 'safety.md'
 FRESHNESS = ['test_freshness.py', 'test_freshness_random.py', 'test_freshness_replay.py']
 GUARD = {
     'deadline': ['test_deadline.py', 'test_deadline_properties.py'],
-    'drift': ['test_drift.py'],
+    'drift': ['test_drift.py', 'test_drift_slowly.py'],
     'freshness': FRESHNESS,
     'heading': ['test_heading.py', 'test_freshness_random.py'],
     'odometry': ['test_odometry.py', 'test_freshness_random.py'],
-    'poses': ['test_poses.py'],
+    'poses': ['test_poses.py', 'test_poses_slowly.py'],
     'robot': ['test_robot.py', 'test_deadline.py', 'test_deadline_properties.py'],
     'speed_limit': ['test_speed_limit.py'],
     'standing': ['test_standing.py', 'test_freshness.py'],

@@ -161,6 +161,14 @@ MULTI_CAMERA = (
 )
 
 
+FILES = {
+    'bringup.launch.py': BRINGUP,
+    'multi_camera.launch.py': MULTI_CAMERA,
+    'perception.launch.py': PERCEPTION,
+    'watchdog.launch.py': WATCHDOG,
+}
+
+
 def read(arguments: Iterable[Argument], values: Mapping[str, str]) -> dict[str, Any]:
     """What each argument says, checked; ``values`` holds the texts by name, and maybe others.
 
@@ -180,15 +188,17 @@ def read(arguments: Iterable[Argument], values: Mapping[str, str]) -> dict[str, 
 
 
 def misspelt(arguments: Iterable[Argument], words: Sequence[str]) -> list[str]:
-    """A sentence for each ``name:=value`` of a command line that is nearly one of ours.
+    """A sentence for each ``name:=value`` that another file of ours takes, or nearly this one.
 
     launch takes any name and ignores it. Names far from ours may be a parent file's.
     """
     known = [argument.name for argument in arguments]
     names = [word.partition(':=')[0] for word in words if ':=' in word]
-    close = {name: difflib.get_close_matches(name, known, 1, 0.75) for name in names}
-    return [
-        f'{name}:= is no argument here and has no effect; did you mean {match[0]}?'
-        for name, match in close.items()
-        if match and name not in known
-    ]
+    sentences = []
+    for name in (name for name in dict.fromkeys(names) if name not in known):
+        here = f'{name}:= is no argument here and has no effect'
+        if files := [file for file, offered in FILES.items() if name in {a.name for a in offered}]:
+            sentences.append(f'{here}; it is one of {", ".join(files)}')
+        elif match := difflib.get_close_matches(name, known, 1, 0.75):
+            sentences.append(f'{here}; did you mean {match[0]}?')
+    return sentences

@@ -111,6 +111,25 @@ def precision(value: str) -> str:
     return _matched(re.compile(r'\w*'), value, 'a precision such as fp32, fp16 or int8')
 
 
+def offers(folder_or_name: str, wanted: str) -> None:
+    """Whether a model has a file of the precision ``wanted``; empty takes any.
+
+    Raises:
+        ConfigError: names the precisions that there are.
+    """
+    if not wanted or not folder_or_name:
+        return
+    content = read_yaml(locate('models', folder_or_name) / FILE_NAME, ParameterError)
+    files = content.get('files')
+    rows = [row for row in files if isinstance(row, Mapping)] if isinstance(files, list) else []
+    known = list(dict.fromkeys(str(row.get('precision', 'fp32')) for row in rows))
+    if rows and wanted not in known:
+        raise ConfigError(
+            f'precision:={wanted}: model {folder_or_name} has {", ".join(known)};'
+            ' `edge_inference optimize quantize` makes others'
+        )
+
+
 def model(value: str) -> str:
     """A model by its name, or the folder of one as an absolute path; empty leaves it to files."""
     if not value:
@@ -177,7 +196,7 @@ def checked_parameters(path: Path, nodes: Sequence[str] = NODES) -> Path:
     content = read_yaml(path, ParameterError)
     if fault := next(_faults(content, ''), ''):
         raise ParameterError(f'{path}: {fault}')
-    named = sorted(set(_sections(content)))
+    named = sorted({name.rpartition('/')[2] for name, _ in _named_sections(content, '')})
     if not set(named) & {*nodes, '*', '**'}:
         raise ParameterError(
             f'{path}: has parameters of {", ".join(named)} and none of {" or ".join(nodes)}: name'
@@ -186,13 +205,52 @@ def checked_parameters(path: Path, nodes: Sequence[str] = NODES) -> Path:
     return path
 
 
-def _sections(level: Mapping[Any, Any], where: str = '') -> Iterator[str]:
-    """The last part of the name of each node that has parameters here."""
+def meant_for(path: Path, node: str) -> tuple[dict[str, Any], str]:
+    """What a checked file says for the node of the full name ``node``.
+
+    Returns:
+        Its parameters, with dots in their names; and a sentence where the file has parameters of
+        a node of that name in other namespaces only, which rcl passes over without a word.
+    """
+    merged: dict[str, Any] = {}
+    own = node.rpartition('/')[2]
+    sections = list(_named_sections(read_yaml(path, ParameterError), ''))
+    for pattern, values in sections:
+        if _matches(pattern, node):
+            merged |= dict(_flat(values, ''))
+    elsewhere = [pattern for pattern, _ in sections if pattern.endswith(f'/{own}')]
+    if not elsewhere or any(_matches(pattern, node) for pattern in elsewhere):
+        return merged, ''
+    return merged, (
+        f'{path}: its parameters of {", ".join(elsewhere)} do not reach {node}; /**/{own} would'
+    )
+
+
+def _matches(pattern: str, node: str) -> bool:
+    """Whether a section's name, with * for one part and ** for any number, means ``node``."""
+    any_number, one = '(?:[^/]+/)*', '[^/]+/'
+    parts = {'**': any_number, '*': one}
+    words = (parts.get(part, f'{re.escape(part)}/') for part in pattern.strip('/').split('/'))
+    return re.fullmatch(''.join(words), f'{node.strip("/")}/') is not None
+
+
+def _flat(values: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f'{where}{key}.')
+        else:
+            yield f'{where}{key}', value
+
+
+def _named_sections(
+    level: Mapping[Any, Any], where: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The full name of each node that has parameters here, and these."""
     for key, below in level.items():
         if key == 'ros__parameters':
-            yield where.rpartition('/')[2]
+            yield where, below
         else:
-            yield from _sections(below, f'{where}/{str(key).strip("/")}')
+            yield from _named_sections(below, f'{where}/{str(key).strip("/")}')
 
 
 def _faults(level: Mapping[Any, Any], where: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 
+from edge_inference_ros.bringup import checks
 from edge_inference_ros.bringup.arguments import Argument, misspelt, read
 from edge_inference_ros.bringup.cameras import Camera, Cameras
 from edge_inference_ros.core.share import share
@@ -68,7 +69,7 @@ def description(
     return LaunchDescription([GroupAction([*declared, OpaqueFunction(function=begin)])])
 
 
-def detector(chosen: Chosen, *, priority: int = 0) -> list[Any]:
+def detector(context: LaunchContext, chosen: Chosen, *, priority: int = 0) -> list[Any]:
     """The camera detector: started again when it ends.
 
     Later settings win: config/camera_detector.yaml, the platform's overlay, parameter files, and
@@ -83,8 +84,11 @@ def detector(chosen: Chosen, *, priority: int = 0) -> list[Any]:
         if chosen[name]
     }
     files = [share('config/camera_detector.yaml'), chosen['platform'], *_files(chosen)]
+    settings, warnings = _meant(context, chosen, 'camera_detector', files)
+    settings |= {name: chosen[name] for name in words}
+    checks.offers(str(settings.get('model', '')), str(settings.get('precision', '')))
     nice = {'prefix': [f'nice -n {priority} ', _PREFIX]} if priority else {}
-    return _kept_alive(
+    started = _kept_alive(
         'camera_detector',
         'the camera detector ended; the watchdog lets nothing old through',
         chosen,
@@ -94,17 +98,21 @@ def detector(chosen: Chosen, *, priority: int = 0) -> list[Any]:
         respawn_delay=chosen['respawn_delay'],
         **nice,
     )
+    return [*warnings, *started]
 
 
-def watchdog(chosen: Chosen, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+def watchdog(
+    context: LaunchContext, chosen: Chosen, parameters: Mapping[str, Any] | None = None
+) -> list[Any]:
     """The watchdog, in a process of its own: it must outlive what it guards.
 
     Later settings win: config/watchdog.yaml, the robot's profile, parameter files, ``parameters``.
     ``chosen`` holds the values of ``arguments.WATCHDOG``, with one ``params_file`` or several.
     """
     files = [share('config/watchdog.yaml'), chosen['robot'], *_files(chosen)]
+    _, warnings = _meant(context, chosen, 'watchdog', files)
     said = {**(parameters or {}), 'autostart': chosen['autostart']}
-    return _kept_alive(
+    started = _kept_alive(
         'watchdog',
         'the watchdog ended: its heartbeat stops, and so must the robot',
         chosen,
@@ -115,9 +123,10 @@ def watchdog(chosen: Chosen, parameters: Mapping[str, Any] | None = None) -> lis
         environment={},
         respawn_delay=WATCHDOG_DELAY_S,
     )
+    return [*warnings, *started]
 
 
-def both(chosen: Chosen) -> list[Any]:
+def both(context: LaunchContext, chosen: Chosen) -> list[Any]:
     """Detector and watchdog of one camera, from the values of ``arguments.BRINGUP``."""
     sees = {
         **chosen,
@@ -129,7 +138,7 @@ def both(chosen: Chosen) -> list[Any]:
         'params_file': [chosen['params_file'], chosen['watchdog_params_file']],
         'enclave': chosen['watchdog_enclave'] or _within(chosen['enclave'], 'watchdog'),
     }
-    return [*detector(sees), *watchdog(guards)]
+    return [*detector(context, sees), *watchdog(context, guards)]
 
 
 def several(context: LaunchContext, chosen: Chosen) -> list[Any]:
@@ -137,7 +146,7 @@ def several(context: LaunchContext, chosen: Chosen) -> list[Any]:
     cameras: Cameras = chosen['cameras']
     odom = _full_name(context, chosen['namespace'], chosen['odom'])
     eyes = [
-        detector(_of(camera, {**chosen, 'odom': odom}), priority=camera.priority)
+        detector(context, _of(camera, {**chosen, 'odom': odom}), priority=camera.priority)
         for camera in cameras.cameras
     ]
     guards = {
@@ -145,7 +154,7 @@ def several(context: LaunchContext, chosen: Chosen) -> list[Any]:
         'params_file': chosen['watchdog_params_file'],
         'enclave': _within(chosen['enclave'], 'watchdog'),
     }
-    return [*chain.from_iterable(eyes), *watchdog(guards, cameras.watched())]
+    return [*chain.from_iterable(eyes), *watchdog(context, guards, cameras.watched())]
 
 
 def _of(camera: Camera, chosen: Chosen) -> dict[str, Any]:
@@ -170,6 +179,20 @@ def _full_name(context: LaunchContext, namespace: str, topic: str) -> str:
     pushed = '' if namespace.startswith('/') else context.launch_configurations.get(_PUSHED, '')
     parts = (part.strip('/') for part in (pushed, namespace, topic))
     return '/' + '/'.join(filter(None, parts))
+
+
+def _meant(
+    context: LaunchContext, chosen: Chosen, node: str, files: Sequence[Path]
+) -> tuple[dict[str, Any], list[Any]]:
+    """What ``files`` say for the node, later ones winning, and warnings of what misses it."""
+    full = _full_name(context, chosen['namespace'], node)
+    merged: dict[str, Any] = {}
+    warnings = []
+    for path in files:
+        values, missed = checks.meant_for(path, full)
+        merged |= values
+        warnings += [LogInfo(msg=missed)] if missed else []
+    return merged, warnings
 
 
 def _within(enclave: str, node: str) -> str:

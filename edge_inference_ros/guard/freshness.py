@@ -255,8 +255,7 @@ class Guard:
         """
         motion = self.odometry.motion(axis_ns)
         for watch in self._watches.values():
-            if watch.place_ns is not None and not watch.lapsed:
-                self._look_at_held(watch, _limit_ns(watch.robot, motion), axis_ns)
+            self._look_at_held(watch, _limit_ns(watch.robot, motion), axis_ns)
 
     def _look_at_held(self, watch: Watch, limit_ns: int, axis_ns: int) -> None:
         """Let what is held lapse before what comes instead of it is judged."""

@@ -113,6 +113,55 @@ def test_what_lapses_before_good_news_comes_has_lapsed(news):
     assert bench.source().held.verdict in {STALE_AGE, STALE_MOVED}
 
 
+@pytest.mark.parametrize(('waited_ns', 'taken'), [(2 * S - 1, False), (2 * S, True)])
+def test_a_source_may_change_its_frame_after_two_seconds_of_the_other_one(waited_ns, taken):
+    bench = driving(v=0.0)
+    assert bench.say().forwarded
+    bench.run(2000)
+    assert bench.say(frame='other').verdict is Verdict.MALFORMED
+
+    later = Instant(bench.now.ros_ns + waited_ns, bench.now.mono_ns + waited_ns)
+    judged = bench.guard.judge('camera', later.ros_ns - 50 * MS, 'other', later)
+
+    assert (judged.verdict is not Verdict.MALFORMED) is taken
+
+
+def test_nothing_is_promised_beyond_the_longest_deadline():
+    """At rest, with nothing to turn about, a metre takes longer than D_cap."""
+    bench = driving(v=0.0, one=robot('amr', lever_m=0.0, d_max_m=1.0, reverses=False))
+
+    judged = bench.say(age_ms=50)
+
+    assert judged.deadline_ns == 500 * MS
+    assert judged.expires_at_ns == pytest.approx(bench.now.ros_ns + 450 * MS, abs=2)
+
+
+def test_what_lapses_before_another_message_comes_has_lapsed():
+    bench = driving(v=1.0)
+    bench.run(10)
+    limit_ns = deadline(AMR, 1.01, 0.0).limit_ns
+    assert bench.say(age_ns=limit_ns - 8 * MS).forwarded
+
+    bench.ms += 9
+    assert bench.say(50).forwarded
+
+    assert bench.source().state is State.STALE
+
+
+@pytest.mark.parametrize(('back_ms', 'usable'), [(15, False), (600, True)])
+def test_odometry_that_may_be_of_the_time_before_a_step_back_is_not_used(back_ms, usable):
+    """A step of less than its period leaves open when it was measured; a longer one does not.
+
+    Rubbish shows nothing of what its source has sent.
+    """
+    bench = driving(v=1.0)
+    assert not bench.guard.moved(bench.now.ros_ns + 10 * S, 1.0, 0.0, 0.0, bench.now)
+    bench.wall_ns -= back_ms * MS
+    bench.ms += 20
+
+    assert bench.guard.moved(bench.now.ros_ns, 1.0, 0.0, 0.0, bench.now) is usable
+
+
 def braked(**options):
     """A bench whose robot went from 1.5 m/s to rest in the last 450 ms."""
     bench = driving(v=1.5, **options)

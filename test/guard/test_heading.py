@@ -164,3 +164,41 @@ def test_what_is_to_come_is_told_from_now_on():
     assert odometry.turns(S + 50 * MS, within_s=0.16) == [(pytest.approx(0.15), REVERSE)]
     assert odometry.turns(S + 50 * MS, within_s=0.14) == []
     assert Odometry(AMR).turns(0, within_s=1.0) == []
+
+
+def test_forward_counts_from_the_first_sample_however_slow():
+    heading = Heading()
+    heading.take(AMR, 0.021, 0.0, span_s=0.02)
+
+    assert heading.ways == FORWARD
+
+
+def test_before_the_first_sample_the_robot_is_taken_to_have_stood():
+    heading = Heading()
+    heading.take(AMR, -0.2, 0.0, span_s=0.21)  # 0.02 m of gaining speed, 0.02 m of braking
+
+    assert heading.ways == REVERSE
+
+
+def test_who_goes_sideways_reverses_no_later_than_who_goes_back_a_little_too():
+    one = robot('amr', strafes=True)
+    sideways, slightly = Heading(), Heading()
+    sideways.take(one, 0.0, 0.1, span_s=0.02)
+    slightly.take(one, -1e-9, 0.1, span_s=0.02)
+
+    assert {way: age_s for age_s, way in sideways.turns}[REVERSE] == pytest.approx(
+        {way: age_s for age_s, way in slightly.turns}[REVERSE]
+    )
+
+
+def test_each_direction_counts_from_its_own_moment_on():
+    one = robot('amr', strafes=True)
+    heading = Heading()
+    heading.take(one, 0.8, 0.3, span_s=0.02)
+    (first_s, first), (second_s, second) = heading.turns
+    assert first_s < second_s
+
+    assert not heading.toward(first_s) & first
+    assert heading.toward(first_s + 1e-9) & (first | second) == first
+    assert heading.toward(second_s) & (first | second) == first
+    assert heading.toward(second_s + 1e-9) & (first | second) == first | second

@@ -308,3 +308,11 @@ def test_a_limiter_that_knows_less_never_gives_more(steps):
         a = more.limit(age_ms * MS, 0.0, now_ns) or 0.0
         b = less.limit((age_ms + worse_ms) * MS, 0.0, now_ns) or 0.0
         assert b <= a
+
+
+def test_without_a_hold_a_limit_rises_by_a_step_at_each_look():
+    one = limiter(raise_hold_s=0.0)
+    assert one.limit(100 * MS, 0.0, 0) == 1.5
+    assert one.limit(500 * MS, 0.0, 0) == 0.35
+    assert one.limit(100 * MS, 0.0, 1) == 0.6
+    assert one.limit(100 * MS, 0.0, 1) == 0.85

@@ -124,7 +124,9 @@ def test_a_reset_forgets_everything():
     standing = Standing(Rules())
     standing.good()
     standing.good()
+    standing.bad()
     standing.reset()
+    assert standing.errors == 0
     standing.good()
 
     assert standing.state is State.INIT

@@ -145,15 +145,73 @@ def test_two_steps_back_are_both_remembered():
     assert clocks.track.turns == 2
 
 
-def test_more_steps_than_are_kept_become_one_that_reads_no_younger():
+@pytest.mark.parametrize('steps', [30, 31])
+def test_more_steps_than_are_kept_become_one_that_reads_no_younger(steps):
     clocks = Clocks()
     stamp = clocks.now + clocks.ahead
-    for _ in range(30):
+    for _ in range(steps):
         clocks.ahead -= 10
         clocks.look(10)
 
     assert len(clocks.track.eras) == 8
-    assert clocks.age(stamp) == 300
+    assert clocks.age(stamp) == 10 * steps
+
+
+def set_back(clocks, *, since=33.0):
+    """Set the clock back by 600 ms and look again ``since`` later."""
+    clocks.ahead -= 600
+    clocks.look(since)
+
+
+@pytest.mark.parametrize(('rise', 'age'), [(0.5, 10), (1.0, 10), (1.000001, 610)])
+def test_more_than_a_millisecond_is_a_clock_set_ahead_and_less_is_none(rise, age):
+    """A source not heard since it was set ahead may have anything on its way from before."""
+    clocks = Clocks()
+    clocks.look(10)
+    clocks.ahead += rise
+    clocks.look(10)
+    set_back(clocks)
+
+    assert clocks.age(clocks.now + clocks.ahead - 10) == pytest.approx(age, abs=1.1)
+
+
+@pytest.mark.parametrize(('after', 'age'), [(0.0, 10), (-0.000001, 610)])
+def test_a_source_heard_at_the_very_moment_of_the_step_ahead_is_heard_since(after, age):
+    clocks = Clocks()
+    clocks.look(10)
+    clocks.ahead += 50
+    clocks.look(10)
+    clocks.track.forget()
+    clocks.hear(clocks.now + clocks.ahead + after)
+    set_back(clocks)
+
+    assert clocks.age(clocks.now + clocks.ahead - 10) == pytest.approx(age)
+
+
+@pytest.mark.parametrize(('before', 'ruled_out'), [(1.0, False), (1.000001, True)])
+def test_an_older_reading_a_millisecond_before_what_was_sent_is_ruled_out(before, ruled_out):
+    clocks = Clocks()
+    clocks.look(100)
+    clocks.hear(clocks.now + clocks.ahead)
+    place = clocks.now
+    old = clocks.ahead
+    set_back(clocks, since=700.0)
+    clocks.place(place - before + old)
+
+    assert clocks.track.turns == ruled_out
+
+
+@pytest.mark.parametrize(
+    ('age', 'shows'), [(-5.0, True), (-5.000001, False), (10_000.0, True), (10_000.000001, False)]
+)
+def test_only_what_is_plausible_in_the_new_time_shows_it(age, shows):
+    clocks = Clocks()
+    clocks.look(11_000)
+    clocks.hear(clocks.now + clocks.ahead)
+    set_back(clocks)
+    clocks.place(clocks.now + clocks.ahead - age)
+
+    assert clocks.track.turns == shows
 
 
 def test_a_clock_set_back_and_ahead_again_leaves_nothing_behind():
@@ -296,6 +354,27 @@ def test_in_simulation_the_greatest_of_the_last_eight_steps_is_tolerated():
         now_ns += 3 * MS
         timeline.read(Instant(now_ns, 0))
     assert timeline.tolerance_ns() == 5 * MS
+
+
+def test_in_simulation_reading_the_same_time_again_is_no_step():
+    timeline = Timeline(sim_time=True)
+    timeline.read(Instant(S, 0))
+    assert timeline.tolerance_ns() == 0
+    timeline.read(Instant(S + 1, 0))
+    assert timeline.tolerance_ns() == 1
+    for _ in range(20):
+        timeline.read(Instant(S + 1, 0))
+
+    assert timeline.tolerance_ns() == 1
+
+
+@pytest.mark.parametrize(('step_ns', 'tolerated_ns'), [(LEAP_NS, LEAP_NS), (LEAP_NS + 1, 0)])
+def test_in_simulation_a_step_of_a_second_is_the_longest(step_ns, tolerated_ns):
+    timeline = Timeline(sim_time=True)
+    timeline.read(Instant(S, 0))
+    timeline.read(Instant(S + step_ns, 0))
+
+    assert timeline.tolerance_ns() == tolerated_ns
 
 
 def test_where_time_is_real_the_tolerance_is_the_rule():

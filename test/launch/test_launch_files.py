@@ -126,10 +126,10 @@ def test_bringup_starts_both_nodes_in_one_namespace(start):
 @pytest.mark.parametrize('name', ['perception', 'bringup', 'multi_camera'])
 def test_later_settings_win_and_empty_ones_leave_it_to_the_files(start, name, tmp_path):
     mine = tmp_path / 'mine.yaml'
-    mine.write_text('/**: {ros__parameters: {precision: fp16, tracker: none}}')
+    mine.write_text('/**: {ros__parameters: {precision: int8, tracker: none}}')
     file = {'perception': 'params_file'}.get(name, 'detector_params_file')
 
-    for said, precision in (({}, 'fp16'), ({'precision': 'int8'}, 'int8')):
+    for said, precision in (({}, 'int8'), ({'precision': 'fp32'}, 'fp32')):
         nodes = start(name, platform='x86_cpu', **{file: str(mine)}, **said)
         for node in (n for n in nodes.values() if n.program.endswith('camera_detector')):
             assert node.parameters['precision'] == precision
@@ -397,6 +397,56 @@ def test_a_misspelt_argument_is_said(start, launching):
     if hasattr(launching.context, 'said'):
         assert 'did you mean precision?' in ' '.join(launching.context.said)
         assert 'something_of_a_parent' not in ' '.join(launching.context.said)
+
+
+def test_an_argument_of_another_file_of_ours_is_said(start, launching):
+    start('perception', robot='humanoid')
+
+    if hasattr(launching.context, 'said'):
+        said = ' '.join(launching.context.said)
+        assert 'robot:= is no argument here and has no effect; it is one of bringup' in said
+
+
+@pytest.mark.parametrize('name', ['perception', 'bringup', 'multi_camera'])
+def test_a_precision_that_the_model_has_not_is_refused_naming_those_it_has(start, name, tmp_path):
+    with pytest.raises(ConfigError, match=r'precision:=fp17: model person_nano has fp32, int8'):
+        start(name, model='person_nano', precision='fp17')
+
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text('/**: {ros__parameters: {model: person_nano, precision: fp17}}')
+    file = 'params_file' if name == 'perception' else 'detector_params_file'
+    if name != 'multi_camera':  # one of whose cameras names its own model
+        with pytest.raises(ConfigError, match=r'person_nano has fp32, int8'):
+            start(name, **{file: str(mine)})
+
+
+@pytest.mark.parametrize(
+    ('section', 'reaches'),
+    [
+        ('/front/camera_detector', True),
+        ('front: {camera_detector', True),
+        ('/**/camera_detector', True),
+        ('/*/camera_detector', True),
+        ('camera_detector', False),
+        ('/rear/camera_detector', False),
+        ('/*/*/camera_detector', False),
+    ],
+)
+def test_parameters_of_a_node_in_another_namespace_are_named(
+    start, launching, tmp_path, section, reaches
+):
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text(
+        f'{section}: {{ros__parameters: {{tracker: none}}}}' + '}' * section.count('{')
+    )
+
+    (node,) = start('perception', namespace='front', params_file=str(mine)).values()
+
+    assert (node.parameters['tracker'] == 'none') is reaches
+    if hasattr(launching.context, 'said'):
+        assert ('do not reach /front/camera_detector' in ' '.join(launching.context.said)) is (
+            not reaches
+        )
 
 
 PARAMETER_FILES = [

@@ -8,6 +8,7 @@ import pytest
 
 from edge_inference_ros.core.types import Origin
 from edge_inference_ros.errors import BadImage
+from edge_inference_ros.sensors import cloud
 from edge_inference_ros.sensors import image as sensor
 
 pytestmark = pytest.mark.ros
@@ -148,7 +149,8 @@ def test_overlays_are_those_cv_bridge_builds(bridge, monkeypatch):
 
 
 @pytest.mark.contract
-@pytest.mark.parametrize('padding', [0, 5])
+# cv_bridge takes rows for whole pixels: other padding shears its picture.
+@pytest.mark.parametrize('padding', [0, 12])
 @pytest.mark.parametrize('encoding', READ_BY_BOTH)
 def test_our_reader_sees_what_cv_bridge_sees(encoding, padding):
     tools = pytest.importorskip('cv_bridge', reason='cv_bridge is not installed')
@@ -158,3 +160,41 @@ def test_our_reader_sees_what_cv_bridge_sees(encoding, padding):
     theirs = tools.CvBridge().imgmsg_to_cv2(msg, 'passthrough')
 
     np.testing.assert_array_equal(ours.reshape(theirs.shape), theirs)
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize('is_bigendian', [False, True])
+@pytest.mark.parametrize('padding', [0, 7])
+@pytest.mark.parametrize('height', [1, 3])
+@pytest.mark.parametrize('datatype', range(1, 9))
+def test_our_reader_sees_the_points_that_sensor_msgs_py_sees(
+    datatype, height, padding, is_bigendian
+):
+    tools = pytest.importorskip(
+        'sensor_msgs_py.point_cloud2', reason='sensor_msgs_py is not installed'
+    )
+    from sensor_msgs.msg import PointCloud2, PointField
+
+    step = 45 + padding
+    fields = [
+        ('z', 1, datatype, 1),
+        ('y', 11, 7, 1),
+        ('x', 16, 8, 1),
+        ('n', 24, 7, 3),
+        ('r', 38, 4, 1),
+    ]
+    msg = PointCloud2(
+        height=height, width=5, point_step=step, row_step=5 * step, is_bigendian=is_bigendian
+    )
+    msg.fields = [PointField(name=n, offset=o, datatype=d, count=c) for n, o, d, c in fields]
+    data = np.random.default_rng(datatype).integers(0, 256, height * msg.row_step, np.uint8)
+    msg.data.frombytes(data.tobytes())
+
+    ours = cloud.view(msg, ORIGIN).points.copy()  # theirs swaps the bytes of the message itself
+    theirs = tools.read_points(msg)
+
+    for name, _, _, count in fields:
+        parts = [name] if count == 1 else [f'{name}_{part}' for part in range(count)]
+        seen = ours[name].reshape(len(ours), -1)
+        for part, of_theirs in enumerate(parts):
+            np.testing.assert_array_equal(seen[:, part], theirs[of_theirs].ravel())
