@@ -42,7 +42,12 @@ GUARD = {
     'drift': ['test_drift.py', 'test_drift_slowly.py'],
     'freshness': FRESHNESS,
     'heading': ['test_heading.py', 'test_freshness_random.py'],
-    'odometry': ['test_odometry.py', 'test_freshness_random.py'],
+    'odometry': [
+        'test_odometry.py',
+        'test_heading.py',
+        'test_poses.py',
+        'test_freshness_random.py',
+    ],
     'poses': ['test_poses.py', 'test_poses_slowly.py'],
     'robot': ['test_robot.py', 'test_deadline.py', 'test_deadline_properties.py'],
     'speed_limit': ['test_speed_limit.py'],

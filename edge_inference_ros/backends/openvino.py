@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
-from edge_inference_ros.backends import _cores
+from edge_inference_ros.backends import _cores, _openvino
 from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.types import Tensors
 from edge_inference_ros.errors import InferenceFailed, ModelError, OutOfMemory, SpecMismatch
 from edge_inference_ros.machine import processor
+
+openvino = _openvino.load()
 
 _FAULTS = (RuntimeError, MemoryError, ValueError, TypeError)
 

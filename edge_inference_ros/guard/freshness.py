@@ -78,9 +78,7 @@ class Guard:
         self._moves = self._timeline.track()
         self._since_ns: int | None = None
         self._watches = {
-            s.name: Watch(
-                s, s.robot or robot, Standing(self._rules), self._timeline.track(), s.frame_id
-            )
+            s.name: Watch(s, robot, Standing(self._rules), self._timeline.track(), s.frame_id)
             for s in sources
         }
         self.reconfigure(robot, rules=self._rules)

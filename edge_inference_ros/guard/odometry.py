@@ -350,7 +350,7 @@ class Odometry:
             w=_between(leg.w, w, floor=floor_w, span_s=span_s, gap=gap),
         )
 
-    def _open_leg(self, *, lost: bool = False) -> _Leg:
+    def _open_leg(self, *, lost: bool) -> _Leg:
         """The leg from the newest sample on, whose end is not known; at the caps if ``lost``."""
         path_fm, turn_frad, v, w = self._legs[-1]
         return _Leg(
@@ -364,7 +364,7 @@ class Odometry:
         """What the odometer shows at ``at_ns``; before the oldest sample it ran at the caps."""
         times = self._times
         if at_ns >= times[-1]:
-            tail = self._tail or self._open_leg()
+            tail = self._tail or self._open_leg(lost=False)
             return tail.after((at_ns - times[-1]) * S_PER_NS)
         if i := bisect_right(times, at_ns):
             return self._legs[i - 1].after((at_ns - times[i - 1]) * S_PER_NS)

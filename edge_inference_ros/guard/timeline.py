@@ -36,6 +36,32 @@ class Instant(NamedTuple):
     mono_ns: MonoNs
 
 
+class Steps:
+    """The last steps of a simulated clock: by the longest of them what it shows may be too early.
+
+    Standing still is no step, and neither is a leap or going back.
+    """
+
+    __slots__ = ('_noted_ns',)
+
+    def __init__(self) -> None:
+        self._noted_ns: deque[int] = deque(maxlen=_STEPS)
+
+    def note(self, step_ns: int) -> None:
+        """Take how far the clock went since it was last read."""
+        if 0 < step_ns <= LEAP_NS:
+            self._noted_ns.append(step_ns)
+
+    def clear(self) -> None:
+        """Time has begun again."""
+        self._noted_ns.clear()
+
+    @property
+    def longest_ns(self) -> int:
+        """The longest of them; 0 before the first."""
+        return max(self._noted_ns, default=0)
+
+
 class _Era(NamedTuple):
     """An offset of the clocks that held until the clock was seen to be set back.
 
@@ -131,7 +157,7 @@ class Timeline:
         self._ahead_ns = _NEVER_NS
         self._ros_ns: int | None = None
         self._advanced_ns = 0
-        self._steps: deque[int] = deque(maxlen=_STEPS)
+        self._steps = Steps()
         self._tracks: list[Track] = []
         self.rewound = False
 
@@ -164,7 +190,7 @@ class Timeline:
 
     def tolerance_ns(self) -> int:
         """How far in the future a stamp may be: in simulation a step of the clock, if greater."""
-        return max(self.skew_ns, *self._steps) if self._steps else self.skew_ns
+        return max(self.skew_ns, self._steps.longest_ns)
 
     def stalled_ns(self, now: Instant) -> int:
         """For how long simulated time has stood still; 0 where time is real."""
@@ -200,8 +226,7 @@ class Timeline:
             self._steps.clear()
             for track in self._tracks:
                 track.forget()
-        elif 0 < step_ns <= LEAP_NS:
-            self._steps.append(step_ns)
+        self._steps.note(step_ns)
         if last_ns != now.ros_ns:
             self._advanced_ns = now.mono_ns
         return now.ros_ns

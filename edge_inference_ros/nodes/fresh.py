@@ -22,15 +22,14 @@ The steady clock goes on while the machine is suspended (CLOCK_BOOTTIME).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 
 from edge_inference_ros.core.latency import sleepless_ns
-from edge_inference_ros.core.types import LEASE_S, MonoNs
-from edge_inference_ros.guard.timeline import LEAP_NS
+from edge_inference_ros.core.types import LEASE_S, NS_PER_S, MonoNs
+from edge_inference_ros.guard.timeline import Steps
 from edge_inference_ros.ros import qos
 from edge_inference_ros.ros.messages import stamp_ns
 
@@ -38,7 +37,6 @@ TOLERANCE_S = 0.02
 """How far the clocks of two computers may be apart: about 0.001 with PTP, 0.020 with NTP."""
 
 _NEVER_NS = MonoNs(-(10**18))
-_STEPS = 8
 
 
 class FreshSubscription:
@@ -73,14 +71,13 @@ class FreshSubscription:
     ) -> None:
         self._clock, self._now = node.get_clock(), now
         self._topic, self._callback = topic, callback
-        self._lease_ns, self._tolerance_ns = int(lease_s * 1e9), int(tolerance_s * 1e9)
+        self._lease_ns, self._tolerance_ns = int(lease_s * NS_PER_S), int(tolerance_s * NS_PER_S)
         self._msg: Any = None
         self._told = True
         self._heard_ns, self._beat_ns = _NEVER_NS, 0
         self._stamp_ns = self._expires_ns = self._left_ns = 0
         self._state = ''
-        self._steps: deque[int] = deque(maxlen=_STEPS)
-        self._read_ns = 0
+        self._steps, self._read_ns = Steps(), 0
         self._subscriptions = [
             qos.subscribe(node, kind, f'fresh/{topic}', self._arrived, on_mismatch=_say(node)),
             qos.subscribe(node, DiagnosticArray, 'freshness', self._heard, on_mismatch=_say(node)),
@@ -124,7 +121,7 @@ class FreshSubscription:
 
     def _step_ns(self) -> int:
         """The longest of the last steps of a simulated clock; 0 where time is real."""
-        return max(self._steps, default=0) if self._clock.ros_time_is_active else 0
+        return self._steps.longest_ns if self._clock.ros_time_is_active else 0
 
     def _ros_ns(self) -> int:
         return int(self._clock.now().nanoseconds)
@@ -135,7 +132,8 @@ class FreshSubscription:
 
     def _heard(self, beat: DiagnosticArray) -> None:
         ros_ns = self._ros_ns()
-        self._note_step(ros_ns)
+        self._steps.note(ros_ns - self._read_ns)
+        self._read_ns = ros_ns
         for status in beat.status:
             if status.name == self._topic:
                 said = {item.key: item.value for item in status.values}
@@ -145,11 +143,6 @@ class FreshSubscription:
                 self._left_ns = self._expires_ns - ros_ns
                 self._heard_ns, self._beat_ns = self._now(), stamp_ns(beat.header)
         self._tell()
-
-    def _note_step(self, ros_ns: int) -> None:
-        step_ns, self._read_ns = ros_ns - self._read_ns, ros_ns
-        if 0 < step_ns <= LEAP_NS:
-            self._steps.append(step_ns)
 
     def _tell(self) -> None:
         if not self._told and (msg := self.newest()) is not None:

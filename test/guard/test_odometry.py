@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.robots import AMR, robot
 
 from edge_inference_ros.guard.odometry import Odometry, OdometryFault
-from edge_inference_ros.guard.robot import FORWARD, GRAVITY_MPS2, REVERSE
+from edge_inference_ros.guard.robot import FORWARD, GRAVITY_MPS2, REVERSE, SIDE
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -501,3 +501,65 @@ def test_the_odometer_is_the_integral_of_its_bound_and_no_more(steps, back_ms, t
     slow = sum(rate(t + fine_ns / 2) for t in range(start_ns, now_ns, fine_ns)) * fine_ns / S
 
     assert odometry.since(start_ns, now_ns).path_m == pytest.approx(slow, abs=2e-4)
+
+
+def test_a_sample_keeps_the_commands_that_came_after_it():
+    odometry = Odometry(AMR)
+    odometry.command(0.2, 0.0, 0.0, now_ns=100 * MS)  # counts until 600 ms
+    odometry.command(1.4, 0.0, 0.0, now_ns=1200 * MS)
+    odometry.command(0.0, 0.0, 0.0, now_ns=1300 * MS)
+    odometry.add(1100 * MS, 0.0, 0.0, 0.0, now_ns=1350 * MS)
+
+    assert odometry.since(1100 * MS, 1300 * MS).path_m >= 1.4 * 0.2 * (1 - 1e-9)
+
+
+def test_a_command_that_was_replaced_when_the_sample_was_taken_is_forgotten():
+    odometry = Odometry(AMR)
+    odometry.command(1.4, 0.0, 0.0, now_ns=1000 * MS)
+    odometry.command(0.1, 0.0, 0.0, now_ns=1100 * MS)
+    odometry.add(1100 * MS, 0.0, 0.0, 0.0, now_ns=1150 * MS)
+
+    assert odometry.since(1100 * MS, 1150 * MS).path_m < 0.02
+
+
+def test_once_odometry_is_old_the_caps_hold_from_the_newest_sample_on():
+    odometry = drive(lambda _: 0.5, until_s=1.0)
+    assert odometry.since(S, S + 100 * MS).path_m < 0.07  # looked at while it was young
+
+    assert odometry.since(S, S + 300 * MS).path_m == pytest.approx(1.5 * 0.3)
+
+
+def test_a_sample_from_just_ahead_is_no_slower_motion():
+    odometry = Odometry(AMR, skew_ns=5 * MS)
+    odometry.add(S + 5 * MS, 1.0, 0.0, 0.5, now_ns=S)
+
+    assert odometry.motion(S)[:2] == (1.0, 0.5)
+
+
+def test_who_turns_faster_than_the_cap_is_known_to():
+    odometry = Odometry(AMR)
+    odometry.add(S, 0.0, 0.0, 1.2, now_ns=S)
+
+    assert odometry.motion(S + 10 * MS).w_radps == 1.2
+
+
+def test_turns_are_what_is_to_come_from_now_on():
+    odometry = drive(
+        lambda _: 0.5, until_s=1.0, one=robot('amr', strafes=True, odom_timeout_s=2.0)
+    )
+    now_ns = S + 10 * MS
+    (first_s, first), (second_s, second) = odometry.turns(now_ns, within_s=10.0)
+
+    assert {first, second} == {REVERSE, SIDE}
+    for turn_s, way in ((first_s, first), (second_s, second)):
+        turn_ns = now_ns + round(turn_s * S)
+        assert not odometry.motion(turn_ns - 1000).toward & way
+        assert odometry.motion(turn_ns + 1000).toward & way
+    assert odometry.turns(now_ns, within_s=first_s) == []
+    assert len(odometry.turns(now_ns, within_s=first_s + 1e-6)) == 2
+
+
+def test_who_can_only_go_forward_never_turns():
+    odometry = drive(lambda _: 0.5, until_s=1.0, one=robot('amr', reverses=False))
+
+    assert odometry.turns(S, within_s=10.0) == []

@@ -18,7 +18,7 @@ class Rig:
         from edge_inference_ros.ros import qos
 
         self.ros = ros
-        self.mono_ns, self.now_ns, self.sim = 0, 1_700_000_000 * S, False
+        self.mono_ns, self.now_ns, self.sim = 5 * S, 1_700_000_000 * S, False
         self.got = []
         self.node = ros.node('consumer')
         self.node.get_clock = lambda: self
@@ -236,6 +236,30 @@ def test_a_simulated_clock_may_lag_by_its_step(rig):
     assert len(rig.got) == 1
 
 
+@pytest.mark.parametrize(('sent_s', 'alive'), [(0.4, True), (0.401, False)])
+def test_in_simulation_a_heartbeat_may_be_older_by_the_step_of_the_clock(rig, sent_s, alive):
+    rig.sim = True
+    rig.beat(rig.now_ns)
+    rig.pass_(0.1)
+    rig.beat(rig.now_ns)
+    rig.pass_(0.3)  # past the lease of 0.1 s and a step of as much
+
+    rig.beat(rig.send(), sent_s=sent_s)
+
+    assert rig.fresh.valid is alive
+    assert len(rig.got) == alive
+
+
+def test_where_time_is_real_the_distance_of_heartbeats_is_no_step(rig):
+    for _ in range(3):
+        rig.beat(rig.now_ns)
+        rig.pass_(0.11)
+
+    rig.beat(rig.send(), sent_s=-0.04)
+
+    assert not rig.got
+
+
 def test_a_leap_of_a_simulated_clock_is_no_step(rig):
     rig.sim = True
     rig.beat(rig.now_ns)
@@ -254,3 +278,5 @@ def test_after_the_end_nothing_is_handed_over(rig):
 
     assert not rig.got
     assert not rig.fresh.valid
+    rig.ros.until(lambda: not rig.messages.get_subscription_count(), what='the end of both')
+    rig.ros.until(lambda: not rig.heart.get_subscription_count(), what='the end of both')
