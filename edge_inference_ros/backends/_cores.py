@@ -7,11 +7,10 @@ More threads than the share has cores spend it sooner and wait longer.
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 
-from edge_inference_ros.machine.quota import quota
+from edge_inference_ros.machine.quota import quota, whole
 
 MOST_THREADS = 4
 
@@ -32,8 +31,7 @@ def threads(asked: int = 0) -> Threads:
     if asked:
         return Threads(asked, 'as asked')
     cores, share = len(os.sched_getaffinity(0)), quota()
-    whole = cores if share is None else max(1, min(cores, math.floor(share)))
-    count = max(1, min(whole - 1, MOST_THREADS))
+    count = max(1, min(whole(cores, share) - 1, MOST_THREADS))
     if share is not None and share < cores:
         why = f'this container has {share:g} of {cores} cores (cgroup quota)'
     else:

@@ -19,7 +19,8 @@ class Names:
     """Class names of a file.
 
     Attributes:
-        names: in the order of the network; empty if there are none that can be taken.
+        names: in the order of the network, some perhaps twice; empty if there are none that can
+            be taken.
         fault: why what is there cannot be taken; empty if nothing is there or all is well.
     """
 
@@ -119,9 +120,6 @@ def _listed(value: Any) -> Names:
     names = [v for v in value if isinstance(v, str) and v.strip() and len(v) <= _LONGEST_NAME]
     if len(names) != len(value):
         return Names(fault=f'{len(value) - len(names)} of its {len(value)} class names are empty')
-    twice = [name for place, name in enumerate(names) if name in names[:place]]
-    if twice:
-        return Names(fault=f'it calls two of its {len(names)} classes {twice[0]!r}')
     return Names(tuple(names))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 
 _ROOT = Path('/sys/fs/cgroup')
@@ -14,6 +16,20 @@ def quota(root: Path = _ROOT, own: Path = Path('/proc/self/cgroup')) -> float | 
     """
     shares = [share for folder in _folders(root, own) if (share := _share(folder)) is not None]
     return min(shares, default=None)
+
+
+def cores() -> int:
+    """Whole cores this process may keep busy: of those it may run on, as many as are granted.
+
+    Libraries that count the host's start a thread for each, which then wait for one another while
+    the kernel stops them all.
+    """
+    return whole(len(os.sched_getaffinity(0)), quota())
+
+
+def whole(here: int, share: float | None) -> int:
+    """Cores that ``share`` of ``here`` cores fills, at least one; all of them without a limit."""
+    return here if share is None else max(1, min(here, math.floor(share)))
 
 
 def _folders(root: Path, own: Path) -> list[Path]:

@@ -31,6 +31,8 @@ class Scene:
 
     def __init__(self, stream: rr.RecordingStream) -> None:
         self._stream = stream
+        # Once: finding them walks over everything that is installed.
+        self._image, self._points = (registry.load('sensors', name) for name in ('image', 'cloud'))
         self._first_ns: int | None = None
         self._said: dict[str, str] = {}
         self._draw: dict[str, Callable[[str, Any], None]] = {
@@ -69,7 +71,7 @@ class Scene:
         self._stream.set_time(TIMELINE, duration=seconds)
 
     def _picture(self, _topic: str, msg: Any) -> None:
-        image: Image = registry.load('sensors', 'image').view(msg, _origin(msg))
+        image: Image = self._image.view(msg, _origin(msg))
         pixels = np.ascontiguousarray(image.pixels)
         drawn = rr.Image(pixels.squeeze(), color_model=_MODELS[image.order])
         entity = f'cameras/{_frame(msg)}'
@@ -116,8 +118,7 @@ class Scene:
         )
 
     def _cloud(self, topic: str, msg: Any) -> None:
-        cloud = registry.load('sensors', 'cloud')
-        points = cloud.xyz(cloud.view(msg, _origin(msg)))
+        points = self._points.xyz(self._points.view(msg, _origin(msg)))
         self._stream.log(f'world/{_frame(msg)}/{_leaf(topic)}', rr.Points3D(points, radii=0.02))
 
     def _diagnostics(self, topic: str, msg: Any) -> None:

@@ -22,6 +22,7 @@ from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.pipeline import Prediction
 from edge_inference_ros.core.types import Detections2D, Image, Origin, Tracked
 from edge_inference_ros.errors import BadStamp
+from edge_inference_ros.machine.quota import cores
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 from edge_inference_ros.nodes.detector import Detector
 from edge_inference_ros.ros import bridge, process, qos
@@ -57,6 +58,7 @@ class CameraDetector(Detector):
     def configure(self, keep: ExitStack) -> None:
         """Choose the sensor views; the rest is every detector's."""
         self._kinds = _FORMS[self.parameters.current.transport]
+        self._keep_to_our_cores()
         self._views = {kind: self._view(kind) for kind in self._kinds}
         for warning in bridge.warnings():
             self.get_logger().warning(warning)
@@ -74,6 +76,15 @@ class CameraDetector(Detector):
             return bridge.AnyImage(sensor, self.get_logger().info)
         view: Callable[[Any, Origin], Image] = sensor.view
         return view
+
+    def _keep_to_our_cores(self) -> None:
+        """OpenCV counts the cores of the host, or those of an older kind of control group."""
+        granted = cores()
+        if cv2.getNumThreads() > granted:
+            cv2.setNumThreads(granted)
+            self.get_logger().info(
+                f'OpenCV works with {granted} threads: as many cores may this process use'
+            )
 
     def adapt(self, params: CameraDetectorParams) -> None:
         """Take over a new score threshold, and say so to who reads the labels."""

@@ -215,6 +215,16 @@ def test_eighty_classes_without_names_are_offered_those_of_coco(foreign, tmp_pat
     assert (made.classes[0], made.classes[79], len(made.classes)) == ('person', 'toothbrush', 80)
 
 
+def test_names_that_come_twice_in_the_file_are_numbered_and_it_is_said(foreign, tmp_path):
+    metadata = {'names': "{0: 'person', 1: 'car', 2: 'car'}"}
+    network = foreign.network(tmp_path / 'net.onnx', 'yolov8', metadata=metadata)
+
+    report = added(tmp_path, network)
+
+    assert load(tmp_path / 'shelf' / 'net').classes == ('person', 'car', 'car_2')
+    assert "class 2 is called 'car' like another: it goes by 'car_2'" in report.notes
+
+
 def test_names_that_are_there_but_cannot_be_taken_are_said(foreign, tmp_path):
     metadata = {'names': "{1: 'person', 2: 'car', 3: 'dog'}"}
     network = foreign.network(tmp_path / 'net.onnx', 'yolov8', metadata=metadata)

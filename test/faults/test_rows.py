@@ -69,6 +69,15 @@ def test_a_part_of_the_tests_changes_only_the_rows_that_ran_in_full():
     assert '* **M4** stamp repeated: 1 failed.' in after
 
 
+def test_a_row_that_is_new_and_was_not_asked_for_is_said_to_be_that():
+    whole = outcome(outcome(Report(), 'M4', passed=3), 'K6', passed=4).markdown()
+    before = '\n'.join(line for line in whole.split('\n') if not line.startswith('| K6 '))
+
+    after = outcome(Report(), 'M4', passed=3).markdown(before)
+
+    assert '* **K6** deactivated in mid-stream: not asked for.' in after
+
+
 def test_what_was_not_met_before_and_did_not_run_now_is_still_said():
     before = outcome(outcome(Report(), 'M4', passed=2, failed=1), 'K1', passed=9).markdown()
 

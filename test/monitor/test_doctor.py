@@ -1,8 +1,10 @@
 """Every fault the doctor knows is provoked here, and seen to be cured."""
 
 import io
+import itertools
 import json
 import os
+import struct
 import sys
 from pathlib import Path
 
@@ -330,12 +332,47 @@ def test_a_lock_that_nobody_reads_is_an_error_until_somebody_does(graph, ros):
     graph.until(graph_checks.stops, Level.OK, '/front/lock is read')
 
 
+NOW_NS, UP_NS = 1_764_000_000 * 10**9, 5_000 * 10**9
+
+
+def stamped(taken_ns):
+    """The first bytes of a message with a header."""
+    return struct.pack('<4BiII', 0, 1, 0, 0, *divmod(taken_ns, 10**9), 1) + b'\0'
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    'taken_ns',
+    [
+        NOW_NS - 10**7,
+        NOW_NS + 2 * 10**7,  # ahead by less than a frame
+        NOW_NS + 5 * 10**9,
+        UP_NS - 10**8,
+        77 * 10**9,
+        NOW_NS - 3_600 * 10**9,
+        NOW_NS + 37 * 10**9,
+        NOW_NS - 3 * 86_400 * 10**9,
+    ],
+)
+def test_the_doctor_says_of_a_clock_what_the_nodes_say(ros_env, taken_ns):
+    from edge_inference_ros.monitor.graph_checks import judge_stamp
+    from edge_inference_ros.ros.clock_fault import clock_fault
+
+    finding = judge_stamp('/odom', stamped(taken_ns), NOW_NS, UP_NS)
+
+    if fault := clock_fault(NOW_NS - taken_ns, taken_ns, UP_NS):
+        said = (Level.ERROR, f'/odom: {fault.words}', fault.remedy)
+        assert (finding.level, finding.text, finding.remedy) == said
+    else:
+        assert finding.level == Level.OK
+
+
 @pytest.mark.ros
 @pytest.mark.parametrize(
     ('age_s', 'level', 'words'),
     [
         (0.0, Level.OK, 'old on arrival'),
-        (3600.0, Level.ERROR, 'another clock'),
+        (3600.0, Level.ERROR, 'in the past'),
         (-5.0, Level.ERROR, 'in the future'),
         (None, Level.ERROR, 'zero'),
     ],
@@ -357,6 +394,31 @@ def test_stamps_of_another_clock_are_told_apart(graph, ros, age_s, level, words)
     findings = graph.until(graph_checks.stamps, level, words, pause=send)
 
     assert all('/odom' in finding.text for finding in findings)
+
+
+@pytest.mark.ros
+def test_a_stamp_between_two_ticks_of_a_simulation_is_not_in_the_future(graph, ros):
+    from nav_msgs.msg import Odometry
+    from rclpy.time import Time
+    from rosgraph_msgs.msg import Clock
+
+    from edge_inference_ros.monitor import graph_checks
+
+    base = ros.node('base')
+    clock = base.create_publisher(Clock, '/clock', 1)
+    odometer = base.create_publisher(Odometry, 'odom', 1)
+    ticks = itertools.count(1)
+
+    def send(_seconds=0.0):
+        tick_ms = 10 * next(ticks)
+        clock.publish(Clock(clock=Time(nanoseconds=tick_ms * 10**6).to_msg()))
+        msg = Odometry()
+        msg.header.stamp = Time(nanoseconds=(tick_ms + 4) * 10**6).to_msg()
+        odometer.publish(msg)
+
+    findings = graph.until(graph_checks.stamps, Level.OK, 'old on arrival', pause=send)
+
+    assert [finding.level for finding in findings] == [Level.OK]
 
 
 @pytest.mark.ros

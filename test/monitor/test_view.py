@@ -14,6 +14,7 @@ from support.ros import wait_until
 
 rr = pytest.importorskip('rerun', reason='view needs rerun-sdk, which wants Python 3.11')
 
+from edge_inference_ros.core import registry  # noqa: E402
 from edge_inference_ros.errors import ConfigError  # noqa: E402
 from edge_inference_ros.monitor import view  # noqa: E402
 from edge_inference_ros.monitor.scene import Scene, layout  # noqa: E402
@@ -75,6 +76,15 @@ def drawn(tmp_path):
         return scene, text
 
     return draw
+
+
+def test_nothing_is_looked_up_while_pictures_are_drawn(monkeypatch):
+    scene = Scene(rr.RecordingStream('test'))
+    monkeypatch.setattr(registry, 'load', lambda *_: pytest.fail('looked up'))
+
+    scene.add('/front/image', 'sensor_msgs/msg/Image', image())
+
+    assert (scene.drawn, scene.unreadable) == (1, 0)
 
 
 def test_boxes_lie_on_the_picture_of_their_frame_with_class_score_and_track(drawn):

@@ -4,6 +4,7 @@ import array
 import gc
 import weakref
 
+import cv2
 import numpy as np
 import pytest
 from support.models import BOX, HEIGHT_PX, WIDTH_PX, scripted_model
@@ -340,6 +341,21 @@ def test_a_configuration_that_cannot_be_honoured_is_refused_in_words(
     assert rig.node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert rig.state() == 'unconfigured'
     assert words in capfd.readouterr().err
+
+
+def test_opencv_has_as_many_threads_as_the_container_has_cores(ros, model, monkeypatch, capfd):
+    from edge_inference_ros.nodes import camera_detector
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(8)
+    monkeypatch.setattr(camera_detector, 'cores', lambda: 3)
+    try:
+        Rig(ros, model).start()
+
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
+    assert 'OpenCV works with 3 threads' in capfd.readouterr().err
 
 
 def test_a_file_that_was_tampered_with_is_refused(ros, model, capfd):

@@ -89,7 +89,9 @@ class Report:
         for row in ROWS:
             here = f'* **{row.id}** {row.fault}: '
             known = [line for line in before.splitlines() if line.startswith(f'* **{row.id}** ')]
-            lines += known if row.id in kept else [f'{here}{why}.' for why in self._gaps(row)]
+            is_new = bool(before) and not _line(before, row)
+            gaps = [f'{here}{why}.' for why in self._gaps(row, is_new=is_new)]
+            lines += known if row.id in kept else gaps
         return '\n'.join(lines) + '\n'
 
     def _tests(self, row: Row) -> int:
@@ -105,13 +107,14 @@ class Report:
         )
         return row.id, row.fault, row.tier, f'{out.tried or ""}', passed, worst, row.bound
 
-    def _gaps(self, row: Row) -> list[str]:
+    def _gaps(self, row: Row, *, is_new: bool) -> list[str]:
         out = self.outcomes[row.id]
         gaps = [row.absent] if row.absent else []
         gaps += [f'{out.failed} failed'] if out.failed else []
         gaps += [f'{out.skipped} skipped ({why})' for why in sorted(out.why)]
         if not (row.absent or out.passed or out.failed or out.skipped):
-            gaps.append('its tests are not in this tree: ' + ', '.join(row.elsewhere))
+            there = ', '.join(row.elsewhere) or 'none is named'
+            gaps.append('not asked for' if is_new else f'its tests are not in this tree: {there}')
         return gaps
 
 
