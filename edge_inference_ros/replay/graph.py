@@ -25,10 +25,10 @@ from typing import Any
 
 from edge_inference_ros.core import transport
 from edge_inference_ros.errors import ConfigError, EdgeInferenceError
+from edge_inference_ros.ros import segments
 
 _DOMAINS = range(1, 102)  # above 101 the ports of a domain collide with ephemeral ones
 _PARENT_DIED = 1  # PR_SET_PDEATHSIG, from linux/prctl.h
-_SHM = Path('/dev/shm')  # noqa: S108 - where the middleware puts its segments
 _GRACE_S = (8.0, 3.0)
 
 
@@ -97,7 +97,6 @@ class Graph:
     logs: Path
     children: list[Child] = field(default_factory=list)
     events: queue.Queue[tuple[str, dict[str, Any]]] = field(default_factory=queue.Queue)
-    _segments: set[Path] = field(default_factory=set)
 
     def __enter__(self) -> Graph:
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -107,7 +106,7 @@ class Graph:
         # Whoever presses Ctrl-C twice must not leave processes behind.
         with _uninterrupted():
             self.end(self.children)
-            _sweep(self._segments)
+            segments.sweep()
 
     def start(  # noqa: D417 - name and arguments are what they are called
         self, name: str, arguments: Sequence[str], *, tells: bool = False, needed: bool = True
@@ -156,7 +155,6 @@ class Graph:
         """SIGINT and patience, SIGTERM and less, SIGKILL."""
         for child in children:
             child.needed = False
-            self._segments |= _mapped(child.process.pid)
         for number, grace_s in zip((signal.SIGINT, signal.SIGTERM), _GRACE_S, strict=True):
             _signal(children, number)
             _wait(children, grace_s)
@@ -203,30 +201,3 @@ def _die_with_parent() -> None:
     """In the child: end when the parent is killed, which no ``finally`` survives."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGTERM)
-
-
-def _mapped(pid: int) -> set[Path]:
-    """Shared-memory segments of the middleware that process ``pid`` uses."""
-    try:
-        lines = Path(f'/proc/{pid}/maps').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return set()
-    names = (line.split(maxsplit=5)[5:] for line in lines)
-    paths = (Path(name[0].removesuffix(' (deleted)')) for name in names if name)
-    return {path for path in paths if path.parent == _SHM and 'fast' in path.name}
-
-
-def _sweep(segments: set[Path]) -> None:
-    """Remove those of ``segments`` that no living process uses any more.
-
-    A process that is killed leaves its segment, at full size, in memory.
-    """
-    if not any(path.exists() for path in segments):
-        return
-    pids = (int(entry.name) for entry in Path('/proc').iterdir() if entry.name.isdigit())
-    used = set().union(*map(_mapped, pids))
-    for path in segments - used:
-        base = path.name.removeprefix('sem.').removesuffix('_mutex')
-        for name in (base, f'{base}_el', f'{base}_sl', f'sem.{base}_mutex'):
-            with contextlib.suppress(OSError):
-                (_SHM / name).unlink()

@@ -4,6 +4,10 @@ Fast DDS reserves a segment in ``/dev/shm`` for every participant, at its full s
 that is killed cannot give it back. Enough of them fill the memory, and from then on messages stop
 without a word. A living segment has a lock file beside it that its owner holds; a dead one's can
 be locked, which is also how ``fastdds shm clean`` tells them apart.
+
+A segment's name is used once. A port's name is a number that the next process uses again, and the
+middleware itself renews the port of a dead one: its few kilobytes are left alone. If we removed
+the port that a process has just taken over, no message would ever reach that process.
 """
 
 from __future__ import annotations
@@ -16,13 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 - where the middleware puts them, not our choice
-_LOCK = re.compile(r'(fastrtps|fastdds)_(port\d{1,5}|[0-9a-z]{16})_(el|sl)')
+_LOCK = re.compile(r'(fastrtps|fastdds)_[0-9a-z]{16}_(el|sl)')
 
 
 def dead(  # noqa: D417
     folder: Path = SHARED_MEMORY, *, older_than_s: float = 5.0
 ) -> Iterator[tuple[Path, ...]]:
-    """The files of each segment or port whose owner is gone; the lock file is the last of each.
+    """The files of each segment whose owner is gone: the memory, then its lock file.
 
     Args:
         older_than_s: leaves alone what was made just now: a lock file exists a moment before its
@@ -32,7 +36,7 @@ def dead(  # noqa: D417
     for lock in folder.glob('fast*_[es]l'):
         if _LOCK.fullmatch(lock.name) and _made(lock) <= newest and not _held(lock):
             name = lock.name[:-3]
-            yield folder / name, folder / f'sem.{name}_mutex', lock
+            yield folder / name, lock
 
 
 def sweep(folder: Path = SHARED_MEMORY, *, older_than_s: float = 5.0) -> int:

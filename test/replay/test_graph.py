@@ -143,26 +143,3 @@ def test_the_graph_is_alone_on_loopback(tmp_path, monkeypatch):
 
     monkeypatch.setenv('ROS_DISTRO', 'humble')
     assert environment(tmp_path)['ROS_LOCALHOST_ONLY'] == '1'
-
-
-def test_a_segment_nobody_maps_is_removed_with_its_locks(tmp_path, monkeypatch):
-    monkeypatch.setattr(graph, '_SHM', tmp_path)
-    names = ('fastrtps_0123', 'fastrtps_0123_el', 'sem.fastrtps_0123_mutex', 'fastrtps_other')
-    for name in names:
-        (tmp_path / name).write_bytes(b'')
-
-    graph._sweep({tmp_path / 'fastrtps_0123'})
-
-    assert [path.name for path in tmp_path.iterdir()] == ['fastrtps_other']
-
-
-def test_a_segment_somebody_maps_stays(tmp_path, monkeypatch):
-    import mmap
-
-    monkeypatch.setattr(graph, '_SHM', tmp_path)
-    path = tmp_path / 'fastrtps_0123'
-    path.write_bytes(bytes(4096))
-    with path.open('r+b') as file, mmap.mmap(file.fileno(), 4096):
-        graph._sweep({path})
-
-        assert path.exists()
