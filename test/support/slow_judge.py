@@ -250,7 +250,8 @@ class SlowJudge:
             elif after and end > (start + gain * (end_s - here.at_s)) * (1 + 1e-9):
                 start = top = end
             bounds += [start, gain, top]
-        return [max(since_s, here.at_s), min(end_s, now_s), here.at_s, *bounds]
+        frm_s = max(since_s, here.at_s)  # a sample may be from just ahead of now
+        return [frm_s, max(frm_s, min(end_s, now_s)), here.at_s, *bounds]
 
     def commanded_at(self, now_s):
         if not self.commands or now_s - self.commands[-1][0] > self.robot.command_timeout_s:
