@@ -75,7 +75,7 @@ def test_what_the_kernel_grants_needs_no_words(monkeypatch):
     assert asked == [os.SCHED_FIFO, [0]]
 
 
-LATE_SHUTDOWN = '''
+LATE_SHUTDOWN = """
 import signal
 from functools import partial
 
@@ -104,7 +104,7 @@ class Executor(rclpy.executors.SingleThreadedExecutor):
 rclpy.executors.SingleThreadedExecutor = Executor
 process.autostart = lambda _: None
 raise SystemExit(process.run(lambda: LifecycleNode('idle')))
-'''
+"""
 
 
 @pytest.mark.ros
@@ -127,7 +127,9 @@ def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage, 
 @pytest.mark.ros
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_no_turn_is_without_limit_once_a_signal_came_though_ros_is_not_down_yet(ros, number):
-    child = ros.child('-c', LATE_SHUTDOWN.format(number=int(number)), env={process.EXECUTOR: 'single'})
+    child = ros.child(
+        '-c', LATE_SHUTDOWN.format(number=int(number)), env={process.EXECUTOR: 'single'}
+    )
 
     assert child.code() == 0, child.said
     assert child.lines[-1] == 'waits at most 0.01 s'
