@@ -34,7 +34,7 @@ from edge_inference_ros.core.protocols import Engine
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import EdgeInferenceError
 from edge_inference_ros.optimize import _folder
-from edge_inference_ros.optimize.judge.detector import Detector
+from edge_inference_ros.optimize.judge.detector import OfflineDetector
 from edge_inference_ros.optimize.judge.labelled import Split
 from edge_inference_ros.optimize.judge.labels import Labelled
 from edge_inference_ros.optimize.judge.measure import latencies
@@ -94,7 +94,7 @@ def measure(manifest: Manifest, runs: int, labelled: Sequence[Path] = ()) -> lis
         ]  # fmt: skip
 
 
-def scored(detector: Detector, labelled: Sequence[Path]) -> dict[str, Any]:
+def scored(detector: OfflineDetector, labelled: Sequence[Path]) -> dict[str, Any]:
     """Average precision, and near people as the node would report them, by split."""
     made = {}
     for folder in labelled:
@@ -118,7 +118,7 @@ def _people_at(faint: Sequence[Found], split: Labelled) -> Iterator[dict[str, An
         yield asdict(near_people(faint, split, score_threshold=threshold))
 
 
-def _found(detector: Detector, split: Labelled) -> tuple[list[Found], list[Found]]:
+def _found(detector: OfflineDetector, split: Labelled) -> tuple[list[Found], list[Found]]:
     seen = [
         detector.both(Image(_NOWHERE, np.ascontiguousarray(split.picture(i)), 'bgr'))
         for i in range(len(split))
@@ -126,20 +126,22 @@ def _found(detector: Detector, split: Labelled) -> tuple[list[Found], list[Found
     return [found_in(here) for here, _ in seen], [found_in(all_) for _, all_ in seen]
 
 
-def _open(manifest: Manifest, keep: ExitStack) -> Iterator[tuple[str, tuple[str, Detector]]]:
+def _open(
+    manifest: Manifest, keep: ExitStack
+) -> Iterator[tuple[str, tuple[str, OfflineDetector]]]:
     for backend in BACKENDS:
         for file in manifest.files:
             if file.path.suffix == '.onnx' and backend in (file.backends or BACKENDS):
                 alone = replace(manifest, files=(file,))
                 try:
-                    detector = Detector(alone, backend, '', keep)
+                    detector = OfflineDetector(alone, backend, '', keep)
                     yield f'{file.path.name} {backend}', (backend, detector)
                 except EdgeInferenceError as error:
                     words = ' '.join(str(error).split())[:160]
                     print(f'{file.path.name} on {backend}: {words}', file=sys.stderr)
 
 
-def _shown(manifest: Manifest, detectors: dict[str, Detector]) -> dict[str, Engine]:
+def _shown(manifest: Manifest, detectors: dict[str, OfflineDetector]) -> dict[str, Engine]:
     """The engines, the same noise in every input; how long they take does not depend on it."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, manifest.input.shape, np.uint8)

@@ -119,7 +119,7 @@ class _Network:
 
     file: Path
     params: AddParams
-    limits: confined.Limits
+    limits: confined.ChildLimits
     tensors: Mapping[str, Any]
     told: Exported
 

@@ -2,7 +2,7 @@
 
 A parser written in C++ trusts the sizes a file claims. Whatever a hostile one makes it do, memory
 filled, a loop without end, a crash, happens in a child that is ended for it, and is an error with
-a name here. Limits are not a sandbox: the child may do what its user may, except write files.
+a name here. ChildLimits are not a sandbox: the child may do what its user may, except write files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FEW_THREADS = {'OPENBLAS_NUM_THREADS': '1', 'MALLOC_ARENA_MAX': '2'}  # each re
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ChildLimits:
     """What the child may take.
 
     Attributes:
@@ -43,16 +43,18 @@ class Limits:
     wall_s: float = 120.0
 
 
-def limits_for(path: Path) -> Limits:
+def limits_for(path: Path) -> ChildLimits:
     """What a child that reads an ONNX file may take: a few copies of it, and a runtime's needs.
 
     Raises:
         ModelError: there is no such file, or it is too large.
     """
-    return Limits(memory_bytes=(2 << 30) + 6 * onnx_file.size_bytes(path))
+    return ChildLimits(memory_bytes=(2 << 30) + 6 * onnx_file.size_bytes(path))
 
 
-def call(target: str, argument: Mapping[str, Any], what: str, limits: Limits | None = None) -> Any:
+def call(
+    target: str, argument: Mapping[str, Any], what: str, limits: ChildLimits | None = None
+) -> Any:
     """The answer of the function ``target`` to ``argument``, both of JSON, from a child.
 
     Args:
@@ -65,7 +67,7 @@ def call(target: str, argument: Mapping[str, Any], what: str, limits: Limits | N
         EdgeInferenceError: what the function raised.
         ModelError: it raised something else, died, or wanted more than it may have.
     """
-    limits = limits or Limits()
+    limits = limits or ChildLimits()
     asked = json.dumps([target, dict(argument), dataclasses.asdict(limits)])
     path = os.pathsep.join(filter(None, [str(_TOP), os.environ.get('PYTHONPATH')]))
     try:
@@ -96,7 +98,7 @@ def _descendants(kind: type[EdgeInferenceError]) -> Iterator[type[EdgeInferenceE
         yield from _descendants(child)
 
 
-def _cause(status: int, said: bytes, limits: Limits) -> str:
+def _cause(status: int, said: bytes, limits: ChildLimits) -> str:
     if status == -signal.SIGXCPU:
         return f'reading it took more than {limits.cpu_s} s of processor time'
     last = said.decode(errors='replace').strip().rpartition('\n')[2]
@@ -111,7 +113,7 @@ def _serve() -> None:
     target, argument, limits = json.load(sys.stdin)
     module, _, name = target.partition(':')
     function = getattr(import_module(module), name)
-    _confine(Limits(**limits))
+    _confine(ChildLimits(**limits))
     try:
         said = {'value': function(**argument)}
     except EdgeInferenceError as error:
@@ -124,7 +126,7 @@ def _serve() -> None:
         json.dump(said, answer)
 
 
-def _confine(limits: Limits) -> None:
+def _confine(limits: ChildLimits) -> None:
     if limits.memory_bytes:
         pages = int(Path('/proc/self/statm').read_text(encoding='ascii').split()[0])
         most = pages * resource.getpagesize() + limits.memory_bytes

@@ -80,7 +80,11 @@ class Seen:
 
 
 def look(
-    file: Path, readings: Sequence[Reading], pictures: Path, backend: str, limits: confined.Limits
+    file: Path,
+    readings: Sequence[Reading],
+    pictures: Path,
+    backend: str,
+    limits: confined.ChildLimits,
 ) -> list[Seen]:
     """Run the network on pictures and try every reading; what each shows, in the same order.
 

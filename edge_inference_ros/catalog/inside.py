@@ -15,7 +15,7 @@ USUAL_PX = 640
 _BIG_ADDRESSES = ('trt',)  # CUDA reserves more addresses than there is memory
 
 
-def limits(network: Path, backend: str) -> confined.Limits:
+def limits(network: Path, backend: str) -> confined.ChildLimits:
     """What a child that opens the network with this runtime may take."""
     found = confined.limits_for(network)
     return replace(found, memory_bytes=0) if backend in _BIG_ADDRESSES else found
@@ -26,7 +26,7 @@ def tensors(
     size: tuple[int, int] | None,
     layout: str,
     backend: str,
-    most: confined.Limits,
+    most: confined.ChildLimits,
 ) -> dict[str, Any]:
     """Inputs, outputs and metadata of ``file``, its open sizes settled.
 

@@ -61,7 +61,7 @@ def peek_header(buffer: Any) -> tuple[RosNs, str]:
     Raises:
         BadStamp: the bytes do not begin with one.
     """
-    return Reader(buffer, BadStamp).header()
+    return CdrReader(buffer, BadStamp).header()
 
 
 def _byte_order(buffer: bytes | bytearray | memoryview, error: type[SampleError]) -> int:
@@ -73,7 +73,7 @@ def _byte_order(buffer: bytes | bytearray | memoryview, error: type[SampleError]
     return buffer[1]
 
 
-class Reader:
+class CdrReader:
     """Walks the fields of one message; raises ``error`` with the offset where they stop."""
 
     __slots__ = ('_at', '_bytes', '_error', '_order', '_u32')

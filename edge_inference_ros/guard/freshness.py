@@ -32,7 +32,7 @@ from edge_inference_ros.guard.verdict import (
     Status,
     Verdict,
 )
-from edge_inference_ros.guard.watch import Watch
+from edge_inference_ros.guard.watch import SourceWatch
 
 _NEVER = RosNs(0)
 
@@ -78,7 +78,9 @@ class Guard:
         self._moves = self._timeline.track()
         self._since_ns: int | None = None
         self._watches = {
-            s.name: Watch(s, robot, Standing(self._rules), self._timeline.track(), s.frame_id)
+            s.name: SourceWatch(
+                s, robot, Standing(self._rules), self._timeline.track(), s.frame_id
+            )
             for s in sources
         }
         self.reconfigure(robot, rules=self._rules)
@@ -210,7 +212,7 @@ class Guard:
         return axis_ns
 
     def _refusal(
-        self, watch: Watch, stamp_ns: int, place_ns: int, age_ns: int, *, alien: bool
+        self, watch: SourceWatch, stamp_ns: int, place_ns: int, age_ns: int, *, alien: bool
     ) -> Verdict | None:
         """Why a message is refused before its freshness is looked at."""
         if stamp_ns == 0:
@@ -255,7 +257,7 @@ class Guard:
         for watch in self._watches.values():
             self._look_at_held(watch, _limit_ns(watch.robot, motion), axis_ns)
 
-    def _look_at_held(self, watch: Watch, limit_ns: int, axis_ns: int) -> None:
+    def _look_at_held(self, watch: SourceWatch, limit_ns: int, axis_ns: int) -> None:
         """Let what is held lapse before what comes instead of it is judged."""
         if watch.place_ns is None or watch.lapsed:
             return
@@ -263,7 +265,7 @@ class Guard:
         if stale := _stale(watch.robot, axis_ns - watch.place_ns, limit_ns, off_m):
             watch.lapse(stale)
 
-    def _resumable(self, watch: Watch, here: _Here, share: float) -> bool:
+    def _resumable(self, watch: SourceWatch, here: _Here, share: float) -> bool:
         """Whether what is held would be fresh at the speed to be resumed, with time to spare."""
         if watch.standing.state is not State.STALE or watch.place_ns is None:
             return True
@@ -272,7 +274,7 @@ class Guard:
         limit = _limit(watch.robot, motion._replace(v_mps=max(motion.v_mps, resume)))
         return limit.feasible and axis_ns - watch.place_ns <= share * limit.limit_ns
 
-    def _review(self, watch: Watch, here: _Here, *, stalled: bool) -> SourceStatus:
+    def _review(self, watch: SourceWatch, here: _Here, *, stalled: bool) -> SourceStatus:
         now, _, motion = here
         limit = _limit(watch.robot, motion)
         held = self._held(watch, limit.limit_ns, here)
@@ -299,7 +301,7 @@ class Guard:
         watch.news = False
         return status
 
-    def _held(self, watch: Watch, limit_ns: int, here: _Here) -> Judgement | None:
+    def _held(self, watch: SourceWatch, limit_ns: int, here: _Here) -> Judgement | None:
         """What is held, judged again; it lapses if it is found to be stale."""
         if watch.place_ns is None:
             return None
@@ -310,7 +312,7 @@ class Guard:
             return held._replace(verdict=watch.lapsed, expires_at_ns=_NEVER)
         return held if watch.news else held._replace(verdict=Verdict.NONEWDATA)
 
-    def _level(self, watch: Watch, state: State, now: Instant, motion: Motion) -> Level:
+    def _level(self, watch: SourceWatch, state: State, now: Instant, motion: Motion) -> Level:
         if state is State.NODATA:
             waited_ns = now.mono_ns - (self._since_ns or 0)
             return Level.ERROR if waited_ns > self._rules.grace_s * NS_PER_S else Level.WARN

@@ -16,7 +16,7 @@ _FRAME_NS = 2_000_000_000
 
 
 @dataclass(eq=False, slots=True)
-class Watch:
+class SourceWatch:
     """What the guard remembers of one source; places are on the axis of the timeline.
 
     Attributes:

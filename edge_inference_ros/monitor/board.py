@@ -22,7 +22,7 @@ LOG_LINES = 200
 COUNTS = ('received', 'superseded', 'rejected', 'failed')
 
 
-class Row(NamedTuple):
+class StatusRow(NamedTuple):
     """One ``diagnostic_msgs/DiagnosticStatus``."""
 
     level: int
@@ -44,9 +44,9 @@ class Heard:
         gauges: of the machine this runs on.
     """
 
-    latency: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    freshness: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    diagnostics: Sequence[Row] = ()
+    latency: Mapping[str, Sequence[StatusRow]] = field(default_factory=dict)
+    freshness: Mapping[str, Sequence[StatusRow]] = field(default_factory=dict)
+    diagnostics: Sequence[StatusRow] = ()
     locks: Mapping[str, bool] = field(default_factory=dict)
     limits_mps: Mapping[str, float] = field(default_factory=dict)
     speeds_mps: Mapping[str, float] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Detector:
+class DetectorView:
     """One node that detects.
 
     Attributes:
@@ -89,7 +89,7 @@ class Detector:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SourceView:
     """One topic that a watchdog guards, as it says itself."""
 
     name: str
@@ -105,7 +105,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Guard:
+class WatchdogView:
     """One watchdog; ``locked`` and ``limit_mps`` are None while nobody said."""
 
     name: str
@@ -116,15 +116,15 @@ class Guard:
     v_assumed_mps: float | None
     locked: bool | None
     limit_mps: float | None
-    sources: tuple[Source, ...]
+    sources: tuple[SourceView, ...]
 
 
 @dataclass(frozen=True)
 class Picture:
     """Everything a screen shows; times of ``log`` are seconds of the caller's clock."""
 
-    guards: tuple[Guard, ...] = ()
-    detectors: tuple[Detector, ...] = ()
+    guards: tuple[WatchdogView, ...] = ()
+    detectors: tuple[DetectorView, ...] = ()
     speeds_mps: Mapping[str, float] = field(default_factory=dict)
     gauges: Mapping[str, float] = field(default_factory=dict)
     log: tuple[tuple[float, str], ...] = ()
@@ -139,7 +139,7 @@ class Picture:
 class _Entry:
     """The last rows of one topic, and when they came."""
 
-    rows: Sequence[Row]
+    rows: Sequence[StatusRow]
     at_s: float
     done: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -150,7 +150,7 @@ class Board:
     def __init__(self) -> None:
         self._latency: dict[str, _Entry] = {}
         self._freshness: dict[str, _Entry] = {}
-        self._roll_up: dict[str, Row] = {}
+        self._roll_up: dict[str, StatusRow] = {}
         self._locks: dict[str, bool] = {}
         self._limits: dict[str, float] = {}
         self._speeds: dict[str, float] = {}
@@ -187,7 +187,7 @@ class Board:
 
     @staticmethod
     def _remember(
-        entries: dict[str, _Entry], topic: str, rows: Sequence[Row], now_s: float
+        entries: dict[str, _Entry], topic: str, rows: Sequence[StatusRow], now_s: float
     ) -> None:
         entry = entries.setdefault(topic, _Entry(rows, now_s))
         entry.rows, entry.at_s = rows, now_s
@@ -203,9 +203,9 @@ class Board:
         while entry.done[0][0] < now_s - RATE_S:
             entry.done.popleft()
 
-    def _detector(self, topic: str, now_s: float) -> Detector:
+    def _detector(self, topic: str, now_s: float) -> DetectorView:
         entry = self._latency[topic]
-        row = entry.rows[0] if entry.rows else Row(Level.OK, topic, '', {})
+        row = entry.rows[0] if entry.rows else StatusRow(Level.OK, topic, '', {})
         rolled = self._roll_up.get(f'{row.name}: latency')
         summary = rolled.values if rolled else {}
         words = [row.message]
@@ -215,7 +215,7 @@ class Board:
                 words.append(said.message)
                 levels.append(said.level)
         silent_s = now_s - entry.at_s
-        return Detector(
+        return DetectorView(
             row.name,
             _beside(topic, 'detections'),
             int(Level.ERROR if silent_s > SILENT_S else max(levels)),
@@ -229,11 +229,11 @@ class Board:
             '; '.join(word for word in dict.fromkeys(words) if word),
         )
 
-    def _guard(self, topic: str, now_s: float) -> Guard:
+    def _guard(self, topic: str, now_s: float) -> WatchdogView:
         entry = self._freshness[topic]
-        first, *rest = entry.rows or [Row(Level.ERROR, '', 'NODATA', {})]
+        first, *rest = entry.rows or [StatusRow(Level.ERROR, '', 'NODATA', {})]
         silent_s = now_s - entry.at_s
-        return Guard(
+        return WatchdogView(
             _beside(topic, 'watchdog'),
             'SILENT' if silent_s > SILENT_S else first.message,
             int(Level.ERROR if silent_s > SILENT_S else first.level),
@@ -257,7 +257,7 @@ class Board:
             for source in guard.sources:
                 self._note_refused(source, now_s)
 
-    def _note_refused(self, source: Source, now_s: float) -> None:
+    def _note_refused(self, source: SourceView, now_s: float) -> None:
         for verdict, count in source.refused.items():
             before = self._counts.get((source.topic, verdict))
             self._counts[source.topic, verdict] = count
@@ -284,11 +284,11 @@ def _lock_word(locked: bool | None) -> str:  # noqa: FBT001 - a fact to be named
     return {None: 'unknown', True: 'locked', False: 'unlocked'}[locked]
 
 
-def _source(topic: str, row: Row, *, silent: bool) -> Source:
+def _source(topic: str, row: StatusRow, *, silent: bool) -> SourceView:
     counts = {v.value: _whole(row.values.get(v.value)) for v in Verdict if v not in FORWARDED}
     refused = {name: count for name, count in counts.items() if count is not None}
     words = [row.values[name] for name in ('senders', 'clock') if name in row.values]
-    return Source(
+    return SourceView(
         name=row.name,
         topic=_beside(topic, row.name),
         state='SILENT' if silent else row.message,

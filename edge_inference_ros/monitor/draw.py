@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edge_inference_ros.monitor.board import Detector, Guard, Picture, Source, Stage
+from edge_inference_ros.monitor.board import DetectorView, Picture, SourceView, Stage, WatchdogView
 
 STYLES = ('green', 'yellow', 'bold red', 'bold red')
 NOTHING = '-'
@@ -20,7 +20,7 @@ _FIGURES = 50  # characters of a stage's line beside its bar
 _EIGHTHS = ' ▏▎▍▌▋▊▉█'
 
 
-def headline(guard: Guard, picture: Picture) -> Text:
+def headline(guard: WatchdogView, picture: Picture) -> Text:
     """One guard in one line: state, lock, limit, speed, odometry."""
     locked = {None: 'lock not heard', True: 'LOCKED', False: 'unlocked'}[guard.locked]
     limit = NOTHING if guard.limit_mps is None else f'{guard.limit_mps:.2f} m/s'
@@ -65,7 +65,7 @@ def filled(part: float, width: int) -> str:
     return bar.ljust(width, '░')
 
 
-def source_cells(source: Source, detector: Detector | None) -> list[Text]:
+def source_cells(source: SourceView, detector: DetectorView | None) -> list[Text]:
     """The cells of ``COLUMNS``; frames gone are superseded, rejected and failed."""
     style = STYLES[min(source.level, 3)]
     gone = refused = NOTHING
@@ -91,9 +91,9 @@ def source_cells(source: Source, detector: Detector | None) -> list[Text]:
 COLUMNS = ('source', 'state', 'age/deadline', 'ms', 'Hz', 'sup/rej/fail', 'verdict', 'refused')
 
 
-def lone_cells(detector: Detector) -> list[Text]:
+def lone_cells(detector: DetectorView) -> list[Text]:
     """The row of a detector that no watchdog guards."""
-    source = Source(
+    source = SourceView(
         name=detector.topic,
         topic=detector.topic,
         state='UNGUARDED',
@@ -107,7 +107,7 @@ def lone_cells(detector: Detector) -> list[Text]:
     return source_cells(source, detector)
 
 
-def rows(picture: Picture) -> list[tuple[Source | None, Detector | None]]:
+def rows(picture: Picture) -> list[tuple[SourceView | None, DetectorView | None]]:
     """Every guarded topic with the detector behind it, then detectors that nobody guards."""
     detectors = {detector.topic: detector for detector in picture.detectors}
     guarded = [
@@ -120,7 +120,7 @@ def rows(picture: Picture) -> list[tuple[Source | None, Detector | None]]:
     return [*guarded, *lone]
 
 
-def waterfall(detector: Detector, width: int = 78) -> Text:
+def waterfall(detector: DetectorView, width: int = 78) -> Text:
     """Where the time of the newest prediction went: a bar a stage, end to end."""
     total = sum(stage.last_ms or 0.0 for stage in detector.stages) or 1.0
     room = max(10, min(48, width - _FIGURES))

@@ -18,7 +18,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
 
 from edge_inference_ros.core.protocols import Gauge
-from edge_inference_ros.monitor.board import Heard, Row
+from edge_inference_ros.monitor.board import Heard, StatusRow
 
 DISCOVER_EVERY = 4  # looks
 _DIAGNOSTICS = '/diagnostics'
@@ -115,9 +115,9 @@ def _wanted(kind: str, topic: str) -> bool:
     return topic.rpartition('/')[2] == kind
 
 
-def _rows(msg: DiagnosticArray) -> list[Row]:
+def _rows(msg: DiagnosticArray) -> list[StatusRow]:
     return [
-        Row(
+        StatusRow(
             int.from_bytes(status.level, 'little'),
             status.name,
             status.message,

@@ -16,7 +16,7 @@ from textual.binding import BindingType
 from textual.widgets import DataTable, Footer, RichLog, Static
 
 from edge_inference_ros.monitor import draw
-from edge_inference_ros.monitor.board import Detector, Picture
+from edge_inference_ros.monitor.board import DetectorView, Picture
 
 WAITING = 'nothing heard yet'
 
@@ -130,7 +130,7 @@ class Top(App[None]):
         detector = self._chosen()
         stages.update(draw.waterfall(detector, self.size.width) if detector else '')
 
-    def _chosen(self) -> Detector | None:
+    def _chosen(self) -> DetectorView | None:
         shown = draw.rows(self._picture)
         row = self.query_one(DataTable).cursor_row
         return shown[row][1] if 0 <= row < len(shown) else None

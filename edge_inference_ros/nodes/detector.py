@@ -39,7 +39,7 @@ from edge_inference_ros.ros.messages import (
     rollup,
     stamp_ns,
 )
-from edge_inference_ros.ros.reader import Reader
+from edge_inference_ros.ros.reader import InputReader
 from edge_inference_ros.ros.wire import diagnostics
 
 _RELIABILITY = {
@@ -66,7 +66,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def __init__(self, name: str, schema: type[CameraDetectorParams], **options: Any) -> None:
         super().__init__(name, schema, **options)
         self._mismatches: set[qos.Mismatch] = set()
-        self._ends: list[qos.Watch] = []
+        self._ends: list[qos.QosWatch] = []
 
     def input(self) -> tuple[Sequence[type[Any]], str]:
         """Message types that will do, the likeliest first, and the topic; asked on activation."""
@@ -108,7 +108,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._write = self.writer(self.manifest)
         self._stats: dict[str, Window] = {}
         self._losses = Losses()
-        self._reader: Reader | None = None
+        self._reader: InputReader | None = None
         self._reported, self._crowding, self._crowded = Tally(), Crowding(), ''
         self._make_publishers(keep)
         self._stop_soon = self.while_open(self._stop, keep)
@@ -129,7 +129,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._progress = words.Progress(self.get_logger().info)
         keep.callback(setattr, self, '_reader', None)
         self._reader = keep.enter_context(
-            Reader(
+            InputReader(
                 self,
                 kinds,
                 topic,
@@ -189,13 +189,13 @@ class Detector(EdgeNode[CameraDetectorParams]):
         """
         offer = profile or qos.output()
         create = create or self.create_lifecycle_publisher
-        end = qos.Watch(self, topic, offer, self._mismatched, reading=False)
+        end = qos.QosWatch(self, topic, offer, self._mismatched, reading=False)
         made = qos.advertise(self, kind, topic, offer, on_mismatch=self._mismatched, create=create)
         self._ends.append(end)
         keep.callback(self._withdraw, made, end)
         return made
 
-    def _withdraw(self, publisher: Any, end: qos.Watch) -> None:
+    def _withdraw(self, publisher: Any, end: qos.QosWatch) -> None:
         self._ends.remove(end)
         # rclpy keeps every managed entity for ever, also those that are destroyed.
         self._managed_entities.discard(publisher)

@@ -14,7 +14,7 @@ from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
 
-from edge_inference_ros.core.cdr import Reader
+from edge_inference_ros.core.cdr import CdrReader
 from edge_inference_ros.errors import BadStamp
 from edge_inference_ros.ros.connections import publishers
 from edge_inference_ros.ros.qos import type_name
@@ -89,7 +89,7 @@ class CommandInput:
         self._listen(KINDS[choice], TOPIC, self._receive, self._open)
 
     def _receive(self, data: bytes) -> None:
-        reader = Reader(data, BadStamp)
+        reader = CdrReader(data, BadStamp)
         try:
             if self._heard == 'TwistStamped':
                 reader.header()

@@ -30,7 +30,7 @@ _TOOLS = ('numpy', 'onnx', 'onnxruntime')
 
 
 @dataclass(frozen=True)
-class Source:
+class FloatNetwork:
     """The float network a step starts from.
 
     Attributes:
@@ -64,7 +64,7 @@ class Made:
     provenance: Mapping[str, Any]
 
 
-def source(model: Path) -> Source:
+def source(model: Path) -> FloatNetwork:
     """The float network of ``model``: an ONNX file, or a model folder's fp32 file.
 
     Raises:
@@ -74,16 +74,16 @@ def source(model: Path) -> Source:
     if not model.is_dir():
         if not model.is_file():
             raise ConfigError(f'{model}: no such file or folder')
-        return Source(_foreign.admit(model))
+        return FloatNetwork(_foreign.admit(model))
     manifest = load(model)
     for file in manifest.files:
         if file.precision == 'fp32' and file.path.suffix == '.onnx':
             verify(file)
-            return Source(file.path, manifest)
+            return FloatNetwork(file.path, manifest)
     raise EngineMissing(f'{model}/{FILE_NAME} names no fp32 network to start from')
 
 
-def target(source_: Source, out: Path, file_name: str) -> Path:
+def target(source_: FloatNetwork, out: Path, file_name: str) -> Path:
     """Where the file goes: into the model folder ``out``, or ``out`` itself without a manifest.
 
     The folder starts as a copy of the one the network came from, unless it is that one.
@@ -99,7 +99,7 @@ def target(source_: Source, out: Path, file_name: str) -> Path:
     return out / file_name
 
 
-def register(source_: Source, path: Path, made: Made) -> None:
+def register(source_: FloatNetwork, path: Path, made: Made) -> None:
     """Write into the manifest, or into a file beside ``path``, what ``path`` is."""
     if source_.manifest is None:
         text = json.dumps(dict(made.provenance), indent=2)
@@ -127,7 +127,7 @@ def write_manifest(folder: Path, said: Mapping[str, Any]) -> None:
     part.replace(folder / FILE_NAME)
 
 
-def provenance(source_: Source, step: str, made_by: str, **facts: Any) -> dict[str, Any]:
+def provenance(source_: FloatNetwork, step: str, made_by: str, **facts: Any) -> dict[str, Any]:
     """What something was made from, with what, and what is known about it."""
     return {
         'step': step,

@@ -110,7 +110,7 @@ def _painter(spec: InputSpec, camera: tuple[int, int], order: str, *, corner: bo
     seen = helper.make_tensor_value_info(front.TENSOR, TensorProto.UINT8, [1, *camera, 3])
     empty = helper.make_graph([], 'front', [seen], [])
     model = helper.make_model(empty, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
-    graph = nodes.Graph(model, 'front')
+    graph = nodes.GraphEditor(model, 'front')
     name = front.picture(graph, spec, camera, order, corner=corner)
     model.graph.node.extend(graph.nodes)
     shape = [1, 3, spec.height_px, spec.width_px]

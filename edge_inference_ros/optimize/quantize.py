@@ -12,7 +12,7 @@ from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import BackendError, ConfigError, ModelError
 from edge_inference_ros.optimize import _folder
-from edge_inference_ros.optimize._folder import Made, Source
+from edge_inference_ros.optimize._folder import FloatNetwork, Made
 from edge_inference_ros.optimize.graph import int4, int8, network, ranges
 from edge_inference_ros.optimize.graph.float import eighth, half, half_beside, raised
 from edge_inference_ros.optimize.graph.formats import NumberFormat
@@ -156,7 +156,7 @@ def _format(params: Params) -> NumberFormat:
     )
 
 
-def _made(source: Source, calibration: Calibration | None, params: Params) -> Any:
+def _made(source: FloatNetwork, calibration: Calibration | None, params: Params) -> Any:
     model = network.load(source.path)
     keep = network.Graph(model).named(params.keep)
     if params.precision == 'fp16':
@@ -190,7 +190,7 @@ def _made(source: Source, calibration: Calibration | None, params: Params) -> An
 
 
 def measured(
-    source: Source, path: Path, calibration: Calibration | None, params: Params
+    source: FloatNetwork, path: Path, calibration: Calibration | None, params: Params
 ) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
     """What is known of the network before and after, and what could not be measured."""
     before: dict[str, Any] = {'bytes': source.path.stat().st_size}
@@ -206,7 +206,7 @@ def measured(
 
 def _compare(
     engines: Any,
-    source: Source,
+    source: FloatNetwork,
     calibration: Calibration | None,
     params: Params,
     facts: tuple[dict[str, Any], dict[str, Any]],

@@ -15,7 +15,7 @@ from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.optimize import _folder
-from edge_inference_ros.optimize._folder import Made, Source
+from edge_inference_ros.optimize._folder import FloatNetwork, Made
 from edge_inference_ros.optimize.graph import formats, int8, network, ranges
 from edge_inference_ros.optimize.graph.ranges import Calibration
 from edge_inference_ros.optimize.judge import measure
@@ -123,7 +123,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
 
 
 def sensitivities(
-    source: Source, calibration: Calibration, params: Params
+    source: FloatNetwork, calibration: Calibration, params: Params
 ) -> list[tuple[str, float]]:
     """Layers with the signal to noise of the outputs when only they are int8; worst first."""
     model = network.load(source.path)
@@ -146,7 +146,7 @@ def sensitivities(
 
 
 def _mixtures(
-    source: Source,
+    source: FloatNetwork,
     calibration: Calibration,
     ranked: Sequence[tuple[str, float]],
     params: Params,
@@ -175,7 +175,7 @@ def _counts(most: int) -> list[int]:
 
 
 def _points(
-    source: Source, calibration: Calibration, files: Mapping[int, Path], params: Params
+    source: FloatNetwork, calibration: Calibration, files: Mapping[int, Path], params: Params
 ) -> list[Point]:
     """Every mixture measured, in turn with the others; the float network last."""
     assert source.manifest is not None  # noqa: S101 - run() refused before

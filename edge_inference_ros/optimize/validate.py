@@ -33,7 +33,7 @@ from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.guard.profiles import read_robot
 from edge_inference_ros.optimize.judge import agreement as pairwise
 from edge_inference_ros.optimize.judge import frames, people, plot, score
-from edge_inference_ros.optimize.judge.detector import Detector
+from edge_inference_ros.optimize.judge.detector import OfflineDetector
 from edge_inference_ros.optimize.judge.expected import Expected, expected
 from edge_inference_ros.optimize.judge.labelled import EVERY, open_labelled
 from edge_inference_ros.optimize.judge.labels import Labelled
@@ -159,7 +159,7 @@ class Params:
 
 
 @dataclass
-class Judgement:
+class GateResult:
     """What was found out so far."""
 
     facts: dict[str, Value] = field(default_factory=dict)
@@ -188,11 +188,11 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
     needed_m = _distances(other_said, params)
     if _said(params.labelled):
         score.metric_of(other_said.task)  # before anything is opened or rendered
-    made = Judgement()
+    made = GateResult()
     with ExitStack() as keep:
         classes = other_said.classes
-        one = Detector(said, params.backend, params.precision, keep, classes=classes)
-        other = Detector(other_said, params.other_backend, params.other_precision, keep)
+        one = OfflineDetector(said, params.backend, params.precision, keep, classes=classes)
+        other = OfflineDetector(other_said, params.other_backend, params.other_precision, keep)
         if params.images or not _said(params.labelled):
             _agree(made, one, other, params)
         if _said(params.labelled):
@@ -222,7 +222,7 @@ def _distances(candidate: Manifest, params: Params) -> dict[str, float]:
     return {robot: params.within_m or needed_m for robot, needed_m in needed.items()}
 
 
-def _agree(made: Judgement, one: Detector, other: Detector, params: Params) -> None:
+def _agree(made: GateResult, one: OfflineDetector, other: OfflineDetector, params: Params) -> None:
     pictures = _pictures(_larger(one.manifest, other.manifest), params)
     found = pairwise.compare(one, other, pictures, iou_threshold=params.iou)
     made.facts |= pairwise.facts(found)
@@ -242,7 +242,7 @@ def _agree(made: Judgement, one: Detector, other: Detector, params: Params) -> N
     )
 
 
-def _wanted(one: Detector, other: Detector, params: Params) -> Expected:
+def _wanted(one: OfflineDetector, other: OfflineDetector, params: Params) -> Expected:
     """What is asked for, and where nothing is, what is to be expected."""
     if one.manifest.folder == other.manifest.folder:
         usual = expected(one.file.precision, other.file.precision)
@@ -256,7 +256,11 @@ def _wanted(one: Detector, other: Detector, params: Params) -> Expected:
 
 
 def _score_labelled(
-    made: Judgement, one: Detector, other: Detector, params: Params, needed_m: dict[str, float]
+    made: GateResult,
+    one: OfflineDetector,
+    other: OfflineDetector,
+    params: Params,
+    needed_m: dict[str, float],
 ) -> None:
     there = open_labelled(
         _said(params.labelled),
@@ -274,7 +278,7 @@ def _score_labelled(
 
 
 def _found(
-    detector: Detector, there: Labelled, count: int
+    detector: OfflineDetector, there: Labelled, count: int
 ) -> tuple[list[score.Found], list[score.Found]]:
     """What is found in every picture: as the node reports it, and down to the faintest."""
     reported, faint = [], []
@@ -289,10 +293,10 @@ def _found(
 
 
 def _accuracy(
-    made: Judgement,
+    made: GateResult,
     found: Sequence[list[score.Found]],
     there: Labelled,
-    detectors: Sequence[Detector],
+    detectors: Sequence[OfflineDetector],
     params: Params,
 ) -> None:
     one, other = (
@@ -317,7 +321,7 @@ def _accuracy(
 
 
 def _judge_people(
-    made: Judgement,
+    made: GateResult,
     reported: Sequence[list[score.Found]],
     there: Labelled,
     params: Params,
@@ -337,7 +341,7 @@ def _judge_people(
     )
     if not needed_m:
         made.notes.append('People within stopping distance: not judged; give --robots.')
-    limits = people.Limits(params.recall_loss, params.least_recall, params.confidence)
+    limits = people.PeopleLimits(params.recall_loss, params.least_recall, params.confidence)
     judged = [
         people.judge(seen, limits, robot=robot, within_m=within_m)
         for robot, within_m in needed_m.items()

@@ -24,7 +24,7 @@ from rosbags.typesys.store import Typestore
 
 from edge_inference_ros.errors import BagError
 from edge_inference_ros.replay import definitions
-from edge_inference_ros.replay.containers import ZSTD, Limits, inflate, inflate_file
+from edge_inference_ros.replay.containers import ZSTD, SizeLimits, inflate, inflate_file
 from edge_inference_ros.replay.storage import folder
 from edge_inference_ros.replay.storage.channel import Channel, Storage
 from edge_inference_ros.replay.storage.mcap import Mcap
@@ -71,7 +71,7 @@ class Bag:
         self,
         path: Path,
         storages: list[Storage],
-        limits: Limits,
+        limits: SizeLimits,
         layout: folder.Layout,
         types: Types,
     ) -> None:
@@ -217,7 +217,7 @@ def _qos(text: str) -> Any:
 
 @contextmanager
 def open_bag(
-    path: Path, limits: Limits | None = None, types: Types = definitions.decodable
+    path: Path, limits: SizeLimits | None = None, types: Types = definitions.decodable
 ) -> Iterator[Bag]:
     """Open the folder or file at ``path``; it is closed on exit.
 
@@ -232,7 +232,7 @@ def open_bag(
     Raises:
         BagError: it is not there, not a bag, damaged, hostile, or larger than ``limits``.
     """
-    limits = limits or Limits()
+    limits = limits or SizeLimits()
     with ExitStack() as keep:
         with _blaming(path):
             layout = folder.find(path)
@@ -243,7 +243,7 @@ def open_bag(
         yield bag
 
 
-def _open(file: Path, limits: Limits, keep: ExitStack) -> Storage:
+def _open(file: Path, limits: SizeLimits, keep: ExitStack) -> Storage:
     if file.stat().st_size > limits.total_bytes:
         raise BagError(
             f'{file.name} has {file.stat().st_size} bytes; at most {limits.total_bytes}'

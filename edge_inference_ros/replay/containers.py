@@ -24,7 +24,7 @@ _PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SizeLimits:
     """The most we are willing to expand.
 
     Attributes:
@@ -63,7 +63,7 @@ def inflate(data: bytes, kind: str, most: int) -> bytes:
     return b''.join(pieces)
 
 
-def inflate_file(path: Path, folder: Path, limits: Limits) -> Path:
+def inflate_file(path: Path, folder: Path, limits: SizeLimits) -> Path:
     """Expand the zstd file ``path`` into ``folder``; return the new file."""
     target = folder / path.name.removesuffix('.zstd')
     with path.open('rb') as packed, target.open('wb') as plain:

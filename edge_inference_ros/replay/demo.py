@@ -21,7 +21,7 @@ from edge_inference_ros.guard.deadline import deadline
 from edge_inference_ros.guard.profiles import read_robot
 from edge_inference_ros.replay import photos, report
 from edge_inference_ros.replay.bags import open_bag
-from edge_inference_ros.replay.graph import Child, Graph, environment
+from edge_inference_ros.replay.graph import Child, Processes, environment
 from edge_inference_ros.replay.summary import RunReport
 
 CAMERA, ODOM = '/camera/image_raw', '/odom'
@@ -233,7 +233,7 @@ def _whole(bag: Path) -> bool:
 
 def _play(params: Params, scene: Scene, out: Path) -> None:
     """Start the graph, play the scene, end the graph."""
-    with Graph(environment(out / 'log'), out / 'log') as graph:
+    with Processes(environment(out / 'log'), out / 'log') as graph:
         guard = ['--params-file', str(_robot(params))]
         graph.start('watchdog', [*_node('watchdog', {}), *guard])
         graph.start('camera_detector', _node('camera_detector', _detector(params), image=CAMERA))
@@ -261,7 +261,7 @@ def _play(params: Params, scene: Scene, out: Path) -> None:
         graph.check()
 
 
-def _watch(graph: Graph, how: str) -> None:
+def _watch(graph: Processes, how: str) -> None:
     """Start the viewer beside the nodes, and say where to look once it is there."""
     where = ['--web'] if how == 'web' else ['--save', how]
     viewer = graph.start('viewer', ['-m', 'edge_inference_ros.cli', 'view', *where])
@@ -293,7 +293,7 @@ def _tool(step: str, *arguments: str) -> list[str]:
     return ['-m', 'edge_inference_ros.cli', 'replay', step, *arguments, '--json']
 
 
-def _until_joined(graph: Graph) -> None:
+def _until_joined(graph: Processes) -> None:
     """Wait until the recorder hears the nodes, which then are configured and active."""
     missing = set(ESSENTIAL)
     end_s = time.monotonic() + _START_S
@@ -310,7 +310,7 @@ def _until_joined(graph: Graph) -> None:
             progress(1 - len(missing) / len(ESSENTIAL), 'nodes configure and activate')
 
 
-def _refuse_refusals(graph: Graph) -> None:
+def _refuse_refusals(graph: Processes) -> None:
     """Do not wait for a node that has already said why it will not come."""
     for child in graph.children:
         for line in child.last_words(20).splitlines():
@@ -318,7 +318,7 @@ def _refuse_refusals(graph: Graph) -> None:
                 raise ConfigError(f'{child.name}: {line.rpartition("]: ")[2]}')
 
 
-def _follow(graph: Graph, player: Child, progress: Progress) -> None:
+def _follow(graph: Processes, player: Child, progress: Progress) -> None:
     """Show how far the player is and what has been recorded, until the player ends."""
     part, counts = 0.0, {'published': 0, 'detected': 0, 'forwarded': 0}
     while player.process.poll() is None or not graph.events.empty():

@@ -67,7 +67,7 @@ class Observed:
 
 
 @dataclass(frozen=True)
-class Row:
+class LatencyRow:
     """One line of the latency table; ``None`` where there are too few samples to say."""
 
     stage: str
@@ -76,7 +76,7 @@ class Row:
     max_ms: float | None
 
 
-def row(stage: str, values_ms: Sequence[float]) -> Row:
+def row(stage: str, values_ms: Sequence[float]) -> LatencyRow:
     """Quantiles of ``values_ms``, nearest rank upwards.
 
     The maximum of n samples bounds a quantile with 95 % confidence from 59 (p95) or 299 (p99)
@@ -87,10 +87,10 @@ def row(stage: str, values_ms: Sequence[float]) -> Row:
         float(np.quantile(values_ms, q, method='higher')) if count >= samples_needed(q) else None
         for q in QUANTILES
     ]
-    return Row(stage, count, tuple(known), max(values_ms) if count else None)
+    return LatencyRow(stage, count, tuple(known), max(values_ms) if count else None)
 
 
-def table(seen: Observed) -> list[Row]:
+def table(seen: Observed) -> list[LatencyRow]:
     """Every stage that was reported, the whole first, and the whole corrected below it."""
     reported = {stage for output in seen.outputs for stage in output.laps_ms}
     stages = [s for s in ORDER if s in reported] + sorted(reported - set(ORDER))

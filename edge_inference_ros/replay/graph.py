@@ -90,7 +90,7 @@ class Child:
 
 
 @dataclass
-class Graph:
+class Processes:
     """Starts processes; on exit ends them all: asks first, then insists, then sweeps up."""
 
     env: Mapping[str, str]
@@ -98,7 +98,7 @@ class Graph:
     children: list[Child] = field(default_factory=list)
     events: queue.Queue[tuple[str, dict[str, Any]]] = field(default_factory=queue.Queue)
 
-    def __enter__(self) -> Graph:
+    def __enter__(self) -> Processes:
         self.logs.mkdir(parents=True, exist_ok=True)
         return self
 

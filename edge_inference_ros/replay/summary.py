@@ -15,9 +15,9 @@ from edge_inference_ros.replay.figures import (
     QUANTILES,
     Accounting,
     Guarded,
+    LatencyRow,
     Observed,
     Rhythm,
-    Row,
     accounting,
     guarded,
     in_ms,
@@ -40,7 +40,7 @@ class RunReport:
     """
 
     source: str
-    latency: Sequence[Row]
+    latency: Sequence[LatencyRow]
     frames: Accounting
     rhythm: Rhythm
     guard: Guarded | None
@@ -84,7 +84,7 @@ def judge(
     )
 
 
-def _latency(rows: Sequence[Row]) -> list[str]:
+def _latency(rows: Sequence[LatencyRow]) -> list[str]:
     width = max([len(row.stage) for row in rows] + [len('latency, ms')]) + 2
     head = 'latency, ms'.ljust(width) + ''.join(f'{name:>9}' for name in _COLUMNS)
     lines = [head, '─' * len(head)]

@@ -40,7 +40,7 @@ class Connections:
 
     def writes(self, topic: str, profile: QoSProfile) -> Callable[[], None]:
         """Watch the readers of a topic; returns what ends that."""
-        watch = qos.Watch(self._node, topic, profile, lambda _: None, reading=False)
+        watch = qos.QosWatch(self._node, topic, profile, lambda _: None, reading=False)
         name = self._node.resolve_topic_name(topic)
         return self._add(lambda: [self._qos(name, watch)])
 
@@ -55,7 +55,7 @@ class Connections:
             profile: what the subscription asks for.
             remedy: what to do about a writer of another type.
         """
-        watch = qos.Watch(self._node, topic, profile, lambda _: None, reading=True)
+        watch = qos.QosWatch(self._node, topic, profile, lambda _: None, reading=True)
         name = self._node.resolve_topic_name(topic)
         ours = qos.type_name(kind)
 
@@ -72,7 +72,7 @@ class Connections:
         self._looks.append(look)
         return lambda: self._looks.remove(look)
 
-    def _qos(self, name: str, watch: qos.Watch) -> Row:
+    def _qos(self, name: str, watch: qos.QosWatch) -> Row:
         return self._row(f'{name}: QoS', [str(mismatch) for mismatch in watch.look()])
 
     def _type(self, name: str, topic: str, ours: str, remedy: str) -> Row:

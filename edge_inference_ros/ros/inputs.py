@@ -10,22 +10,14 @@ alternate two intervals, and a recording starts over. So a gap between stamps is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
+from edge_inference_ros.core.types import Level
 from edge_inference_ros.ros.account import FEW, Facts
 
 GRACE_S = 2.0  # a driver may take this long to say its first word
 BIG_BYTES = 500_000  # what the middleware's ordinary transports no longer carry (docs/latency.md)
 NOTABLE_LOSS, SEVERE_LOSS = 0.02, 0.2
-
-
-class Level(IntEnum):
-    """As in ``diagnostic_msgs/DiagnosticStatus``."""
-
-    OK = 0
-    WARN = 1
-    ERROR = 2
 
 
 class Ends(NamedTuple):
@@ -42,7 +34,7 @@ class Ends(NamedTuple):
     elsewhere: tuple[str, ...] = ()
 
 
-class Verdict(NamedTuple):
+class InputState(NamedTuple):
     """What to tell the operator: how bad, what, and what to do."""
 
     level: Level
@@ -71,7 +63,7 @@ class Judge:
     remedies: tuple[tuple[str, str], ...] = ()
     shortage: str = ''
 
-    def __call__(self, facts: Facts, ends: Ends) -> Verdict:
+    def __call__(self, facts: Facts, ends: Ends) -> InputState:
         """The verdict on what ``Account.facts`` found."""
         return (
             self._silence(facts, ends)
@@ -83,19 +75,21 @@ class Judge:
             or self._fine(facts)
         )
 
-    def _silence(self, facts: Facts, ends: Ends) -> Verdict | None:
+    def _silence(self, facts: Facts, ends: Ends) -> InputState | None:
         period_s = 1.0 / facts.sent_hz if facts.sent_hz else 0.0
         if facts.silent_s < max(GRACE_S, 5.0 * period_s):
             return None
         silent = f'nothing on {self.topic} for {facts.silent_s:.1f} s'
         if ends.writers:
-            return Verdict(Level.ERROR, *self._mute(silent, facts, ', '.join(ends.writers)))
+            return InputState(Level.ERROR, *self._mute(silent, facts, ', '.join(ends.writers)))
         if ends.others:
             kind = ends.others[0]
             remedy = dict(self.remedies).get(kind, 'remap to a topic of a type we read')
-            return Verdict(Level.ERROR, silent, f'it carries {", ".join(ends.others)}: {remedy}')
+            return InputState(
+                Level.ERROR, silent, f'it carries {", ".join(ends.others)}: {remedy}'
+            )
         there = f' to one of {", ".join(ends.elsewhere[:5])}' if ends.elsewhere else ''
-        return Verdict(
+        return InputState(
             Level.ERROR,
             silent,
             f'nobody publishes it: start the driver, or remap{there} (ros2 topic list)',
@@ -119,18 +113,18 @@ class Judge:
             ),
         )
 
-    def _stamps(self, facts: Facts) -> Verdict | None:
+    def _stamps(self, facts: Facts) -> InputState | None:
         if facts.unstamped:
-            return Verdict(
+            return InputState(
                 Level.ERROR,
                 f'{facts.unstamped} of the last {facts.held} messages on {self.topic} carry no'
                 ' usable stamp and are rejected',
                 'the driver must stamp the acquisition time (header.stamp)',
             )
         if fault := facts.clock:
-            return Verdict(Level.ERROR, f'{self.topic} is {fault.words}', fault.remedy)
+            return InputState(Level.ERROR, f'{self.topic} is {fault.words}', fault.remedy)
         if facts.is_frozen:
-            return Verdict(
+            return InputState(
                 Level.ERROR,
                 f'the last messages on {self.topic} all carry the same stamp',
                 'the driver must stamp the time at which it took each (header.stamp); in'
@@ -138,17 +132,17 @@ class Judge:
             )
         return None
 
-    def _crowd(self, facts: Facts, ends: Ends) -> Verdict | None:
+    def _crowd(self, facts: Facts, ends: Ends) -> InputState | None:
         if not facts.interleaved or len(ends.writers) < 2:
             return None
-        return Verdict(
+        return InputState(
             Level.ERROR,
             f'{self.topic} has {len(ends.writers)} publishers that send by turns:'
             f' {", ".join(ends.writers)}',
             'remap all but one of them: a detector follows one camera',
         )
 
-    def _loss(self, facts: Facts) -> Verdict | None:
+    def _loss(self, facts: Facts) -> InputState | None:
         if facts.missing <= NOTABLE_LOSS:
             return None
         level = Level.ERROR if facts.missing > SEVERE_LOSS else Level.WARN
@@ -157,47 +151,47 @@ class Judge:
             f' {facts.rate_hz:.1f} of {facts.sent_hz:.1f} Hz arrive'
         )
         if 2 * facts.newly_lost < facts.skipped:
-            return Verdict(
+            return InputState(
                 level,
                 said,
                 'they reach this host and are replaced before they are taken: this process is'
                 ' overloaded; look at its processor load, and at what else runs in its executor',
             )
-        return Verdict(level, f'{said}, the rest is lost on the way', self._to_driver(facts))
+        return InputState(level, f'{said}, the rest is lost on the way', self._to_driver(facts))
 
-    def _time(self, facts: Facts) -> Verdict | None:
+    def _time(self, facts: Facts) -> InputState | None:
         if facts.back_s:
-            return Verdict(
+            return InputState(
                 Level.WARN,
                 f'stamps of {self.topic} went back by {facts.back_s:.1f} s',
                 'a recording that starts over, or a clock that was set: nothing to do if you know'
                 ' of either',
             )
         if facts.leap_s:
-            return Verdict(
+            return InputState(
                 Level.WARN,
                 f'stamps of {self.topic} leapt ahead by {facts.leap_s:.1f} s',
                 'the clock of the sensor was set; nothing to do if it stays so',
             )
         if facts.pause_s:
-            return Verdict(
+            return InputState(
                 Level.WARN,
                 f'{self.topic} paused for {facts.pause_s:.1f} s',
                 f'{_not_lost(facts)}the driver sent nothing meanwhile: look at its log',
             )
         return None
 
-    def _rate(self, facts: Facts) -> Verdict | None:
+    def _rate(self, facts: Facts) -> InputState | None:
         wanted, is_so = self.expected_hz, facts.sent_hz or facts.rate_hz
         if wanted and facts.held > FEW and is_so < 0.9 * wanted:
-            return Verdict(
+            return InputState(
                 Level.WARN,
                 f'{self.topic} arrives at {facts.rate_hz:.1f} of {wanted:.1f} Hz',
                 f'{_not_lost(facts)}the driver sends no faster: check its settings (exposure,'
                 ' frame rate, the bandwidth of its bus)',
             )
         if facts.rate_before_hz:
-            return Verdict(
+            return InputState(
                 Level.WARN,
                 f'the rate of {self.topic} changed from {facts.rate_before_hz:.1f} to'
                 f' {facts.sent_hz:.1f} Hz',
@@ -205,10 +199,10 @@ class Judge:
             )
         return None
 
-    def _fine(self, facts: Facts) -> Verdict:
+    def _fine(self, facts: Facts) -> InputState:
         if not facts.received:
-            return Verdict(Level.OK, f'waiting for {self.topic}')
-        return Verdict(Level.OK, f'{self.topic} at {facts.rate_hz:.1f} Hz')
+            return InputState(Level.OK, f'waiting for {self.topic}')
+        return InputState(Level.OK, f'{self.topic} at {facts.rate_hz:.1f} Hz')
 
     def _to_driver(self, facts: Facts) -> str:
         if facts.received and facts.message_bytes < BIG_BYTES:

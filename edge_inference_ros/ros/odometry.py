@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from edge_inference_ros.core.cdr import Reader
+from edge_inference_ros.core.cdr import CdrReader
 from edge_inference_ros.core.types import RosNs
 from edge_inference_ros.errors import BadStamp
 
@@ -48,7 +48,7 @@ def read_odometry(data: bytes) -> OdometrySample:
     Raises:
         BadStamp: these bytes are no such message.
     """
-    reader = Reader(data, BadStamp)
+    reader = CdrReader(data, BadStamp)
     stamp_ns, frame_id = reader.header()
     child_frame_id = reader.text('child_frame_id')
     px, py, _, qx, qy, qz, qw, *_ = reader.doubles(7 + 36, 'pose')

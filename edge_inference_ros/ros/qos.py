@@ -163,7 +163,7 @@ def _at_most_ns(duration: Duration) -> int:
     return duration.nanoseconds or _FOREVER_NS
 
 
-class Watch:
+class QosWatch:
     """Finds the ends of one topic that cannot talk to ours, and reports each of them once.
 
     The middleware's event alone does not do: it is lost when the other end was there before ours,
@@ -227,7 +227,7 @@ def subscribe(  # noqa: D417 - node, kind, topic, callback as in rclpy
         raw: hand ``callback`` the serialised bytes.
     """
     profile = follow(node, topic) if qos is None else qos
-    watch = Watch(node, topic, profile, on_mismatch, reading=True)
+    watch = QosWatch(node, topic, profile, on_mismatch, reading=True)
     calls: dict[str, Any] = {'incompatible_qos': watch.on_event}
     if on_lost is not None:
         calls['message_lost'] = lambda event: on_lost(event.total_count_change)
@@ -262,7 +262,7 @@ def advertise(  # noqa: D417 - node, kind, topic as in rclpy
         on_mismatch: called at once or while the executor spins, once for each incompatible reader.
         create: what makes it: ``node.create_publisher`` unless said.
     """
-    watch = Watch(node, topic, qos, on_mismatch, reading=False)
+    watch = QosWatch(node, topic, qos, on_mismatch, reading=False)
     heard = events.PublisherEventCallbacks(incompatible_qos=watch.on_event)
     publisher = (create or node.create_publisher)(kind, topic, qos, event_callbacks=heard)
     watch.look()

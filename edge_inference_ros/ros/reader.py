@@ -10,15 +10,16 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
 from edge_inference_ros.core import transport
+from edge_inference_ros.core.types import Level
 from edge_inference_ros.ros import qos, words
 from edge_inference_ros.ros.account import Account, Facts
-from edge_inference_ros.ros.inputs import Ends, Judge, Level, Verdict
+from edge_inference_ros.ros.inputs import Ends, InputState, Judge
 
 _NUMBERED = hasattr(Subscription, 'CallbackType')  # Humble's hands over the message alone
 _UNCOUNTED = 2**64 - 1  # RMW_MESSAGE_INFO_SEQUENCE_NUMBER_UNSUPPORTED
 
 
-class Reader:
+class InputReader:
     """One input of a node; used on its executor's thread only.
 
     A writer that appears after us may offer more than we asked for when nobody was there, or
@@ -66,7 +67,7 @@ class Reader:
         self.kind = self._published() or kinds[0]
         self._subscribe()
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> InputReader:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,13 +88,13 @@ class Reader:
     def __str__(self) -> str:
         return words.reads(self._node, self._topic, self._profile)
 
-    def look(self) -> tuple[Verdict, Facts]:
+    def look(self) -> tuple[InputState, Facts]:
         """Adapt to whoever publishes now, and judge how the input fares."""
         self._adapt()
         facts = self._account.facts(self._clock())
-        watch = qos.Watch(self._node, self._topic, self._profile, self._heard, reading=True)
+        watch = qos.QosWatch(self._node, self._topic, self._profile, self._heard, reading=True)
         if mismatches := watch.look():
-            return Verdict(Level.ERROR, str(mismatches[0])), facts
+            return InputState(Level.ERROR, str(mismatches[0])), facts
         return self._judge(facts, self._ends()), facts
 
     def _adapt(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edge_inference_ros.core.cdr import Reader
+from edge_inference_ros.core.cdr import CdrReader
 from edge_inference_ros.core.types import RosNs
 from edge_inference_ros.errors import BadCloud, BadImage
 
@@ -74,7 +74,7 @@ def read_image(buffer: Any) -> RawImage:
         BadImage: the bytes end early or hold something else.
         BadStamp: the stamp is not a time.
     """
-    reader = Reader(buffer, BadImage)
+    reader = CdrReader(buffer, BadImage)
     stamp, frame_id = reader.header()
     return RawImage(
         stamp_ns=stamp,
@@ -95,7 +95,7 @@ def read_compressed(buffer: Any) -> RawCompressedImage:
         BadImage: the bytes end early or hold something else.
         BadStamp: the stamp is not a time.
     """
-    reader = Reader(buffer, BadImage)
+    reader = CdrReader(buffer, BadImage)
     stamp, frame_id = reader.header()
     return RawCompressedImage(
         stamp_ns=stamp,
@@ -112,7 +112,7 @@ def read_cloud(buffer: Any) -> RawCloud:
         BadCloud: the bytes end early or hold something else.
         BadStamp: the stamp is not a time.
     """
-    reader = Reader(buffer, BadCloud)
+    reader = CdrReader(buffer, BadCloud)
     stamp, frame_id = reader.header()
     return RawCloud(
         stamp_ns=stamp,
@@ -128,7 +128,7 @@ def read_cloud(buffer: Any) -> RawCloud:
     )
 
 
-def _fields(reader: Reader) -> tuple[RawField, ...]:
+def _fields(reader: CdrReader) -> tuple[RawField, ...]:
     count = reader.u32('fields')
     if count > FIELDS_LIMIT:
         raise BadCloud(f'{count} fields to a point; at most {FIELDS_LIMIT} are read')

@@ -20,7 +20,7 @@ from edge_inference_ros.train.camera import CHECKPOINT, scored, torch_for
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edge_inference_ros.train.net import Detector
+    from edge_inference_ros.train.net import DetectorNet
     from edge_inference_ros.train.restore import Restored
 
 
@@ -66,7 +66,7 @@ def run(data: Path, out: Path, params: Params, *, made_by: str = '') -> dict[str
     return accuracy
 
 
-def averaged(runs: Sequence[Restored]) -> Detector:
+def averaged(runs: Sequence[Restored]) -> DetectorNet:
     """The first run's detector, with the means of the weights and statistics of all.
 
     Raises:

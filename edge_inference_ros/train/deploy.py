@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from edge_inference_ros.core.manifest import FILE_NAME, SCHEMA, digest
 from edge_inference_ros.errors import SpecMismatch
 from edge_inference_ros.train.data import F32, Picture
-from edge_inference_ros.train.net import Deployed, Detector
+from edge_inference_ros.train.net import Deployed, DetectorNet
 from edge_inference_ros.train.score import Predict
 
 INPUT, OUTPUT, FILE = 'images', 'output0', 'model.onnx'
@@ -136,7 +136,7 @@ class Card:
     accuracy: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_folder(detector: Detector, folder: Path, card: Card) -> Path:
+def write_folder(detector: DetectorNet, folder: Path, card: Card) -> Path:
     """Export a detector into a model folder with its manifest.
 
     Returns:

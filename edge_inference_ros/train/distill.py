@@ -17,7 +17,7 @@ from edge_inference_ros.train.tuning import CHECKPOINT, Tuning
 if TYPE_CHECKING:
     from edge_inference_ros.train.data import Joined
     from edge_inference_ros.train.fit import State
-    from edge_inference_ros.train.net import Detector
+    from edge_inference_ros.train.net import DetectorNet
     from edge_inference_ros.train.restore import Restored
     from edge_inference_ros.train.teacher import Teacher
 
@@ -140,7 +140,7 @@ def _columns(teacher: Restored, data: Joined) -> list[int]:
     return [there.index(c) for c in data.classes]
 
 
-def _state(checkpoint: Path, teacher: Detector, classes: int, params: Params) -> State:
+def _state(checkpoint: Path, teacher: DetectorNet, classes: int, params: Params) -> State:
     from edge_inference_ros.train import fit, net
     from edge_inference_ros.train.teacher import Student
 
@@ -156,7 +156,7 @@ def _state(checkpoint: Path, teacher: Detector, classes: int, params: Params) ->
     return fit.start(model, schedule)
 
 
-def _extra(teacher: Detector, columns: Sequence[int], params: Params, state: State) -> Teacher:
+def _extra(teacher: DetectorNet, columns: Sequence[int], params: Params, state: State) -> Teacher:
     from edge_inference_ros.train import teacher as taught
 
     weights = taught.Weights(
@@ -169,7 +169,7 @@ def _extra(teacher: Detector, columns: Sequence[int], params: Params, state: Sta
 def _measured(
     teacher: Restored,
     columns: Sequence[int],
-    made: tuple[Detector, Path],
+    made: tuple[DetectorNet, Path],
     classes: Sequence[str],
     params: Params,
 ) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edge_inference_ros.train.data import Joined, Picture, batch_of
 from edge_inference_ros.train.net import (
-    Detector,
+    DetectorNet,
     Levels,
     NetConfig,
     from_dict,
@@ -237,7 +237,7 @@ def resume(path: Path, schedule: Schedule, *, model: nn.Module | None = None) ->
     return state
 
 
-def trained(path: Path) -> Detector:
+def trained(path: Path) -> DetectorNet:
     """The averaged detector of a checkpoint, ready to evaluate, fine-tune or export."""
     stored = torch.load(path, map_location='cpu', weights_only=True)
     return shaped(from_dict(stored['config']), stored['averaged'])

@@ -93,7 +93,7 @@ class Pyramid(nn.Module):
         return merged
 
 
-class Detector(nn.Module):
+class DetectorNet(nn.Module):
     """Backbone, a top-down and bottom-up neck, and a head of two branches per stride."""
 
     def __init__(self, config: NetConfig) -> None:
@@ -199,10 +199,10 @@ class Deployed(nn.Module):
         return torch.cat((centre, before + after, scores), 1)
 
 
-def build(config: NetConfig, *, seed: int = 0) -> Detector:
+def build(config: NetConfig, *, seed: int = 0) -> DetectorNet:
     """A detector with random weights; the same seed gives the same weights."""
     torch.manual_seed(seed)
-    return Detector(config)
+    return DetectorNet(config)
 
 
 def to_dict(config: NetConfig) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def from_dict(stored: Mapping[str, Any]) -> NetConfig:
     return NetConfig(**plain)
 
 
-def shaped(config: NetConfig, weights: Mapping[str, Tensor]) -> Detector:
+def shaped(config: NetConfig, weights: Mapping[str, Tensor]) -> DetectorNet:
     """A detector, in evaluation mode, into which ``weights`` fit, with them.
 
     The weights tell how wide each layer is and which residual blocks are left, so the checkpoint
@@ -232,7 +232,7 @@ def shaped(config: NetConfig, weights: Mapping[str, Tensor]) -> Detector:
         KeyError, RuntimeError: the weights are no detector's.
     """
     weights = unwrapped(weights)
-    detector = Detector(config)
+    detector = DetectorNet(config)
     for name, module in list(detector.named_modules()):
         if isinstance(module, Residual) and f'{name}.expand.0.weight' not in weights:
             detector.set_submodule(name, nn.Identity())

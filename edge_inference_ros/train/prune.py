@@ -17,7 +17,7 @@ from edge_inference_ros.train.tuning import CHECKPOINT, Tuning
 if TYPE_CHECKING:
     from edge_inference_ros.train.data import Joined
     from edge_inference_ros.train.fit import State
-    from edge_inference_ros.train.net import Detector
+    from edge_inference_ros.train.net import DetectorNet
     from edge_inference_ros.train.restore import Restored
     from edge_inference_ros.train.thin import Batch
 
@@ -136,7 +136,7 @@ def _data(source: Restored, params: Params) -> Joined | None:
     return None
 
 
-def _thinned(source: Restored, data: Joined | None, params: Params) -> Detector:
+def _thinned(source: Restored, data: Joined | None, params: Params) -> DetectorNet:
     """The detector without what goes, ready to be trained."""
     from edge_inference_ros.train import restore, thin
 
@@ -189,7 +189,7 @@ def _train(
 
 
 def _measured(
-    source: Restored, detector: Detector, path: Path, classes: Sequence[str], params: Params
+    source: Restored, detector: DetectorNet, path: Path, classes: Sequence[str], params: Params
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     with tuning.exported(source.detector, source.path) as file:
         times = tuning.latencies({'before': file, 'after': path}, params.runs)
@@ -208,7 +208,7 @@ def _measured(
     return before, after
 
 
-def _counted(detector: Detector) -> dict[str, Any]:
+def _counted(detector: DetectorNet) -> dict[str, Any]:
     from edge_inference_ros.train import thin
 
     return {

@@ -13,7 +13,7 @@ from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import SpecMismatch
 from edge_inference_ros.optimize import _folder
-from edge_inference_ros.optimize._folder import Made, Source
+from edge_inference_ros.optimize._folder import FloatNetwork, Made
 from edge_inference_ros.optimize.graph import int8, network
 from edge_inference_ros.optimize.graph.formats import NumberFormat
 from edge_inference_ros.optimize.graph.ranges import Calibration, read
@@ -174,7 +174,7 @@ def _rounded(writer: _Writer, calibration: Calibration) -> Rounded:
 
 
 def _trained(
-    rounded: Rounded, source: Source, data: Joined, params: Params, checkpoint: Path
+    rounded: Rounded, source: FloatNetwork, data: Joined, params: Params, checkpoint: Path
 ) -> State:
     from edge_inference_ros.train import fit, restore, teacher
 
@@ -228,7 +228,7 @@ def _agreement_db(trained: Rounded, path: Path, calibration: Calibration) -> flo
 
 
 def _measured(
-    source: Source, writer: _Writer, calibration: Calibration, path: Path
+    source: FloatNetwork, writer: _Writer, calibration: Calibration, path: Path
 ) -> dict[str, dict[str, Any]]:
     """The float network, the one that was only calibrated, and the trained one, in turn."""
     params = writer.params

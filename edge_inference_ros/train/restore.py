@@ -17,7 +17,7 @@ from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.optimize import _folder
 from edge_inference_ros.train import deploy, fit
 from edge_inference_ros.train.camera import CHECKPOINT
-from edge_inference_ros.train.net import WRAPPED, Conv, Detector, NetConfig, shaped
+from edge_inference_ros.train.net import WRAPPED, Conv, DetectorNet, NetConfig, shaped
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Restored:
         manifest: of the model folder, if there is one.
     """
 
-    detector: Detector
+    detector: DetectorNet
     path: Path
     manifest: Manifest | None = None
 
@@ -61,7 +61,7 @@ def restored(model: Path) -> Restored:
     return Restored(made, model, manifest)
 
 
-def _from_checkpoint(path: Path) -> Detector:
+def _from_checkpoint(path: Path) -> DetectorNet:
     try:
         return fit.trained(path)
     except Exception as error:
@@ -69,7 +69,7 @@ def _from_checkpoint(path: Path) -> Detector:
         raise ConfigError(f'{path}: not a checkpoint of our detector: {error}') from error
 
 
-def from_onnx(path: Path) -> Detector:
+def from_onnx(path: Path) -> DetectorNet:
     """The detector an ONNX file of ours was exported from.
 
     The file's convolutions have their batch normalisations folded in; here they are followed by
@@ -128,7 +128,7 @@ def _config(weights: Mapping[str, Tensor], model: Any) -> NetConfig:
     )
 
 
-def _unfolded(config: NetConfig, weights: Mapping[str, Tensor]) -> Detector:
+def _unfolded(config: NetConfig, weights: Mapping[str, Tensor]) -> DetectorNet:
     """A detector whose batch normalisations add the biases of ``weights`` and do nothing else."""
     state = {}
     for name, value in weights.items():
@@ -160,7 +160,7 @@ def _unchanging(name: str, bias: Tensor) -> dict[str, Tensor]:
     }
 
 
-def folded(detector: Detector) -> Detector:
+def folded(detector: DetectorNet) -> DetectorNet:
     """A copy that answers the same and whose normalisations do nothing but add a bias.
 
     The size of its weights then tells what a channel contributes.
@@ -174,7 +174,7 @@ def folded(detector: Detector) -> Detector:
 
 
 @torch.no_grad()
-def settle(detector: Detector, batches: Iterable[Tensor]) -> None:
+def settle(detector: DetectorNet, batches: Iterable[Tensor]) -> None:
     """Give the batch normalisations the statistics of pictures, without changing any answer.
 
     Training normalises by the batch; the closer a batch is to what is stored, the less the network
@@ -216,7 +216,7 @@ def _restate(norm: nn.Module, mean: Tensor, variance: Tensor) -> None:
     norm.running_var.copy_(variance)
 
 
-def _compare(detector: Detector, path: Path) -> None:
+def _compare(detector: DetectorNet, path: Path) -> None:
     config = detector.config
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (1, config.height, config.width, 3), dtype=np.uint8)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from edge_inference_ros.train.net import (
     STRIDES,
-    Detector,
+    DetectorNet,
     Levels,
     cells,
     corners,
@@ -88,7 +88,7 @@ class Student(nn.Module):
         shown: the fitted maps of the last pass.
     """
 
-    def __init__(self, detector: Detector, teacher: Detector) -> None:
+    def __init__(self, detector: DetectorNet, teacher: DetectorNet) -> None:
         super().__init__()
         self.detector = detector
         self.config = detector.config
@@ -103,7 +103,7 @@ class Student(nn.Module):
         return self.detector.answers(maps)
 
 
-def _neck(detector: Detector) -> int:
+def _neck(detector: DetectorNet) -> int:
     return int(detector.classify[0][0][0].in_channels)
 
 
@@ -115,7 +115,7 @@ class Teacher:
     """
 
     def __init__(
-        self, detector: Detector, columns: Sequence[int], weights: Weights, student: nn.Module
+        self, detector: DetectorNet, columns: Sequence[int], weights: Weights, student: nn.Module
     ) -> None:
         """Take a teacher.
 

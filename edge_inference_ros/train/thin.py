@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_inference_ros.errors import BackendUnavailable, ConfigError
-from edge_inference_ros.train.net import Detector, Residual
+from edge_inference_ros.train.net import DetectorNet, Residual
 from edge_inference_ros.train.targets import Labels, detection_loss
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _GROUP, _KEPT = 4, 2
 _MOST_OF_A_LAYER = 0.8
 
 
-def maskable(detector: Detector) -> dict[str, nn.Conv2d]:
+def maskable(detector: DetectorNet) -> dict[str, nn.Conv2d]:
     """Convolutions whose single weights may go: not the first one, nor those that predict."""
     return {
         name: module
@@ -35,13 +35,13 @@ def maskable(detector: Detector) -> dict[str, nn.Conv2d]:
     }
 
 
-def predictors(detector: Detector) -> list[nn.Module]:
+def predictors(detector: DetectorNet) -> list[nn.Module]:
     """The last convolutions, one channel a class or side."""
     return [branch[1] for branch in [*detector.classify, *detector.regress]]
 
 
 @torch.no_grad()
-def drop_weights(detector: Detector, share: float) -> None:
+def drop_weights(detector: DetectorNet, share: float) -> None:
     """Set the smallest weights of all `maskable` layers together to zero."""
     layers = maskable(detector).values()
     sizes = torch.cat([layer.weight.abs().flatten() for layer in layers])
@@ -52,7 +52,7 @@ def drop_weights(detector: Detector, share: float) -> None:
 
 
 @torch.no_grad()
-def drop_two_of_four(detector: Detector) -> None:
+def drop_two_of_four(detector: DetectorNet) -> None:
     """Zero the two smallest of every four weights that follow each other along the input channels.
 
     What sparse tensor cores skip. Layers whose number of input channels is no multiple of four
@@ -71,7 +71,7 @@ def _two_of_four(weight: Tensor) -> Tensor:
     return mask.reshape(made, high, wide, given).permute(0, 3, 1, 2)
 
 
-def keep_zeros(detector: Detector) -> None:
+def keep_zeros(detector: DetectorNet) -> None:
     """Let no gradient reach the weights that are zero now, so that training leaves them there."""
     for layer in maskable(detector).values():
         mask = layer.weight.detach() != 0
@@ -79,7 +79,7 @@ def keep_zeros(detector: Detector) -> None:
 
 
 def narrow(
-    detector: Detector,
+    detector: DetectorNet,
     share: float,
     *,
     importance: str,
@@ -124,7 +124,7 @@ def narrow(
     detector.zero_grad(set_to_none=True)
 
 
-def _differentiate(detector: Detector, batches: Sequence[Batch]) -> None:
+def _differentiate(detector: DetectorNet, batches: Sequence[Batch]) -> None:
     if not batches:
         raise ConfigError('importance = taylor: needs data to differentiate the loss on')
     detector.requires_grad_(requires_grad=True).eval()
@@ -133,7 +133,7 @@ def _differentiate(detector: Detector, batches: Sequence[Batch]) -> None:
 
 
 @torch.no_grad()
-def shorten(detector: Detector, share: float, batches: Sequence[Batch]) -> list[str]:
+def shorten(detector: DetectorNet, share: float, batches: Sequence[Batch]) -> list[str]:
     """Take residual blocks out, one after the other the one whose absence costs least.
 
     Args:
@@ -159,7 +159,7 @@ def shorten(detector: Detector, share: float, batches: Sequence[Batch]) -> list[
     return gone
 
 
-def _without(detector: Detector, name: str, batches: Sequence[Batch]) -> float:
+def _without(detector: DetectorNet, name: str, batches: Sequence[Batch]) -> float:
     block = detector.get_submodule(name)
     detector.set_submodule(name, nn.Identity())
     losses = [float(detection_loss(detector(shown), labels).total) for shown, labels in batches]
@@ -167,7 +167,7 @@ def _without(detector: Detector, name: str, batches: Sequence[Batch]) -> float:
     return sum(losses) / len(losses)
 
 
-def channels(detector: Detector) -> int:
+def channels(detector: DetectorNet) -> int:
     """How many channels the convolutions make, but for those that predict."""
     last = predictors(detector)
     return sum(
@@ -175,14 +175,14 @@ def channels(detector: Detector) -> int:
     )
 
 
-def zeros(detector: Detector) -> float:
+def zeros(detector: DetectorNet) -> float:
     """Share of the convolutions' weights that are exactly zero."""
     weights = [m.weight for m in detector.modules() if isinstance(m, nn.Conv2d)]
     none = sum(int((w == 0).sum()) for w in weights)
     return none / sum(int(w.numel()) for w in weights)
 
 
-def multiplications(detector: Detector) -> int:
+def multiplications(detector: DetectorNet) -> int:
     """Multiplications of the convolutions for one picture; masked weights count."""
     counted = 0
 

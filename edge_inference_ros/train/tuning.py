@@ -22,7 +22,7 @@ from edge_inference_ros.core.params import param
 from edge_inference_ros.core.report import Value
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.optimize import _folder
-from edge_inference_ros.optimize._folder import Made, Source
+from edge_inference_ros.optimize._folder import FloatNetwork, Made
 from edge_inference_ros.optimize.judge import measure
 from edge_inference_ros.train import camera as train_camera
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edge_inference_ros.train.data import Joined
     from edge_inference_ros.train.deploy import Card
     from edge_inference_ros.train.fit import Hooks, Schedule, State
-    from edge_inference_ros.train.net import Detector
+    from edge_inference_ros.train.net import DetectorNet
     from edge_inference_ros.train.restore import Restored
 
 log = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ def provenance(path: Path, step: str, made_by: str, **facts: Any) -> dict[str, A
     """As `_folder.provenance`, and with which torch."""
     import torch
 
-    known = _folder.provenance(Source(path), step, made_by, **facts)
+    known = _folder.provenance(FloatNetwork(path), step, made_by, **facts)
     known['tools'] = {**known['tools'], 'torch': str(torch.__version__)}
     return known
 
@@ -197,12 +197,12 @@ def card(
 
 def register(folder: Path, file_name: str, facts: Mapping[str, Any]) -> None:
     """Write into the folder's manifest what its float network was made from."""
-    source = Source(folder / file_name, load(folder))
+    source = FloatNetwork(folder / file_name, load(folder))
     _folder.register(source, source.path, Made(file_name, 'fp32', (), facts))
 
 
 @contextmanager
-def exported(detector: Detector, path: Path) -> Iterator[Path]:
+def exported(detector: DetectorNet, path: Path) -> Iterator[Path]:
     """An ONNX file of the detector: ``path`` if that is one, else a temporary one."""
     from edge_inference_ros.train import deploy
 
@@ -215,7 +215,7 @@ def exported(detector: Detector, path: Path) -> Iterator[Path]:
         yield made
 
 
-def facts_of(detector: Detector, path: Path) -> dict[str, Any]:
+def facts_of(detector: DetectorNet, path: Path) -> dict[str, Any]:
     """Size of a network."""
     return {
         'bytes': path.stat().st_size,

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from edge_inference_ros.catalog.confined import Limits, call
+from edge_inference_ros.catalog.confined import ChildLimits, call
 from edge_inference_ros.errors import ConfigError, ModelError
 
-QUICK = Limits(memory_bytes=128 << 20, cpu_s=1, wall_s=20.0)
+QUICK = ChildLimits(memory_bytes=128 << 20, cpu_s=1, wall_s=20.0)
 
 
 def test_an_answer_comes_back():
@@ -34,7 +34,7 @@ def test_memory_beyond_the_limit_is_refused():
 
 
 def test_a_child_may_have_what_it_needs():
-    plenty = Limits(memory_bytes=0)
+    plenty = ChildLimits(memory_bytes=0)
 
     with pytest.raises(ModelError, match='not JSON serializable'):  # so it had them
         call('builtins:bytearray', {'source': 256 << 20}, 'it', plenty)
@@ -47,7 +47,7 @@ def test_a_loop_without_end_is_ended():
 
 def test_a_wait_without_end_is_ended():
     with pytest.raises(ModelError, match=r'it: reading it took more than 0\.5 s'):
-        call('signal:pause', {}, 'it', Limits(wall_s=0.5))
+        call('signal:pause', {}, 'it', ChildLimits(wall_s=0.5))
 
 
 def test_a_crash_is_named():

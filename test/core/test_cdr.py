@@ -82,7 +82,7 @@ def test_an_absurdly_long_frame_id_is_refused_even_if_it_is_there():
 def test_numbers_of_eight_bytes_are_aligned_behind_the_encapsulation(before, order):
     gap = b'\xee' * (-before % 8)
     raw = bytes([0, order == '<', 0, 0]) + bytes(before) + gap + struct.pack(order + '2d', 1.5, -2)
-    reader = cdr.Reader(raw, BadCloud)
+    reader = cdr.CdrReader(raw, BadCloud)
 
     for _ in range(before):
         reader.u8('filler')

@@ -163,7 +163,7 @@ def test_a_hostile_network_is_not_let_into_a_step(hostile, step):
 def test_a_network_that_takes_for_ever_to_read_is_given_up(tmp_path, monkeypatch):
     path = tmp_path / 'net.onnx'
     path.write_bytes(b'\x08\x08' + field(7, field(1, b'') * 4_000_000))
-    few = confined.Limits(cpu_s=1)
+    few = confined.ChildLimits(cpu_s=1)
     monkeypatch.setattr(confined, 'limits_for', lambda _: few)
 
     with pytest.raises(ModelError, match='more than 1 s of processor time'):

@@ -1,6 +1,6 @@
 """What nodes say, for screens to show."""
 
-from edge_inference_ros.monitor.board import Heard, Row
+from edge_inference_ros.monitor.board import Heard, StatusRow
 
 STAGES_MS = {
     'transport': 1.0,
@@ -27,7 +27,7 @@ def latency(*, received=100, superseded=3, rejected=0, failed=0, level=0, messag
     }
     values |= {name: str(count) for name, count in counts.items()}
     values |= {'model': 'street_tiny', 'backend': 'ort', 'digest': 'abc'}
-    return Row(level, '/front/camera_detector', message, values)
+    return StatusRow(level, '/front/camera_detector', message, values)
 
 
 def freshness(*, state='VALID', age_ms=40.0, deadline_ms=300.0, level=0, **counts):
@@ -39,8 +39,8 @@ def freshness(*, state='VALID', age_ms=40.0, deadline_ms=300.0, level=0, **count
         'deadline_ms': f'{deadline_ms:.3f}',
         **{verdict: str(count) for verdict, count in counts.items()},
     }
-    summary = Row(level, 'perception', state, {'odometry': 'ok', 'v_assumed_mps': '1.020'})
-    return [summary, Row(level, 'detections', state, values)]
+    summary = StatusRow(level, 'perception', state, {'odometry': 'ok', 'v_assumed_mps': '1.020'})
+    return [summary, StatusRow(level, 'detections', state, values)]
 
 
 def roll_up():
@@ -48,7 +48,7 @@ def roll_up():
     values = {f'{name}_p50_ms': f'{ms:.3f}' for name, ms in STAGES_MS.items()}
     values |= {f'{name}_p99_ms': f'{2 * ms:.3f}' for name, ms in STAGES_MS.items()}
     values['wait_p99_ms'] = 'n/a'
-    return Row(0, '/front/camera_detector: latency', '', values)
+    return StatusRow(0, '/front/camera_detector: latency', '', values)
 
 
 def heard(**changes):

@@ -4,7 +4,7 @@ import pytest
 from monitor.pictures import freshness, heard, latency
 
 from edge_inference_ros.core.types import Level
-from edge_inference_ros.monitor.board import SILENT_S, Board, Heard, Row
+from edge_inference_ros.monitor.board import SILENT_S, Board, Heard, StatusRow
 
 
 def lines(picture):
@@ -107,7 +107,7 @@ def test_the_lock_and_the_model_are_worth_a_line():
 
 
 def test_words_of_a_faulty_input_are_the_detectors():
-    row = Row(2, '/front/camera_detector: input', 'silent for 3 s; check the driver', {})
+    row = StatusRow(2, '/front/camera_detector: input', 'silent for 3 s; check the driver', {})
 
     (detector,) = Board().take(heard(diagnostics=[row]), 0.0).detectors
 
@@ -116,7 +116,10 @@ def test_words_of_a_faulty_input_are_the_detectors():
 
 
 def test_numbers_that_are_none_are_unknown_and_never_zero():
-    rows = [Row(0, 'perception', 'VALID', {'v_assumed_mps': 'much'}), Row(0, 'x', 'VALID', {})]
+    rows = [
+        StatusRow(0, 'perception', 'VALID', {'v_assumed_mps': 'much'}),
+        StatusRow(0, 'x', 'VALID', {}),
+    ]
 
     (guard,) = Board().take(heard(freshness={'/freshness': rows}), 0.0).guards
 
@@ -125,7 +128,7 @@ def test_numbers_that_are_none_are_unknown_and_never_zero():
     assert guard.locked is None
 
 
-@pytest.mark.parametrize('rows', [[], [Row(0, '', '', {})]])
+@pytest.mark.parametrize('rows', [[], [StatusRow(0, '', '', {})]])
 def test_an_empty_message_is_no_crash(rows):
     picture = Board().take(Heard(latency={'/latency': rows}, freshness={'/freshness': rows}), 0.0)
 

@@ -19,7 +19,7 @@ from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError, DigestMismatch, ParameterError
 from edge_inference_ros.optimize import validate
-from edge_inference_ros.optimize.judge.detector import Detector
+from edge_inference_ros.optimize.judge.detector import OfflineDetector
 from edge_inference_ros.optimize.judge.score import METRICS, accuracy
 from edge_inference_ros.optimize.validate import Params
 
@@ -204,7 +204,7 @@ def by_hand(folder, labelled, images):
 
     said = []
     with ExitStack() as keep:
-        detector = Detector(manifests.load(folder), 'ort', '', keep)
+        detector = OfflineDetector(manifests.load(folder), 'ort', '', keep)
         for i, image in enumerate(images):
             found = detector.both(Image(Origin('', RosNs(0), MonoNs(0)), image, 'bgr'))[1]
             for (x1, y1, x2, y2), score, class_id in zip(

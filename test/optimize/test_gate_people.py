@@ -9,7 +9,7 @@ import pytest
 
 from edge_inference_ros.optimize.judge import people as near_people
 from edge_inference_ros.optimize.judge.labels import Known
-from edge_inference_ros.optimize.judge.people import Limits, Seen, loss_bound, wilson
+from edge_inference_ros.optimize.judge.people import PeopleLimits, Seen, loss_bound, wilson
 from edge_inference_ros.optimize.judge.score import Found
 
 CLASSES = ('car', 'person')
@@ -98,7 +98,7 @@ def test_people_are_counted_as_one_would_by_hand(seed):
             assert row['people'] == len(inside)
             assert row.get(name) == (sum(inside) / len(inside) if inside else None)
     pairs = [(a, b) for (d, a), (_, b) in zip(people_one, people_other, strict=True) if d < 3]
-    judged = near_people.judge(seen, Limits(), robot='r', within_m=3.0)
+    judged = near_people.judge(seen, PeopleLimits(), robot='r', within_m=3.0)
     assert (judged.people, judged.lost, judged.gained) == (
         len(pairs), sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs),
     )  # fmt: skip
@@ -173,17 +173,17 @@ def seen(lost, gained, both, neither):
 @pytest.mark.parametrize(
     ('counts', 'limits', 'verdict'),
     [
-        ((0, 0, 268, 0), Limits(), 'passed'),
-        ((0, 0, 267, 0), Limits(), 'INCONCLUSIVE'),
-        ((0, 0, 200, 68), Limits(), 'passed'),
-        ((4, 0, 264, 0), Limits(), 'REFUSED'),
-        ((2, 0, 266, 0), Limits(), 'INCONCLUSIVE'),
-        ((30, 30, 300, 0), Limits(), 'INCONCLUSIVE'),
-        ((10, 30, 300, 0), Limits(), 'passed'),
-        ((4, 0, 264, 0), Limits(recall_loss=0.05), 'passed'),
-        ((0, 0, 250, 50), Limits(least_recall=0.9), 'REFUSED'),
-        ((0, 0, 273, 27), Limits(least_recall=0.9), 'INCONCLUSIVE'),
-        ((0, 0, 290, 10), Limits(least_recall=0.9), 'passed'),
+        ((0, 0, 268, 0), PeopleLimits(), 'passed'),
+        ((0, 0, 267, 0), PeopleLimits(), 'INCONCLUSIVE'),
+        ((0, 0, 200, 68), PeopleLimits(), 'passed'),
+        ((4, 0, 264, 0), PeopleLimits(), 'REFUSED'),
+        ((2, 0, 266, 0), PeopleLimits(), 'INCONCLUSIVE'),
+        ((30, 30, 300, 0), PeopleLimits(), 'INCONCLUSIVE'),
+        ((10, 30, 300, 0), PeopleLimits(), 'passed'),
+        ((4, 0, 264, 0), PeopleLimits(recall_loss=0.05), 'passed'),
+        ((0, 0, 250, 50), PeopleLimits(least_recall=0.9), 'REFUSED'),
+        ((0, 0, 273, 27), PeopleLimits(least_recall=0.9), 'INCONCLUSIVE'),
+        ((0, 0, 290, 10), PeopleLimits(least_recall=0.9), 'passed'),
     ],
 )
 def test_the_verdict_follows_measurement_and_bound(counts, limits, verdict):
@@ -194,4 +194,4 @@ def test_the_verdict_follows_measurement_and_bound(counts, limits, verdict):
 
 
 def test_a_person_at_the_distance_is_beyond_it():
-    assert near_people.judge(seen(0, 0, 5, 0), Limits(), robot='r', within_m=1.0).people == 0
+    assert near_people.judge(seen(0, 0, 5, 0), PeopleLimits(), robot='r', within_m=1.0).people == 0

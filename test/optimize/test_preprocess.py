@@ -18,7 +18,7 @@ from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError, ModelError, ParameterError
 from edge_inference_ros.optimize import preprocess
 from edge_inference_ros.optimize.graph import front
-from edge_inference_ros.optimize.graph.nodes import Graph
+from edge_inference_ros.optimize.graph.nodes import GraphEditor
 from edge_inference_ros.optimize.graph.tail import LAYOUTS, _affine, layout
 from edge_inference_ros.optimize.judge import agreement
 from edge_inference_ros.optimize.preprocess import Params
@@ -203,7 +203,7 @@ def test_no_constant_is_double_whichever_numpy_made_it(tmp_path, tail):
 
 
 def test_a_double_becomes_a_float_on_its_way_into_a_graph():
-    graph = Graph(onnx.ModelProto(), 'x')  # numpy 1 makes a double of float32 / 2
+    graph = GraphEditor(onnx.ModelProto(), 'x')  # numpy 1 makes a double of float32 / 2
 
     graph.put('Add', 'a', np.array(0.5))
 

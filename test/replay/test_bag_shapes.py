@@ -15,7 +15,7 @@ from support import bags
 from edge_inference_ros.errors import BagError
 from edge_inference_ros.replay import definitions
 from edge_inference_ros.replay.bags import open_bag
-from edge_inference_ros.replay.containers import Limits
+from edge_inference_ros.replay.containers import SizeLimits
 
 zstd = pytest.importorskip('backports.zstd', reason='rosbags brings it before Python 3.14')
 
@@ -392,7 +392,7 @@ def test_a_chunk_that_is_not_what_its_checksum_says_is_refused(tmp_path, index):
 
 def test_chunks_that_overlap_beyond_the_limits_are_refused_and_not_held_in_memory(tmp_path):
     path = mcap(tmp_path / 'a.mcap', order=[0] * 80, chunk_size=1000)
-    limits = Limits(message_bytes=3000)
+    limits = SizeLimits(message_bytes=3000)
 
     with pytest.raises(BagError, match='overlap in time'), open_bag(path, limits) as bag:
         list(bag.records())
@@ -400,7 +400,7 @@ def test_chunks_that_overlap_beyond_the_limits_are_refused_and_not_held_in_memor
 
 def test_a_copy_that_finds_no_room_says_how_to_merge_in_place(tmp_path):
     path = with_side_file(tmp_path, 'wal')
-    limits = Limits(total_bytes=path.stat().st_size + 10)
+    limits = SizeLimits(total_bytes=path.stat().st_size + 10)
 
     with pytest.raises(BagError, match='wal_checkpoint'), open_bag(path, limits):
         pass

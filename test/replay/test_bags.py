@@ -11,7 +11,7 @@ from support import bags
 
 from edge_inference_ros.errors import BagError, ConfigError
 from edge_inference_ros.replay.bags import only_whole, open_bag
-from edge_inference_ros.replay.containers import Limits
+from edge_inference_ros.replay.containers import SizeLimits
 
 
 def times(path, *names):
@@ -172,7 +172,7 @@ def test_a_truncated_bag_is_refused_or_says_what_is_lost_and_gives_no_figures(
 def test_a_message_larger_than_allowed_is_refused(tmp_path):
     path = bags.pictures(tmp_path / 'bag', 1, storage='sqlite3')
 
-    with pytest.raises(BagError, match='at most 50'), open_bag(path, Limits(50)) as bag:
+    with pytest.raises(BagError, match='at most 50'), open_bag(path, SizeLimits(50)) as bag:
         list(bag.records())
 
 
@@ -180,14 +180,17 @@ def test_a_compressed_message_larger_than_allowed_is_refused_unexpanded(tmp_path
     rows = [('/image', bags.IMAGE, 1, bags.image(1, height=2000, width=2000))]
     path = bags.write(tmp_path / 'bag', rows, storage='sqlite3', compression='message')
 
-    with pytest.raises(BagError, match='allowed 1000000'), open_bag(path, Limits(10**6)) as bag:
+    with (
+        pytest.raises(BagError, match='allowed 1000000'),
+        open_bag(path, SizeLimits(10**6)) as bag,
+    ):
         list(bag.records())
 
 
 def test_a_file_larger_than_allowed_is_refused_unread(tmp_path):
     path = bags.pictures(tmp_path / 'bag')
 
-    with pytest.raises(BagError, match='at most 100'), open_bag(path, Limits(total_bytes=100)):
+    with pytest.raises(BagError, match='at most 100'), open_bag(path, SizeLimits(total_bytes=100)):
         pass
 
 

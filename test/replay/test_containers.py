@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inference_ros.errors import BagError
-from edge_inference_ros.replay.containers import Limits, inflate, inflate_file
+from edge_inference_ros.replay.containers import SizeLimits, inflate, inflate_file
 from edge_inference_ros.replay.storage.mcap import Mcap
 
 zstd = pytest.importorskip('backports.zstd', reason='rosbags brings it before Python 3.14')
@@ -79,7 +79,7 @@ def test_a_bomb_is_stopped_long_before_its_end(tmp_path):
     (tmp_path / 'bomb.db3.zstd').write_bytes(layers)
 
     with pytest.raises(BagError, match='allowed 1000000'):
-        inflate_file(tmp_path / 'bomb.db3.zstd', tmp_path, Limits(total_bytes=1_000_000))
+        inflate_file(tmp_path / 'bomb.db3.zstd', tmp_path, SizeLimits(total_bytes=1_000_000))
 
     assert (tmp_path / 'bomb.db3').stat().st_size <= 1_000_000
 
@@ -96,13 +96,13 @@ def test_cut_and_damaged_blocks_are_refused(kind):
 
 def test_an_unknown_compression_is_named(tmp_path):
     with pytest.raises(BagError, match="'rar'; we read zstd and lz4"):
-        check_mcap(mcap(tmp_path / 'a.mcap', chunk(b'x', said=1, kind=b'rar')), Limits())
+        check_mcap(mcap(tmp_path / 'a.mcap', chunk(b'x', said=1, kind=b'rar')), SizeLimits())
 
 
 def test_a_whole_file_passes(tmp_path):
     one = chunk(zstd.compress(filling(5000)), said=5000)
 
-    lost = check_mcap(mcap(tmp_path / 'a.mcap', one, record(0x0F, b'')), Limits(5000))
+    lost = check_mcap(mcap(tmp_path / 'a.mcap', one, record(0x0F, b'')), SizeLimits(5000))
 
     assert not lost
 
@@ -111,19 +111,21 @@ def test_a_chunk_that_lies_about_its_size_is_found_out(tmp_path):
     bomb = mcap(tmp_path / 'a.mcap', chunk(zstd.compress(bytes(50 << 20)), said=1000))
 
     with pytest.raises(BagError, match='allowed 1000'):
-        check_mcap(bomb, Limits())
+        check_mcap(bomb, SizeLimits())
 
 
 def test_a_chunk_that_claims_too_much_is_refused_unexpanded(tmp_path):
     with pytest.raises(BagError, match='at most 4096'):
-        check_mcap(mcap(tmp_path / 'a.mcap', chunk(b'', said=1 << 60)), Limits(message_bytes=4096))
+        check_mcap(
+            mcap(tmp_path / 'a.mcap', chunk(b'', said=1 << 60)), SizeLimits(message_bytes=4096)
+        )
 
 
 def test_many_allowed_chunks_may_not_add_up_to_too_much(tmp_path):
     one = chunk(zstd.compress(filling(1000)), said=1000)
 
     with pytest.raises(BagError, match='more than 2500'):
-        check_mcap(mcap(tmp_path / 'a.mcap', one, one, one), Limits(total_bytes=2500))
+        check_mcap(mcap(tmp_path / 'a.mcap', one, one, one), SizeLimits(total_bytes=2500))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_files_that_make_no_sense_are_named(tmp_path, content, words):
     path.write_bytes(content)
 
     with pytest.raises(BagError, match=words):
-        check_mcap(path, Limits())
+        check_mcap(path, SizeLimits())
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_of_a_cut_file_the_loss_is_told(tmp_path, content, words):
     path = tmp_path / 'a.mcap'
     path.write_bytes(content)
 
-    assert re.search(words, check_mcap(path, Limits()))
+    assert re.search(words, check_mcap(path, SizeLimits()))
 
 
 def test_a_bomb_in_a_cut_file_is_refused_all_the_same(tmp_path):
@@ -166,7 +168,7 @@ def test_a_bomb_in_a_cut_file_is_refused_all_the_same(tmp_path):
     path.write_bytes(MAGIC + chunk(b'', said=1 << 60))
 
     with pytest.raises(BagError, match='at most 4096'):
-        check_mcap(path, Limits(message_bytes=4096))
+        check_mcap(path, SizeLimits(message_bytes=4096))
 
 
 @settings(deadline=None)
@@ -176,4 +178,4 @@ def test_any_bytes_are_a_bag_error_or_pass(tmp_path_factory, noise):
     path.write_bytes(MAGIC + noise)
 
     with suppress(BagError):
-        check_mcap(path, Limits(message_bytes=1000, total_bytes=1000))
+        check_mcap(path, SizeLimits(message_bytes=1000, total_bytes=1000))

@@ -10,7 +10,7 @@ import pytest
 
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.replay import graph
-from edge_inference_ros.replay.graph import ChildEnded, Graph, environment, free_domain
+from edge_inference_ros.replay.graph import ChildEnded, Processes, environment, free_domain
 
 SLEEPER = 'import signal, sys; print(\'{"event": "up"}\', flush=True); signal.pause()'
 STUBBORN = (
@@ -40,7 +40,7 @@ def wait_for_event(running):
 
 
 def test_a_child_is_ended_when_the_block_ends(tmp_path, env):
-    with Graph(env, tmp_path / 'log') as running:
+    with Processes(env, tmp_path / 'log') as running:
         child = running.start('sleeper', ['-c', SLEEPER], tells=True)
         assert wait_for_event(running) == ('sleeper', {'event': 'up'})
 
@@ -51,7 +51,7 @@ def test_a_child_is_ended_when_the_block_ends(tmp_path, env):
 @pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
 def test_a_child_is_ended_when_the_block_fails(tmp_path, env, error):
     def fails():
-        with Graph(env, tmp_path / 'log') as running:
+        with Processes(env, tmp_path / 'log') as running:
             children.append(running.start('sleeper', ['-c', SLEEPER], tells=True))
             wait_for_event(running)
             raise error
@@ -65,7 +65,7 @@ def test_a_child_is_ended_when_the_block_fails(tmp_path, env, error):
 
 def test_a_child_that_ignores_being_asked_is_killed(tmp_path, env, monkeypatch):
     monkeypatch.setattr(graph, '_GRACE_S', (0.1, 0.1))
-    with Graph(env, tmp_path / 'log') as running:
+    with Processes(env, tmp_path / 'log') as running:
         child = running.start('stubborn', ['-c', STUBBORN], tells=True)
         wait_for_event(running)
 
@@ -73,7 +73,7 @@ def test_a_child_that_ignores_being_asked_is_killed(tmp_path, env, monkeypatch):
 
 
 def test_a_node_that_ends_by_itself_is_reported_with_its_last_words(tmp_path, env):
-    with Graph(env, tmp_path / 'log') as running:
+    with Processes(env, tmp_path / 'log') as running:
         child = running.start('node', ['-c', 'import sys; sys.exit("no such camera")'])
         child.process.wait(30)
 
@@ -82,7 +82,7 @@ def test_a_node_that_ends_by_itself_is_reported_with_its_last_words(tmp_path, en
 
 
 def test_a_tool_may_end_by_itself(tmp_path, env):
-    with Graph(env, tmp_path / 'log') as running:
+    with Processes(env, tmp_path / 'log') as running:
         running.start('tool', ['-c', ''], needed=False).process.wait(30)
 
         running.check()
@@ -90,7 +90,7 @@ def test_a_tool_may_end_by_itself(tmp_path, env):
 
 def test_lines_that_are_not_json_are_not_events(tmp_path, env):
     program = 'print("hello"); print(\'{"event": "end"}\')'
-    with Graph(env, tmp_path / 'log') as running:
+    with Processes(env, tmp_path / 'log') as running:
         running.start('tool', ['-c', program], tells=True, needed=False)
 
         assert wait_for_event(running) == ('tool', {'event': 'end'})
@@ -100,8 +100,8 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path):
     program = (
         'import os, sys\n'
         'from pathlib import Path\n'
-        'from edge_inference_ros.replay.graph import Graph\n'
-        f'running = Graph(dict(os.environ), Path({str(tmp_path)!r})).__enter__()\n'
+        'from edge_inference_ros.replay.graph import Processes\n'
+        f'running = Processes(dict(os.environ), Path({str(tmp_path)!r})).__enter__()\n'
         f'child = running.start("sleeper", ["-c", {SLEEPER!r}], tells=True)\n'
         'while running.hear(0.1) is None: pass\n'
         'print(child.process.pid, flush=True)\n'

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inference_ros.replay.verdict import bound, rule
-from edge_inference_ros.replay.verdict.rule import Gate, Measure, Verdict, judge
+from edge_inference_ros.replay.verdict.rule import Gate, Measure, Trend, judge
 
 DIFFERENCES = st.lists(
     st.floats(-2, 2, allow_subnormal=False).map(lambda x: round(x, 3)), min_size=1, max_size=12
@@ -134,13 +134,13 @@ def measure(factor, *, quantile='p50', pairs=8, spread=0.01, stage='sensor_to_ou
 @pytest.mark.parametrize(
     ('factor', 'quantile', 'verdict'),
     [
-        (1.0, 'p50', Verdict.UNCHANGED),
-        (1.05, 'p50', Verdict.UNCHANGED),
-        (1.13, 'p50', Verdict.REGRESSED),
-        (1 / 1.13, 'p50', Verdict.IMPROVED),
-        (1.13, 'p95', Verdict.INCONCLUSIVE),
-        (1.25, 'p95', Verdict.REGRESSED),
-        (0.75, 'p95', Verdict.IMPROVED),
+        (1.0, 'p50', Trend.UNCHANGED),
+        (1.05, 'p50', Trend.UNCHANGED),
+        (1.13, 'p50', Trend.REGRESSED),
+        (1 / 1.13, 'p50', Trend.IMPROVED),
+        (1.13, 'p95', Trend.INCONCLUSIVE),
+        (1.25, 'p95', Trend.REGRESSED),
+        (0.75, 'p95', Trend.IMPROVED),
     ],
 )
 def test_an_effect_that_matters_and_is_shown_decides(factor, quantile, verdict):
@@ -157,7 +157,7 @@ def test_an_effect_that_matters_and_is_shown_decides(factor, quantile, verdict):
 def test_four_pairs_never_decide_and_more_may_help(factor):
     judgement = judge([measure(factor, pairs=4)])
 
-    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.verdict is Trend.INCONCLUSIVE
     assert judgement.more_pairs_may_help
     assert not judge([measure(1.0, pairs=16, spread=0.4)]).more_pairs_may_help
 
@@ -165,27 +165,27 @@ def test_four_pairs_never_decide_and_more_may_help(factor):
 def test_a_quantile_that_is_only_shown_does_not_decide():
     judgement = judge([measure(1.0), measure(3.0, quantile='p99')])
 
-    assert judgement.verdict is Verdict.UNCHANGED
+    assert judgement.verdict is Trend.UNCHANGED
     assert [row.decides for row in judgement.rows] == [True, False]
 
 
 def test_a_gate_that_does_not_hold_is_a_regression_however_fast_it_is():
     gates = [Gate('frames', holds=True), Gate('detections', holds=False, why='3 of 100 differ')]
 
-    assert judge([measure(0.5)], gates).verdict is Verdict.REGRESSED
-    assert judge([measure(1.0)], gates[:1]).verdict is Verdict.UNCHANGED
+    assert judge([measure(0.5)], gates).verdict is Trend.REGRESSED
+    assert judge([measure(1.0)], gates[:1]).verdict is Trend.UNCHANGED
 
 
 def test_the_gravest_of_several_measures_is_the_verdict():
     stages = [measure(1.0), measure(1.5, stage='infer'), measure(0.5, stage='decode')]
 
-    assert judge(stages).verdict is Verdict.REGRESSED
-    assert judge([stages[0], stages[2]]).verdict is Verdict.IMPROVED
-    assert judge([stages[2], measure(1.0, spread=0.5)]).verdict is Verdict.INCONCLUSIVE
+    assert judge(stages).verdict is Trend.REGRESSED
+    assert judge([stages[0], stages[2]]).verdict is Trend.IMPROVED
+    assert judge([stages[2], measure(1.0, spread=0.5)]).verdict is Trend.INCONCLUSIVE
 
 
 def test_nothing_measured_is_no_verdict():
-    assert judge([]).verdict is Verdict.INCONCLUSIVE
+    assert judge([]).verdict is Trend.INCONCLUSIVE
     assert not judge([]).rows
 
 
@@ -193,21 +193,19 @@ def test_the_more_is_looked_at_the_surer_each_must_be():
     """Five pairs reach 95 % by a hair: one measure may decide, one of three may not."""
     slow = measure(1.5, pairs=5)
 
-    assert judge([slow]).verdict is Verdict.REGRESSED
-    assert judge([slow, measure(1.0, pairs=5, stage='a')]).rows[0].verdict is (
-        Verdict.INCONCLUSIVE
-    )
+    assert judge([slow]).verdict is Trend.REGRESSED
+    assert judge([slow, measure(1.0, pairs=5, stage='a')]).rows[0].verdict is (Trend.INCONCLUSIVE)
 
 
 @given(DURATIONS.flatmap(lambda a: st.tuples(st.just(a), st.lists(
     st.floats(0.1, 1000), min_size=len(a), max_size=len(a)))))  # fmt: skip
 def test_sides_exchanged_give_the_opposite_verdict(sides):
-    opposite = {Verdict.REGRESSED: Verdict.IMPROVED, Verdict.IMPROVED: Verdict.REGRESSED}
+    opposite = {Trend.REGRESSED: Trend.IMPROVED, Trend.IMPROVED: Trend.REGRESSED}
 
     here = judge([Measure('whole', 'p50', *sides)]).rows[0].verdict
     there = judge([Measure('whole', 'p50', *sides[::-1])]).rows[0].verdict
 
-    assert Verdict.UNCHANGED in (here, there) or there is opposite.get(here, here)
+    assert Trend.UNCHANGED in (here, there) or there is opposite.get(here, here)
 
 
 @given(st.lists(st.floats(1, 100), min_size=5, max_size=16), st.floats(0.01, 100))
@@ -219,7 +217,7 @@ def test_units_do_not_matter(values, factor):
         [Measure('whole', 'p50', [factor * v for v in values], [factor * v for v in other])]
     )
 
-    assert one.verdict is two.verdict is Verdict.REGRESSED
+    assert one.verdict is two.verdict is Trend.REGRESSED
 
 
 def simulated(rng, factor, pairs=8, frames=200):
@@ -242,12 +240,12 @@ def simulated(rng, factor, pairs=8, frames=200):
 
 @pytest.mark.parametrize(
     ('factor', 'never', 'least', 'of'),
-    [(1.0, Verdict.REGRESSED, 0, 100), (1.2, Verdict.UNCHANGED, 90, 100)],
+    [(1.0, Trend.REGRESSED, 0, 100), (1.2, Trend.UNCHANGED, 90, 100)],
 )
 def test_the_canaries_are_told_apart_on_a_simulated_shared_machine(factor, never, least, of):
     rng = np.random.default_rng(11)
     said = [simulated(rng, factor) for _ in range(of)]
 
     assert never not in said
-    assert said.count(Verdict.REGRESSED) >= least
+    assert said.count(Trend.REGRESSED) >= least
     assert rule.MOST_PAIRS == 16

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from edge_inference_ros.core.transport import ENLARGE
+from edge_inference_ros.core.types import Level
 from edge_inference_ros.ros.account import Account, Facts
 from edge_inference_ros.ros.clock_fault import clock_fault
-from edge_inference_ros.ros.inputs import Ends, Judge, Level
+from edge_inference_ros.ros.inputs import Ends, Judge
 
 MS = 1_000_000
 BIG, SMALL = 921_600, 2_000

@@ -96,7 +96,7 @@ def test_a_deaf_pair_is_reported_once(ros, qos):
 
 def test_an_event_discovery_knows_nothing_of_still_names_its_policy(ros, qos):
     found = []
-    watch = qos.Watch(ros.helper, 'image', qos.output(), found.append, reading=True)
+    watch = qos.QosWatch(ros.helper, 'image', qos.output(), found.append, reading=True)
 
     watch.on_event(SimpleNamespace(last_policy_kind=qos.QoSPolicyKind.DEADLINE))
 

@@ -27,11 +27,11 @@ class Listener:
     """A reader of ``image`` on a clock that stands still, and what it was given."""
 
     def __init__(self, ros, **options):
-        from edge_inference_ros.ros.reader import Reader
+        from edge_inference_ros.ros.reader import InputReader
 
         self.heard, self.mismatches, self.now_ns = [], [], 0
         self.node = ros.node('listener')
-        self.reader = Reader(
+        self.reader = InputReader(
             self.node,
             options.pop('kinds', [image()]),
             'front/image',

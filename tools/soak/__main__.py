@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_inference_ros.core.share import share
-from edge_inference_ros.replay.graph import Graph, environment
+from edge_inference_ros.replay.graph import Processes, environment
 from tools.soak.vitals import SETTLED_S, Vitals, growth, read
 
 log = logging.getLogger('soak')
@@ -39,13 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stdout)
     with tempfile.TemporaryDirectory() as folder:
         logs = Path(folder)
-        with Graph(environment(logs), logs) as graph:
+        with Processes(environment(logs), logs) as graph:
             _start(graph, said)
             seen = _watch(graph, said)
     return _judge(seen, said.settled_minutes * 60.0)
 
 
-def _start(graph: Graph, said: argparse.Namespace) -> None:
+def _start(graph: Processes, said: argparse.Namespace) -> None:
     autostart = ['--ros-args', '-p', 'autostart:=true']
     model = ['-p', f'model:={said.model}', '-p', f'backend:={said.backend}']
     nodes = 'edge_inference_ros.nodes'
@@ -56,7 +56,7 @@ def _start(graph: Graph, said: argparse.Namespace) -> None:
     graph.start('listener', ['-m', 'tools.soak.listener'], tells=True)
 
 
-def _watch(graph: Graph, said: argparse.Namespace) -> dict[str, list[Vitals]]:
+def _watch(graph: Processes, said: argparse.Namespace) -> dict[str, list[Vitals]]:
     """Vitals of each node every ``PERIOD_S``; raises ``ChildEnded`` when one ends."""
     processes = {child.name: child.process.pid for child in graph.children}
     seen: dict[str, list[Vitals]] = {name: [] for name in NODES}

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_inference_ros.core.manifest import InputSpec
 from edge_inference_ros.errors import ModelError
-from edge_inference_ros.optimize.graph.nodes import Graph, inputs, rename
+from edge_inference_ros.optimize.graph.nodes import GraphEditor, inputs, rename
 
 TENSOR = 'camera'
 PADDING = 114.0
@@ -46,7 +46,12 @@ def placement(spec: InputSpec, camera: tuple[int, int], *, corner: bool = False)
 
 
 def picture(
-    graph: Graph, spec: InputSpec, camera: tuple[int, int], order: str, *, corner: bool = False
+    graph: GraphEditor,
+    spec: InputSpec,
+    camera: tuple[int, int],
+    order: str,
+    *,
+    corner: bool = False,
 ) -> str:
     """Levels 0 … 255 as float32 [1, 3, H, W] of the network's size; returns the tensor's name.
 
@@ -87,7 +92,7 @@ def put_in_front(
 
     if spec.tensor not in {value.name for value in inputs(model)}:
         raise ModelError(f'the network has no input {spec.tensor!r}')
-    graph = Graph(model, 'front')
+    graph = GraphEditor(model, 'front')
     name = _normalised(graph, picture(graph, spec, camera, order, corner=corner), spec)
     if spec.layout == 'nhwc':
         name = graph.put('Transpose', name, perm=_TO_NHWC)
@@ -102,7 +107,7 @@ def put_in_front(
     model.graph.node.extend(nodes)
 
 
-def _normalised(graph: Graph, name: str, spec: InputSpec) -> str:
+def _normalised(graph: GraphEditor, name: str, spec: InputSpec) -> str:
     if spec.dtype == 'uint8':
         return name
     each = (1, 3, 1, 1)

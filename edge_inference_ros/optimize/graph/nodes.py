@@ -14,7 +14,7 @@ from edge_inference_ros.optimize.graph import tidy
 from edge_inference_ros.optimize.graph.network import ordered
 
 
-class Graph:
+class GraphEditor:
     """An ONNX model to which nodes are appended under one prefix.
 
     ``put`` writes a node and returns the name of its output; arrays among the inputs become

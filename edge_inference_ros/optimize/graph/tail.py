@@ -10,7 +10,7 @@ import numpy as np
 from edge_inference_ros.core.manifest import HeadSpec, InputSpec, Manifest
 from edge_inference_ros.errors import ModelError
 from edge_inference_ros.optimize.graph.front import Placement
-from edge_inference_ros.optimize.graph.nodes import Graph, rename
+from edge_inference_ros.optimize.graph.nodes import GraphEditor, rename
 
 NMS_TENSOR = 'detections'
 _NOBODY = np.float32(-1)
@@ -80,7 +80,7 @@ def to_camera(manifest: Manifest, model: Any, place: Placement, camera: tuple[in
     _finish(model, graph, name)
 
 
-def _leave_grid(graph: Graph, raw: str, manifest: Manifest) -> str:
+def _leave_grid(graph: GraphEditor, raw: str, manifest: Manifest) -> str:
     """YOLOX's boxes relative to their cells become centres and sides in pixels of the input."""
     seen, grids = manifest.input, []
     for stride in map(int, manifest.head.options.get('strides', _STRIDES).split('-')):
@@ -156,7 +156,7 @@ def _yolov8_output(manifest: Manifest) -> str:
     return manifest.outputs[0].tensor
 
 
-def _best(graph: Graph, raw: str, classes: int, count: int) -> tuple[str, str]:
+def _best(graph: GraphEditor, raw: str, classes: int, count: int) -> tuple[str, str]:
     """Scores [1, 1, count] of the likeliest class, descending; indices [count] of the boxes."""
     best = graph.largest(graph.part(raw, 1, 4, 1 << 30), classes)
     scores, index = graph.put_many(
@@ -165,7 +165,7 @@ def _best(graph: Graph, raw: str, classes: int, count: int) -> tuple[str, str]:
     return graph.cast(scores, 'FLOAT'), graph.put('Squeeze', index, np.array([0, 1]))
 
 
-def _corners(graph: Graph, columns: str) -> str:
+def _corners(graph: GraphEditor, columns: str) -> str:
     """[1, count, 4] x1 y1 x2 y2."""
     boxes = graph.cast(graph.part(columns, 1, 0, 4), 'FLOAT')
     boxes = graph.put('Transpose', boxes, perm=(0, 2, 1))
@@ -175,13 +175,13 @@ def _corners(graph: Graph, columns: str) -> str:
     return graph.put('Concat', low, high, axis=2)
 
 
-def _clipped(graph: Graph, boxes: str, camera: tuple[int, int]) -> str:
+def _clipped(graph: GraphEditor, boxes: str, camera: tuple[int, int]) -> str:
     height, width = camera
     limit = np.array([width, height, width, height], np.float32)
     return graph.put('Min', graph.put('Max', boxes, np.zeros(4, np.float32)), limit)
 
 
-def _sane_scores(graph: Graph, best: str, boxes: str, threshold: float) -> str:
+def _sane_scores(graph: GraphEditor, best: str, boxes: str, threshold: float) -> str:
     """[1, 1, count]; -1 where the head would drop the box before suppression."""
     sides = graph.put('Sub', graph.part(boxes, 2, 2, 4), graph.part(boxes, 2, 0, 2))
     zero = np.array(0, np.float32)
@@ -194,14 +194,14 @@ def _sane_scores(graph: Graph, best: str, boxes: str, threshold: float) -> str:
     return graph.put('Where', graph.put('And', seen, sure), best, np.array(_NOBODY))
 
 
-def _by_class(graph: Graph, scores: str, class_ids: str, manifest: Manifest) -> str:
+def _by_class(graph: GraphEditor, scores: str, class_ids: str, manifest: Manifest) -> str:
     """[1, classes, count]: each box offered in its own class only."""
     numbers = np.arange(len(manifest.classes)).reshape(1, -1, 1)
     own = graph.put('Equal', class_ids, numbers)
     return graph.put('Where', own, scores, np.array(_NOBODY))
 
 
-def _survivors(graph: Graph, boxes: str, offered: str, head: HeadSpec, count: int) -> str:
+def _survivors(graph: GraphEditor, boxes: str, offered: str, head: HeadSpec, count: int) -> str:
     """[1, 1, count] whether suppression leaves a box."""
     chosen = graph.put(
         'NonMaxSuppression',
@@ -234,9 +234,9 @@ def _affine(
     return np.concatenate((factor, factor)), np.concatenate((shift, shift))
 
 
-def _behind(model: Any, name: str) -> tuple[Graph, str]:
+def _behind(model: Any, name: str) -> tuple[GraphEditor, str]:
     """A graph to append to, and the new name of the output it starts from."""
-    graph = Graph(model, f'tail{sum(n.name.startswith("tail") for n in model.graph.node)}')
+    graph = GraphEditor(model, f'tail{sum(n.name.startswith("tail") for n in model.graph.node)}')
     raw = f'{name}/raw{len(model.graph.node)}'
     rename(model, name, raw)
     return graph, raw
@@ -244,7 +244,7 @@ def _behind(model: Any, name: str) -> tuple[Graph, str]:
 
 def _finish(
     model: Any,
-    graph: Graph,
+    graph: GraphEditor,
     name: str,
     sizes: dict[int, int] | None = None,
     *,

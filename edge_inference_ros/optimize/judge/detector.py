@@ -18,7 +18,7 @@ from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.optimize.judge import score
 
 
-class Detector:
+class OfflineDetector:
     """Engine and head of one file of a model folder; the file's digest is checked first.
 
     With ``classes``, those are all there is: class ids are indices into them, and objects of

@@ -69,7 +69,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Limits:
+class PeopleLimits:
     """What is asked of a candidate.
 
     Attributes:
@@ -146,7 +146,7 @@ def seen(
     )
 
 
-def judge(seen_: Seen, limits: Limits, *, robot: str, within_m: float) -> Judged:
+def judge(seen_: Seen, limits: PeopleLimits, *, robot: str, within_m: float) -> Judged:
     """Hold the people nearer than ``within_m`` against the limits; see the module's text."""
     near = seen_.distance_m < within_m
     one, other = seen_.by_reference[near], seen_.by_candidate[near]
@@ -178,7 +178,7 @@ def judge(seen_: Seen, limits: Limits, *, robot: str, within_m: float) -> Judged
 
 
 def _verdict(
-    limits: Limits, n: int, *, loss: float, recall: float, bound: float, least: float
+    limits: PeopleLimits, n: int, *, loss: float, recall: float, bound: float, least: float
 ) -> tuple[str, str]:
     if n and loss > limits.recall_loss:
         return REFUSED, f'{loss:.4f} are lost, allowed {limits.recall_loss}'

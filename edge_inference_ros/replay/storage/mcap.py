@@ -26,7 +26,7 @@ from mcap.records import Chunk, ChunkIndex, Footer, Schema, Statistics
 from mcap.stream_reader import StreamReader
 
 from edge_inference_ros.errors import BagError
-from edge_inference_ros.replay.containers import Limits, inflate
+from edge_inference_ros.replay.containers import SizeLimits, inflate
 from edge_inference_ros.replay.storage.channel import Channel
 
 MAGIC = b'\x89MCAP0\r\n'
@@ -57,7 +57,7 @@ class Mcap:
         BagError: not an mcap file, empty, damaged, or larger than the limits when expanded.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: SizeLimits) -> None:
         self.lost = ''
         self._name = path.name
         self._size = path.stat().st_size

@@ -18,7 +18,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edge_inference_ros.errors import BagError
-from edge_inference_ros.replay.containers import Limits, check_sqlite
+from edge_inference_ros.replay.containers import SizeLimits, check_sqlite
 from edge_inference_ros.replay.storage.channel import Channel
 
 _BESIDE = ('-wal', '-journal')
@@ -122,7 +122,7 @@ class Sqlite:
         return first_ns, last_ns
 
 
-def mended(path: Path, folder: Path, limits: Limits) -> Path:
+def mended(path: Path, folder: Path, limits: SizeLimits) -> Path:
     """``path``, or a copy in ``folder`` with what its recorder had not yet merged into it.
 
     Raises:

@@ -20,11 +20,11 @@ from edge_inference_ros.replay.figures import CORRECTED
 from edge_inference_ros.replay.verdict.result import LOGIC, Result, Run, read
 from edge_inference_ros.replay.verdict.rule import (
     MATTERS,
+    Comparison,
     Gate,
-    Judgement,
     Measure,
-    Row,
-    Verdict,
+    MetricRow,
+    Trend,
     judge,
     judge_exact,
 )
@@ -46,7 +46,7 @@ class Compared:
 
     baseline: str
     candidate: str
-    judgement: Judgement
+    judgement: Comparison
 
     @property
     def exit_code(self) -> int:
@@ -129,7 +129,7 @@ def _check(one: Result, other: Result) -> None:
         raise BagError('INVALID INPUT: a result of the pace logic is one run')
 
 
-def _judge(one: Result, other: Result, stages: Sequence[str]) -> Judgement:
+def _judge(one: Result, other: Result, stages: Sequence[str]) -> Comparison:
     pairs, void = _paired(one, other)
     if not pairs:
         raise BagError(f'INVALID INPUT: no pair of runs counts: {", ".join(sorted(void))}')
@@ -190,9 +190,9 @@ def _same_outputs(pairs: Sequence[tuple[Run, Run]], *, exact: bool) -> Iterator[
     yield Gate('predictions forwarded', holds=after >= before, why=f'VALID {before} → {after}')
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: MetricRow) -> tuple[str, ...]:
     said = row.verdict.value if row.decides else f'({row.verdict.value.lower()})'
-    if not row.decides and row.verdict is Verdict.INCONCLUSIVE:
+    if not row.decides and row.verdict is Trend.INCONCLUSIVE:
         said = ''
     bounds = f'{row.low:.3f} … {row.high:.3f}'
     return row.stage, row.quantile, str(row.pairs), f'{row.ratio:.3f}', bounds, said

@@ -33,7 +33,7 @@ SAME = 0.10
 MOST_PAIRS = 16
 
 
-class Verdict(Enum):
+class Trend(Enum):
     """What is said in the end."""
 
     REGRESSED = 'REGRESSED'
@@ -43,10 +43,10 @@ class Verdict(Enum):
 
 
 EXIT_CODES = {
-    Verdict.UNCHANGED: 0,
-    Verdict.IMPROVED: 0,
-    Verdict.REGRESSED: 1,
-    Verdict.INCONCLUSIVE: 3,
+    Trend.UNCHANGED: 0,
+    Trend.IMPROVED: 0,
+    Trend.REGRESSED: 1,
+    Trend.INCONCLUSIVE: 3,
 }
 """2 says that the input is wrong and there is no verdict."""
 
@@ -70,7 +70,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Row:
+class MetricRow:
     """What is said of one measure; ratios are candidate over baseline."""
 
     stage: str
@@ -79,7 +79,7 @@ class Row:
     ratio: float
     low: float
     high: float
-    verdict: Verdict
+    verdict: Trend
     decides: bool
 
 
@@ -93,15 +93,15 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Comparison:
     """The word, and everything it rests on.
 
     Attributes:
         void: how many pairs were left out, by reason.
     """
 
-    verdict: Verdict
-    rows: tuple[Row, ...] = ()
+    verdict: Trend
+    rows: tuple[MetricRow, ...] = ()
     gates: tuple[Gate, ...] = ()
     void: Mapping[str, int] = field(default_factory=dict)
 
@@ -114,12 +114,12 @@ class Judgement:
     def more_pairs_may_help(self) -> bool:
         """Whether there are fewer than ``MOST_PAIRS`` and they do not decide."""
         fewest = min((row.pairs for row in self.rows if row.decides), default=0)
-        return self.verdict is Verdict.INCONCLUSIVE and fewest < MOST_PAIRS
+        return self.verdict is Trend.INCONCLUSIVE and fewest < MOST_PAIRS
 
 
 def judge(
     measures: Sequence[Measure], gates: Sequence[Gate] = (), void: Mapping[str, int] | None = None
-) -> Judgement:
+) -> Comparison:
     """Say whether the candidate has become worse.
 
     Measures whose quantile is in ``MATTERS`` decide, all of them at once: the more there are, the
@@ -133,7 +133,7 @@ def judge(
     worse = _chosen(decide, holm([found[i].p_greater for i in decide]))
     better = _chosen(decide, holm([found[i].p_less for i in decide]))
     rows = tuple(
-        Row(
+        MetricRow(
             stage=measure.stage,
             quantile=measure.quantile,
             pairs=it.pairs,
@@ -145,26 +145,26 @@ def judge(
         )
         for i, (measure, it) in enumerate(zip(measures, found, strict=True))
     )
-    return Judgement(_whole(rows, gates), rows, tuple(gates), dict(void or {}))
+    return Comparison(_whole(rows, gates), rows, tuple(gates), dict(void or {}))
 
 
-def judge_exact(measures: Sequence[Measure], gates: Sequence[Gate] = ()) -> Judgement:
+def judge_exact(measures: Sequence[Measure], gates: Sequence[Gate] = ()) -> Comparison:
     """Judge figures in which nothing is left to chance: one run a side, and any change is one.
 
     Raises:
         ValueError: a measure of more or fewer than one run a side.
     """
     rows = tuple(_exact(measure) for measure in measures)
-    return Judgement(_whole(rows, gates), rows, tuple(gates))
+    return Comparison(_whole(rows, gates), rows, tuple(gates))
 
 
-def _exact(measure: Measure) -> Row:
+def _exact(measure: Measure) -> MetricRow:
     ((before,), (after,)) = measure.baseline, measure.candidate
-    verdict = Verdict.UNCHANGED
+    verdict = Trend.UNCHANGED
     if after != before:
-        verdict = Verdict.REGRESSED if after > before else Verdict.IMPROVED
+        verdict = Trend.REGRESSED if after > before else Trend.IMPROVED
     ratio = after / before
-    return Row(
+    return MetricRow(
         measure.stage, measure.quantile, 1, ratio, ratio, ratio, verdict, decides=measure.decides
     )
 
@@ -173,26 +173,26 @@ def _chosen(places: Sequence[int], rejected: Sequence[bool]) -> set[int]:
     return {place for place, is_rejected in zip(places, rejected, strict=True) if is_rejected}
 
 
-def _verdict(it: Shift, matters: float | None, shown: tuple[bool, bool]) -> Verdict:
+def _verdict(it: Shift, matters: float | None, shown: tuple[bool, bool]) -> Trend:
     """Of one measure; ``shown``: whether it is beyond doubt greater, and less."""
     is_greater, is_less = shown
     if matters is None or it.pairs < LEAST_PAIRS:
-        return Verdict.INCONCLUSIVE
+        return Trend.INCONCLUSIVE
     if is_greater and it.estimate >= math.log(matters):
-        return Verdict.REGRESSED
+        return Trend.REGRESSED
     if is_less and it.estimate <= -math.log(matters):
-        return Verdict.IMPROVED
+        return Trend.IMPROVED
     if math.log(1 - SAME) <= it.low and it.high <= math.log(1 + SAME):
-        return Verdict.UNCHANGED
-    return Verdict.INCONCLUSIVE
+        return Trend.UNCHANGED
+    return Trend.INCONCLUSIVE
 
 
-def _whole(rows: Sequence[Row], gates: Sequence[Gate]) -> Verdict:
+def _whole(rows: Sequence[MetricRow], gates: Sequence[Gate]) -> Trend:
     """The worst that is said of what decides; nothing that decides is inconclusive."""
     said = {row.verdict for row in rows if row.decides}
     if not all(gate.holds for gate in gates):
-        return Verdict.REGRESSED
-    for verdict in Verdict:  # in the order of their gravity
+        return Trend.REGRESSED
+    for verdict in Trend:  # in the order of their gravity
         if verdict in said:
             return verdict
-    return Verdict.INCONCLUSIVE
+    return Trend.INCONCLUSIVE

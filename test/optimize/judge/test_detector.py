@@ -12,14 +12,14 @@ from edge_inference_ros.core.manifest import load
 from edge_inference_ros.core.pipeline import open_pipeline
 from edge_inference_ros.errors import SpecMismatch
 from edge_inference_ros.optimize.judge import measure
-from edge_inference_ros.optimize.judge.detector import Detector
+from edge_inference_ros.optimize.judge.detector import OfflineDetector
 
 MODEL = load(Path(__file__).parents[3] / 'models' / 'street_tiny')
 OTHER = replace(MODEL, outputs=(replace(MODEL.outputs[0], shape=(1, 8, 99)),))
 
 
 def judge(manifest, keep):
-    return Detector(manifest, 'ort', 'fp32', keep)
+    return OfflineDetector(manifest, 'ort', 'fp32', keep)
 
 
 def score(manifest, keep):
