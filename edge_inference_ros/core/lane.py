@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from edge_inference_ros.core.latency import monotonic_ns
@@ -94,16 +94,23 @@ class Lane:
         self._choose = choose
         self._on_failure = on_failure
         self._wanted = wanted
-        self._bell = threading.Condition()
+        # An interrupt may be raised anywhere on the thread that opens and posts. What is written
+        # in C, a bare lock and ``SimpleQueue``, is not left locked by it; a ``Condition``'s own
+        # ``with`` and a ``Future`` would be, and the lane would wait for them for ever.
+        self._lock = threading.Lock()
+        self._bell = threading.Condition(self._lock)
         self._closed = False
         self._steps = 0
-        self._opened: Future[Sequence[Job]] = Future()
+        self._jobs: Sequence[Job] | BaseException = Abandoned('the lane was not opened')
+        self._opened: SimpleQueue[None] = SimpleQueue()
         self._thread = threading.Thread(target=self._live, name='lane')
 
     @property
     def jobs(self) -> Sequence[Job]:
         """The jobs, once they are open. Raises what opening them raised."""
-        return self._opened.result()
+        if isinstance(self._jobs, BaseException):
+            raise self._jobs
+        return self._jobs
 
     @property
     def busy_with(self) -> int | None:
@@ -116,7 +123,7 @@ class Lane:
 
     def post(self, job: Job, sample: Any) -> None:
         """Leave ``sample`` for ``job``, replacing the one still waiting."""
-        with self._bell:
+        with self._lock:
             job.tally.posted += 1
             job.tally.superseded += job.waiting is not None
             job.waiting = sample, monotonic_ns()
@@ -124,7 +131,7 @@ class Lane:
 
     def reject(self, job: Job) -> None:
         """Count a sample that was unusable before it could be posted."""
-        with self._bell:
+        with self._lock:
             job.tally.posted += 1
             job.tally.rejected += 1
 
@@ -140,9 +147,9 @@ class Lane:
         try:
             self._thread.start()
             # In turns, because a signal that only shuts ROS down ends no wait.
-            while not wait([self._opened], TURN_S).done:
+            while not self._has_opened(TURN_S):
                 self.checkpoint()
-            self._opened.result()
+            _ = self.jobs  # raises what opening them raised
         except BaseException:
             self.close()
             raise
@@ -152,7 +159,7 @@ class Lane:
 
         A lane that is still opening ends with the step it is in; see ``checkpoint``.
         """
-        with self._bell:
+        with self._lock:
             self._closed = True
             self._bell.notify()
         if self._thread.ident is not None:
@@ -174,14 +181,22 @@ class Lane:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _has_opened(self, within_s: float) -> bool:
+        try:
+            self._opened.get(timeout=within_s)
+        except Empty:
+            return False
+        return True
+
     def _live(self) -> None:
         with ExitStack() as keep:
             try:
-                jobs = self._open_jobs(keep)
+                self._jobs = jobs = self._open_jobs(keep)
             except BaseException as error:  # noqa: BLE001 - handed to whoever entered the lane
-                self._opened.set_exception(error)
+                self._jobs = error
                 return
-            self._opened.set_result(jobs)
+            finally:
+                self._opened.put(None)
             try:
                 self._serve(jobs)
             finally:
@@ -200,7 +215,7 @@ class Lane:
 
     def _drop(self, jobs: Sequence[Job]) -> None:
         """Count what nobody will start any more."""
-        with self._bell:
+        with self._lock:
             for job in jobs:
                 job.tally.superseded += job.waiting is not None
                 job.waiting = None
@@ -210,7 +225,7 @@ class Lane:
         try:
             job.work(sample)
         except SampleError as error:
-            with self._bell:
+            with self._lock:
                 job.tally.rejected += 1
             job.on_loss(error, sample)
         except Exception as error:  # noqa: BLE001 - one lost sample must not end perception
@@ -225,7 +240,7 @@ class Lane:
         return None
 
     def _take(self, jobs: Sequence[Job]) -> tuple[Job, Any] | None:
-        with self._bell:
+        with self._lock:
             self._bell.wait_for(lambda: self._closed or any(job.waiting for job in jobs))
             if self._closed:
                 return None

@@ -38,7 +38,7 @@ WORDS = {**SECURITY_WORDS, EXECUTOR: ('single', 'events')}
 """Environment: every variable that may hold one of a few words only."""
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-_ENDING_TURN_S = 0.01
+_WAKE_S = 0.01
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _TRIM_BYTES = 512 << 20
@@ -167,14 +167,13 @@ def run(
     interrupt = _Interrupt()
     try:
         warning = prepare()
-        for number in _ENDING:  # first: rclpy calls what it finds, and then wakes the executor
-            signal.signal(number, interrupt)
-        end_on_hang_up()
+        _hear(interrupt)
         _join(args)
         if not events and os.environ.get(EXECUTOR) == 'events':
             warning = (
                 f'{EXECUTOR}=events: this node offers the single-threaded one only; {warning}'
             )
+        interrupt.gentle = True
         if warning:
             get_logger('edge_inference_ros').warning(warning.rstrip(' ;'))
         return _live(make_node, interrupt, events=events)
@@ -188,31 +187,45 @@ def run(
             raise
         return 0  # SIGTERM pulled the context from under a call in progress
     finally:
+        interrupt.over.set()
         _ignore_interrupts()
         rclpy.try_shutdown()
 
 
-def end_on_hang_up() -> None:
-    """Let SIGHUP, which a closed terminal sends, end this process as SIGTERM does.
+def _hear(interrupt: _Interrupt) -> None:
+    """Let signals end this process, whatever its main thread waits for.
 
-    By default it would end at once, with nothing released. Who ignores it (``nohup``) goes on.
-    A handler in Python would wait until the executor turns, which may be never; so the interpreter
-    writes the signal's number to a socket at once, and a thread that sleeps there passes it on.
+    A handler in Python runs on the main thread only, when that turns to Python, which may be
+    never. So the interpreter writes the signal's number to a socket at once, and a thread sleeps
+    there.
+
+    SIGHUP, which a closed terminal sends, would by default end the process with nothing released:
+    it ends it as SIGTERM does. Who ignores it (``nohup``) goes on.
     """
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
-        return
     ear, mouth = socket.socketpair()
     mouth.settimeout(0.0)
     signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGHUP, lambda *_: None)
-    threading.Thread(target=_pass_on, args=(ear, mouth), daemon=True, name='hang up').start()
+    for number in _ENDING:  # before rclpy's: it calls what it finds
+        signal.signal(number, interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: None)
+    threading.Thread(
+        target=_answer, args=(ear, mouth, interrupt), daemon=True, name='signals'
+    ).start()
 
 
-def _pass_on(ear: socket.socket, _mouth: socket.socket) -> None:
-    """SIGHUP as SIGTERM; the other end is held so that it is not closed."""
+def _answer(ear: socket.socket, _mouth: socket.socket, interrupt: _Interrupt) -> None:
+    """What each signal needs besides its handler; the other end is held so that it is not closed.
+
+    rclpy's own thread wakes the executor first and shuts ROS down after that, which wakes nobody:
+    an executor that was back at its wait in between would never look again.
+    """
     while number := ear.recv(1):
         if number[0] == signal.SIGHUP:
             os.kill(os.getpid(), signal.SIGTERM)
+        while number[0] in _ENDING and not interrupt.over.wait(_WAKE_S):
+            with contextlib.suppress(Exception):  # what it wakes may be gone by now
+                interrupt.wake()
 
 
 def _join(args: Sequence[str] | None) -> None:
@@ -227,21 +240,26 @@ def _join(args: Sequence[str] | None) -> None:
 class _Interrupt:
     """What SIGINT and SIGTERM do besides ending rclpy's spinning.
 
-    Python's own handler raises KeyboardInterrupt in whatever runs. That is right while a node
-    starts; but out of a callback the events executor logs it with a traceback, as an error.
+    Python's own handler raises KeyboardInterrupt in whatever runs. That is right while there is no
+    ROS to shut down yet. Afterwards it could end a library's work half done, with a lock held, and
+    out of a callback the events executor logs it with a traceback, as an error.
 
     Attributes:
-        gentle: let the callback in progress finish. Once: who asks again will not wait for it.
-        heard: whether a signal has come since the node lives.
+        gentle: let the step or callback in progress finish; it sees that ROS is shut down. Once:
+            who asks again will not wait for it.
+        wake: wakes the executor, once there is one.
+        over: the executor will not wait again.
     """
 
     def __init__(self) -> None:
-        self.gentle = self.heard = False
+        self.gentle = False
+        self.wake: Callable[[], object] = bool
+        self.over = threading.Event()
 
     def __call__(self, *_: object) -> None:
         if not self.gentle:
             raise KeyboardInterrupt
-        self.gentle, self.heard = False, True
+        self.gentle = False
 
 
 def _live(make_node: Callable[[], Any], interrupt: _Interrupt, *, events: bool) -> int:
@@ -251,14 +269,13 @@ def _live(make_node: Callable[[], Any], interrupt: _Interrupt, *, events: bool) 
     spinner, turn_s = executor(events=events)
     with _undone(node), spinner:
         spinner.add_node(node)
+        interrupt.wake = spinner.wake
         autostart(node)
-        interrupt.gentle = True
         try:
             while rclpy.ok():
-                # A thread of rclpy wakes the executor first and shuts ROS down after that, which
-                # wakes nobody. If we are back here in between, nothing would ever wake us again.
-                spinner.spin_once(_ENDING_TURN_S if interrupt.heard else turn_s)
+                spinner.spin_once(turn_s)
         finally:
+            interrupt.over.set()
             spinner.remove_node(node)  # the events executor aborts if it ends with callbacks left
     return 0
 

@@ -2,6 +2,7 @@
 
 import _thread
 import signal
+import sys
 import threading
 from contextlib import ExitStack
 
@@ -226,11 +227,11 @@ def test_an_interrupt_when_all_but_the_last_moment_of_opening_is_over_ends_the_t
 ):
     lane = Lane(lambda keep: [Job('job', print)], on_failure=print)
 
-    def interrupted(*_):
-        lane.jobs  # noqa: B018 - the lane has opened well and waits for samples
+    def interrupted(_):
+        lane._opened.get()  # the lane has opened well and waits for samples
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('edge_inference_ros.core.lane.wait', interrupted)
+    monkeypatch.setattr(lane, '_has_opened', interrupted)
     with pytest.raises(KeyboardInterrupt):
         lane.open()
 
@@ -285,3 +286,71 @@ def wait_for(condition):
             return
         end.wait(0.005)
     pytest.fail(f'waited {DEADLINE_S:g} s in vain')
+
+
+class Interrupted:
+    """Runs something on a thread of its own and raises KeyboardInterrupt at its k-th moment.
+
+    A moment is the begin or the end of any function, the standard library's too: there the
+    interpreter looks for signals, whose handlers may raise. The first one is in the function
+    ``within``.
+    """
+
+    def __init__(self, k, within, before=lambda: None):
+        self._left, self._within, self._before = k, within, before
+        self._armed = False
+
+    def run(self, action):
+        thread = threading.Thread(target=self._traced, args=(action,), daemon=True)
+        thread.start()
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive(), 'it waits for ever'
+
+    def _traced(self, action):
+        sys.settrace(self._trace)
+        try:
+            action()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+
+    def _trace(self, frame, event, _arg):
+        self._armed = self._armed or frame.f_code.co_name == self._within
+        self._left -= self._armed and event in {'call', 'return'}
+        if self._left == 0:
+            sys.settrace(None)
+            self._before()
+            raise KeyboardInterrupt
+        return self._trace
+
+
+@pytest.mark.parametrize('k', range(1, 40))
+def test_an_interrupt_at_any_moment_of_opening_leaves_nobody_waiting(k, monkeypatch):
+    monkeypatch.setattr('edge_inference_ros.core.lane.TURN_S', 0.001)
+    interrupted = threading.Event()
+    opened = []
+
+    def open_jobs(_keep):
+        interrupted.wait(DEADLINE_S)
+        opened.append(True)
+        return [Job('job', lambda _: None)]
+
+    lane = Lane(open_jobs, on_failure=lambda *_: None)
+    Interrupted(k, 'checkpoint', interrupted.set).run(lane.open)
+
+    assert opened == [True]
+
+
+@pytest.mark.parametrize('k', range(1, 12))
+def test_an_interrupt_at_any_moment_of_posting_leaves_nobody_waiting(k):
+    seen = []
+    lane = Lane(lambda _: [Job('job', seen.append)], on_failure=lambda *_: None)
+    lane.open()
+
+    Interrupted(k, 'post').run(lambda: lane.post(lane.jobs[0], 'sample'))
+    closing = threading.Thread(target=lane.close, daemon=True)
+    closing.start()
+    closing.join(DEADLINE_S)
+
+    assert not closing.is_alive()

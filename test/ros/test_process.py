@@ -75,8 +75,14 @@ def test_what_the_kernel_grants_needs_no_words(monkeypatch):
     assert asked == [os.SCHED_FIFO, [0]]
 
 
+IGNORING = """
+import atexit, signal
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+atexit.register(lambda: print('SIGHUP is ignored', flush=True)
+                if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else None)
+"""
 LATE_SHUTDOWN = """
-import signal
+import os, signal, sys, threading
 from functools import partial
 
 import rclpy.executors
@@ -85,25 +91,38 @@ from rclpy.signals import SignalHandlerOptions
 
 from edge_inference_ros.ros import process
 
+# What a thread of rclpy does at a signal, and no sooner than the executor waits again.
 rclpy.init = partial(rclpy.init, signal_handler_options=SignalHandlerOptions.NO)
+looks = threading.Semaphore(0)
 
 
 class Executor(rclpy.executors.SingleThreadedExecutor):
-    turns = 0
-
-    def spin_once(self, timeout_sec=None):
-        self.turns += 1
-        if self.turns == 1:
-            assert timeout_sec is None
-            signal.raise_signal({number})
-        else:
-            print(f'waits at most {{timeout_sec}} s', flush=True)
-            rclpy.shutdown()
+    def get_nodes(self):
+        looks.release()
+        return super().get_nodes()
 
 
-rclpy.executors.SingleThreadedExecutor = Executor
+def end_it(executor):
+    while looks.acquire(timeout=0.3):  # until it waits
+        pass
+    os.kill(os.getpid(), {number})
+    executor.wake()
+    looks.acquire()
+    context = rclpy.get_default_context()
+    with context.handle:
+        context.handle.shutdown()
+    print('shut down', flush=True)
+
+
+def make_executor(*, events):
+    executor = Executor()
+    threading.Thread(target=end_it, args=(executor,)).start()
+    return executor, None
+
+
+process.executor = make_executor
 process.autostart = lambda _: None
-raise SystemExit(process.run(lambda: LifecycleNode('idle')))
+sys.exit(process.run(lambda: LifecycleNode('idle')))
 """
 
 
@@ -126,20 +145,23 @@ def test_a_signal_ends_it_cleanly_and_releases_what_it_held(ros, number, stage, 
 
 @pytest.mark.ros
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_no_turn_is_without_limit_once_a_signal_came_though_ros_is_not_down_yet(ros, number):
-    child = ros.child(
-        '-c', LATE_SHUTDOWN.format(number=int(number)), env={process.EXECUTOR: 'single'}
-    )
+def test_it_ends_though_ros_is_shut_down_only_when_the_executor_waits_again(ros, number):
+    child = ros.child('-c', LATE_SHUTDOWN.format(number=int(number)))
 
     assert child.code() == 0, child.said
-    assert child.lines[-1] == 'waits at most 0.01 s'
+    assert child.lines == ['shut down']
 
 
-def test_who_ignores_a_hang_up_goes_on_doing_so(monkeypatch):
-    monkeypatch.setattr(signal, 'getsignal', lambda _: signal.SIG_IGN)  # as nohup leaves it
-    monkeypatch.setattr(signal, 'signal', lambda *_: pytest.fail('it was not to be changed'))
+@pytest.mark.ros
+def test_who_ignores_a_hang_up_goes_on_doing_so(ros):
+    child = ros.child('-c', f'{IGNORING}\n{NODE}', env={'STAGE': 'spinning'})
+    child.wait_for('now spinning')
 
-    process.end_on_hang_up()
+    child.signal(signal.SIGHUP)
+    child.signal(signal.SIGINT)
+
+    assert child.code() == 0, child.said
+    assert 'SIGHUP is ignored' in child.said
 
 
 @pytest.mark.ros
