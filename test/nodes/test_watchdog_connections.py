@@ -1,8 +1,11 @@
 """Who is at the other end of a topic: named while something is wrong, and OK once it is right."""
 
 import contextlib
+import re
+from pathlib import Path
 
 import pytest
+from support.models import scripted_model
 from support.watchdog import Rig
 
 pytestmark = pytest.mark.ros
@@ -62,6 +65,59 @@ def test_every_topic_has_its_row_while_nothing_is_wrong(ros):
     assert rig.report(': QoS') == {
         f'/watchdog: /{name}: QoS': (OK, '') for name in (*topics, *outputs)
     }
+
+
+def in_words(profile):
+    """What a publisher offers, in the words of the table in docs/consumers.md."""
+
+    def word(policy):
+        return policy.name.lower().replace('_', ' ').replace('system default', 'automatic')
+
+    def ms(duration):
+        return f'{duration.nanoseconds // 10**6} ms'
+
+    lease = profile.liveliness_lease_duration
+    endless = 10**18
+    return (
+        f'{word(profile.reliability)}, {word(profile.history)} {profile.depth}',
+        word(profile.durability),
+        ms(profile.deadline) if 0 < profile.deadline.nanoseconds < endless else 'none',
+        word(profile.liveliness)
+        + (f', lease {ms(lease)}' if 0 < lease.nanoseconds < endless else ''),
+    )
+
+
+def test_what_is_offered_is_what_the_page_for_consumers_says(ros, tmp_path):
+    from rclpy.parameter import Parameter
+
+    from edge_inference_ros.nodes.camera_detector import CameraDetector
+
+    page = (Path(__file__).parents[2] / 'docs' / 'consumers.md').read_text()
+    table = page[page.index('| topic | reliability') :].split('\n\n', maxsplit=1)[0]
+    promised = {}
+    for line in table.splitlines()[2:]:
+        topics, *words = (cell.strip() for cell in line.strip('|').split('|'))
+        for topic in re.findall('`(.*?)`', topics):
+            ours = topic.replace('<topic>', 'detections').replace('~', '/camera_detector')
+            promised[ours if ours.startswith('/') else f'/{ours}'] = tuple(words)
+    given = {'model': str(scripted_model(tmp_path / 'model')), 'backend': 'null'}
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    detector = ros.add(CameraDetector(context=ros.context, parameter_overrides=overrides))
+    detector.trigger_configure()
+    detector.trigger_activate()
+    watchdog = Rig(ros).start().node
+
+    standard = {'/rosout', '/parameter_events'}
+    offered = {
+        publisher.topic_name: in_words(publisher.qos_profile)
+        for node in (detector, watchdog)
+        for publisher in node.publishers
+        if publisher.topic_name not in standard and 'transition_event' not in publisher.topic_name
+    }
+    for debug in [topic for topic in offered if '/debug/' in topic]:
+        assert offered.pop(debug) == promised['/camera_detector/debug/…']
+    del promised['/camera_detector/debug/…']
+    assert offered == promised
 
 
 def test_a_publisher_with_other_demands_is_named_with_the_policy_until_it_leaves(ros):

@@ -317,6 +317,7 @@ def test_every_word_that_is_known_is_let_through(monkeypatch):
 
 @pytest.mark.ros
 def test_every_word_that_is_not_known_is_a_sentence(ros):
+    assert process.EXECUTOR in process.WORDS
     child = ros.child('-c', NODE, env=dict.fromkeys(process.WORDS, 'evnets'))
 
     assert child.code() == BAD_CONFIGURATION

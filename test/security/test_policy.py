@@ -9,6 +9,7 @@ from support.keystore import OPENSSL, Keystore, permissions, verified
 from tools.security import policy
 from tools.security.__main__ import SHIPPED, main
 
+PAGE = Path(__file__).parents[2] / 'docs' / 'security.md'
 TALKER = policy.Profile(
     '/lab/talker',
     '/lab',
@@ -45,8 +46,9 @@ def test_the_policy_of_another_robot_is_one_command_away(ros_env, tmp_path, caps
     monkeypatch.setattr('sys.argv', common)
     assert main() == 1
 
-    _, watchdog = policy.read(file)
+    detector, watchdog = policy.read(file)
     assert watchdog.enclave == '/edge_inference/front/watchdog'
+    assert f'in namespace `/front` the detector is `{detector.enclave}`' in PAGE.read_text()
     assert {'/cmd_vel', '/front/odom'} <= watchdog.subscribe
     assert '/front/fresh/detections' in watchdog.publish
 
