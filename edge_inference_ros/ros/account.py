@@ -41,6 +41,7 @@ class Facts:
         leap_s: how far the stamps leapt ahead of time; 0 if they did not.
         back_s: how far the stamps went back, farther than disorder explains; 0 if they did not.
         interleaved: more than one writer sends.
+        is_numbered: writers number their messages (not on Humble); else nobody knows of that.
         is_frozen: the newest messages all carry the same stamp.
         unstamped: messages without a usable stamp, in the window.
         age_s: of the newest message when it arrived; negative means disagreeing clocks.
@@ -68,6 +69,7 @@ class Facts:
     leap_s: float = 0.0
     back_s: float = 0.0
     interleaved: bool = False
+    is_numbered: bool = False
     is_frozen: bool = False
     unstamped: int = 0
     age_s: float = 0.0
@@ -212,6 +214,7 @@ def _facts(account: Account, rows: dict[str, NDArray[np.int64]], now_ns: int) ->
         leap_s=leap_s,
         back_s=back_s,
         interleaved=interleaved,
+        is_numbered=bool(rows['sequences'].any()),
         is_frozen=_is_frozen(steps.stamps_s),
         unstamped=held - int(np.count_nonzero(usable)),
         age_s=float(ages_ns[-1]) / 1e9,
@@ -249,14 +252,20 @@ class _Writer:
 def _counted(sequences: NDArray[np.int64]) -> _Counted:
     """Tell the writers apart, each of which counts up by one.
 
+    What the newest number leaves out counts once another message has come: until then it may be
+    the first one of another writer.
+
     Args:
         sequences: (N,) as the messages arrived; 0 or less is unknown.
     """
     steps = np.diff(sequences)
     known = (sequences[:-1] > 0) & (sequences[1:] > 0)
     if not (known & (steps <= 0)).any():
-        return _Counted(np.where(known, steps - 1, 0), interleaved=False)
-    return _told_apart(sequences.tolist())
+        skipped, interleaved = np.where(known, steps - 1, 0), False
+    else:
+        skipped, interleaved = _told_apart(sequences.tolist())
+    skipped[-1:] = 0
+    return _Counted(skipped, interleaved)
 
 
 def _told_apart(sequences: list[int]) -> _Counted:

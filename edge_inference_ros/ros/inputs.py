@@ -133,14 +133,15 @@ class Judge:
         return None
 
     def _crowd(self, facts: Facts, ends: Ends) -> InputState | None:
-        if not facts.interleaved or len(ends.writers) < 2:
+        known = facts.interleaved or not facts.is_numbered
+        if not facts.received or not known or len(ends.writers) < 2:
             return None
-        return InputState(
-            Level.ERROR,
-            f'{self.topic} has {len(ends.writers)} publishers that send by turns:'
-            f' {", ".join(ends.writers)}',
-            'remap all but one of them: a detector follows one camera',
-        )
+        remedy = 'remap all but one of them: a detector follows one camera'
+        crowd = f'{self.topic} has {len(ends.writers)} publishers'
+        names = ', '.join(ends.writers)
+        if facts.interleaved:
+            return InputState(Level.ERROR, f'{crowd} that send by turns: {names}', remedy)
+        return InputState(Level.WARN, f'{crowd}, of which more than one may send: {names}', remedy)
 
     def _loss(self, facts: Facts) -> InputState | None:
         if facts.missing <= NOTABLE_LOSS:

@@ -304,15 +304,23 @@ def test_the_facts_are_text_for_diagnostics():
 
 
 @given(kept=st.lists(st.booleans(), min_size=60, max_size=400))
-def test_the_missing_share_is_what_was_dropped_between_the_first_and_the_last(kept):
+def test_the_missing_share_is_what_was_dropped_before_any_but_the_newest(kept):
     numbers = [i + 1 for i, arrives in enumerate(kept) if arrives][-WINDOW:]
     if len(numbers) < 2:
         return
 
     facts = account([40 * n for n in numbers], numbers=numbers)
 
-    sent = numbers[-1] - numbers[0] + 1
+    sent = numbers[-2] - numbers[0] + 2  # what the newest leaves out counts with the next one
     assert facts.missing == pytest.approx(1.0 - len(numbers) / sent)
+
+
+def test_the_first_number_of_another_writer_is_no_loss_before_the_next_message_nor_after_it():
+    numbers = [*range(100, 140), 9000]
+
+    for sent in (numbers, [*numbers, 140], [*numbers, 140, 9001]):
+        facts = account([40 * i for i in range(len(sent))], numbers=sent)
+        assert (facts.missing, facts.skipped, facts.is_numbered) == (0.0, 0, True)
 
 
 @given(

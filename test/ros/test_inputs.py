@@ -169,7 +169,16 @@ def test_another_form_of_what_we_read_names_the_parameter():
 
 
 def test_two_publishers_of_which_one_is_silent_are_no_fault():
-    assert told(Ends(('/left', '/right'))).level == Level.OK
+    assert told(Ends(('/left', '/right')), is_numbered=True).level == Level.OK
+
+
+def test_two_publishers_are_named_where_nobody_can_tell_which_of_them_sends():
+    level, message, remedy = told(Ends(('/left', '/right')))
+
+    assert level == Level.WARN
+    assert message == '/image has 2 publishers, of which more than one may send: /left, /right'
+    assert 'remap all but one' in remedy
+    assert told(Ends(('/left', '/right')), received=0).message == 'waiting for /image'
 
 
 @pytest.mark.parametrize(('missing', 'level'), [(0.02, 0), (0.03, 1), (0.2, 1), (0.21, 2)])

@@ -184,6 +184,8 @@ def test_what_the_writer_numbered_and_did_not_come_is_missing(ros):
     for _ in range(3):  # while nobody takes them, the newest replaces the others
         writer.publish(image()())
     ros.until(lambda: listener.reader.look()[1].received == 2)
+    writer.publish(image()())
+    ros.until(lambda: listener.reader.look()[1].received == 3)
 
     verdict, facts = listener.reader.look()
     assert (facts.skipped, facts.newly_lost, facts.is_counted) == (2, 0, True)
