@@ -298,7 +298,13 @@ class Detector(EdgeNode[CameraDetectorParams]):
         if not self._losses.add(error):
             return
         stamp = sample[0].header.stamp
-        said = f'lost the frame stamped {stamp.sec}.{stamp.nanosec:09d}: {_named(error)}'
+        is_odd = stamp.nanosec >= NS_PER_S
+        when = (
+            f'{stamp.sec} s and {stamp.nanosec} ns'
+            if is_odd
+            else f'{stamp.sec}.{stamp.nanosec:09d}'
+        )
+        said = f'lost the frame stamped {when}: {_named(error)}'
         if not isinstance(error, SampleError):
             said += f'\n{"".join(traceback.format_exception(error)).rstrip()}'
         self.get_logger().warning(

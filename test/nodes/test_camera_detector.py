@@ -246,6 +246,17 @@ def test_each_kind_of_loss_is_logged_once_with_its_stamp_and_counted(ros, model,
     assert (counts['lost_BadImage'], counts['lost_BadStamp']) == ('3', '1')
 
 
+def test_a_stamp_with_more_than_a_second_of_nanoseconds_is_said_as_it_came(ros, model, capfd):
+    rig = Rig(ros, model).start()
+    msg = picture(5 * 10**9)
+    msg.header.stamp.nanosec = 4 * 10**9
+
+    rig.camera.publish(msg)
+    ros.until(lambda: rig.tally.rejected == 1, what='the rejection')
+
+    assert 'lost the frame stamped 5 s and 4000000000 ns: BadStamp' in capfd.readouterr().err
+
+
 def test_a_defect_of_ours_is_logged_with_its_traceback_and_named_at_the_end(
     ros, model, capfd, monkeypatch
 ):
