@@ -97,11 +97,11 @@ def steps_of(group: str) -> dict[str, Step]:
     """The steps of ``group``; those of optimize and train are found by their files."""
     if group in STEPS:
         return STEPS[group]
-    found = registry.names('optimize')
+    modules = registry.names('optimize')
     if group == 'train':
-        names = {name.removeprefix(_TRAIN): name for name in found if name.startswith(_TRAIN)}
+        names = {name.removeprefix(_TRAIN): name for name in modules if name.startswith(_TRAIN)}
     else:
-        names = {name: name for name in found if not name.startswith(_TRAIN)}
+        names = {name: name for name in modules if not name.startswith(_TRAIN)}
     return {step: Step(f'optimize.{name}') for step, name in names.items()}
 
 
@@ -150,13 +150,13 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _run(title: str, step: Step, arguments: list[str]) -> int:
-    said = vars(parser_of(title, step).parse_args(arguments))
+    arguments_ = vars(parser_of(title, step).parse_args(arguments))
     function, schema = _load(step)
     names = [name for name, *_ in specs(schema)]
-    as_json = bool(said.get('json')) and 'json' not in names
-    params = schema(**{name: _frozen(said[name]) for name in names})
+    as_json = bool(arguments_.get('json')) and 'json' not in names
+    params = schema(**{name: _frozen(arguments_[name]) for name in names})
     check(params)
-    extra = {name: said[name] for name in _paths(function)}
+    extra = {name: arguments_[name] for name in _paths(function)}
     if 'made_by' in inspect.signature(function).parameters:
         extra['made_by'] = f'{PROGRAM} {title} {shlex.join(arguments)}'.strip()
     with _clean(step, extra.get('out')):
@@ -203,8 +203,10 @@ def _load(step: Step) -> tuple[Callable[..., Any], type[Any]]:
 
 def _paths(function: Callable[..., Any]) -> list[str]:
     """Parameters of ``function`` that are paths: all but ``params`` and what is optional."""
-    found = inspect.signature(function).parameters.values()
-    return [p.name for p in found if p.name != 'params' and p.default is inspect.Parameter.empty]
+    parameters = inspect.signature(function).parameters.values()
+    return [
+        p.name for p in parameters if p.name != 'params' and p.default is inspect.Parameter.empty
+    ]
 
 
 def _flag(name: str) -> str:
@@ -297,7 +299,7 @@ def drive(out: Path, params: DriveParams) -> dict[str, Any]:
 
     if out.exists():
         raise ConfigError(f'{out} exists; remove it or choose another --out')
-    made = write_drive(
+    drive_ = write_drive(
         out,
         seconds=params.seconds,
         seed=params.seed,
@@ -305,7 +307,7 @@ def drive(out: Path, params: DriveParams) -> dict[str, Any]:
         rate_hz=params.rate_hz,
         foreign=params.foreign,
     )
-    return {'bag': str(out), 'frames': len(made), 'topics': list(TOPICS)}
+    return {'bag': str(out), 'frames': len(drive_), 'topics': list(TOPICS)}
 
 
 @dataclass(frozen=True)

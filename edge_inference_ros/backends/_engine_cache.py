@@ -55,8 +55,8 @@ class Key:
 
     def digest(self) -> str:
         """SHA-256 of the key."""
-        said = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _hardware(self, want: Key) -> list[str]:
         compatible = self.options.get('hardware_compatible', 'none')
@@ -73,8 +73,8 @@ class Key:
         """
         if not self.options.get('version_compatible'):
             return False
-        built, here = _numbers(self.tensorrt), _numbers(tensorrt)
-        return built <= here and here[0] in (built[0], _NEXT_MAJOR.get(built[0]))
+        built, running = _numbers(self.tensorrt), _numbers(tensorrt)
+        return built <= running and running[0] in (built[0], _NEXT_MAJOR.get(built[0]))
 
     def made_for(self, want: Key) -> bool:
         """Whether it was built by this TensorRT for this very GPU, needing no compatibility."""
@@ -114,8 +114,8 @@ class Plan:
 
 def default_folder() -> Path:
     """``$EDGE_INFERENCE_ENGINES``, or a folder in the user's cache."""
-    if said := os.environ.get(ENVIRONMENT):
-        return Path(said)
+    if folder := os.environ.get(ENVIRONMENT):
+        return Path(folder)
     base = os.environ.get('XDG_CACHE_HOME') or str(Path.home() / '.cache')
     return Path(base) / 'edge_inference_ros' / 'engines'
 
@@ -167,9 +167,9 @@ class EngineCache:
         """
         before = self._exact(want)
         with self._locked(want.digest()):
-            found = self._exact(want)
-            if found and not (anew and before and found.sha256 == before.sha256):
-                return found
+            cached = self._exact(want)
+            if cached and not (anew and before and cached.sha256 == before.sha256):
+                return cached
             data, facts = build()
             plan = Plan(want, data, hashlib.sha256(data).hexdigest(), facts)
             self._keep(plan)
@@ -213,7 +213,7 @@ class EngineCache:
         return None
 
     def _keep(self, plan: Plan) -> None:
-        said = {
+        side = {
             'schema': SCHEMA,
             'key': dataclasses.asdict(plan.key),
             'sha256': plan.sha256,
@@ -223,7 +223,7 @@ class EngineCache:
         before, engine = self._exact(plan.key), self.folder / f'{plan.sha256}.engine'
         try:
             self.write(engine.name, plan.data)
-            self.write(f'{plan.key.digest()}.json', json.dumps(said, indent=1).encode())
+            self.write(f'{plan.key.digest()}.json', json.dumps(side, indent=1).encode())
             if before and before.sha256 != plan.sha256:
                 (self.folder / f'{before.sha256}.engine').unlink(missing_ok=True)
         except OSError as error:
@@ -257,12 +257,15 @@ class EngineCache:
                 yield self._sidecar(path.stem)
 
     def _sidecar(self, name: str) -> _Sidecar:
-        said = json.loads(self.read(f'{name}.json', largest=_LARGEST_SIDECAR_BYTES))
+        facts = json.loads(self.read(f'{name}.json', largest=_LARGEST_SIDECAR_BYTES))
         try:
-            if said['schema'] != SCHEMA:
-                raise ValueError(f'schema {said["schema"]!r}')
+            if facts['schema'] != SCHEMA:
+                raise ValueError(f'schema {facts["schema"]!r}')
             side = _Sidecar(
-                Key(**said['key']), str(said['sha256']), int(said['built_ns']), dict(said['facts'])
+                Key(**facts['key']),
+                str(facts['sha256']),
+                int(facts['built_ns']),
+                dict(facts['facts']),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f'{name}.json: {error}') from error
@@ -276,9 +279,9 @@ class EngineCache:
             data = self.read(name)
         except OSError as error:
             raise EngineMissing(f'{self.folder / name}: {error.strerror}') from error
-        if (found := hashlib.sha256(data).hexdigest()) != side.sha256:
+        if (actual := hashlib.sha256(data).hexdigest()) != side.sha256:
             raise DigestMismatch(
-                f'{self.folder / name} has SHA-256 {found}; it was damaged or replaced'
+                f'{self.folder / name} has SHA-256 {actual}; it was damaged or replaced'
             )
         return Plan(side.key, data, side.sha256, side.facts)
 

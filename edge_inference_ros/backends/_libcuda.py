@@ -27,10 +27,10 @@ class LibCudaQueue:
 
     def leave(self) -> None:
         """Take the current context from the thread's stack."""
-        self._made('cuCtxPopCurrent_v2')
+        self._create('cuCtxPopCurrent_v2')
 
     def stream(self, priority: int) -> int:
-        return self._made('cuStreamCreateWithPriority', NON_BLOCKING, priority)
+        return self._create('cuStreamCreateWithPriority', NON_BLOCKING, priority)
 
     def end_stream(self, stream: int) -> None:
         self._call('cuStreamDestroy_v2', stream)
@@ -45,7 +45,7 @@ class LibCudaQueue:
         self._call('cuMemcpyDtoHAsync_v2', host, device, size, stream)
 
     def event(self, *, blocking: bool = False) -> int:
-        return self._made('cuEventCreate', BLOCKING_WITHOUT_TIME if blocking else 0)
+        return self._create('cuEventCreate', BLOCKING_WITHOUT_TIME if blocking else 0)
 
     def end_event(self, event: int) -> None:
         self._call('cuEventDestroy_v2', event)
@@ -80,7 +80,7 @@ class LibCudaQueue:
     def end_graph(self, graph: int) -> None:
         self._call('cuGraphExecDestroy', graph)
 
-    def _made(self, name: str, *args: int) -> int:
+    def _create(self, name: str, *args: int) -> int:
         handle = ctypes.c_void_p()
         self._call(name, ctypes.byref(handle), *args)
         return int(handle.value or 0)

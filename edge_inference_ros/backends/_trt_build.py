@@ -64,7 +64,7 @@ def build(
     """
     _check_opset(trt, data, path)
     started = time.monotonic()
-    builder = made(trt.Builder, log)
+    builder = create(trt.Builder, log)
     network = builder.create_network(_network_flags(trt, options))
     parser = _parse(trt, log, network, data, path)
     config = builder.create_builder_config()
@@ -86,19 +86,19 @@ def build(
     return Built(bytes(serialised), facts, tuple(_notes(trt, options)), _timings(config))
 
 
-def made(factory: Any, log: Any) -> Any:
+def create(factory: Any, log: Any) -> Any:
     """A Builder or Runtime.
 
     Raises:
         BackendUnavailable: TensorRT gives none, as with a driver that is too old for it.
     """
     try:
-        thing = factory(log)
+        part = factory(log)
     except TypeError:  # how pybind11 says that the factory returned nothing
-        thing = None
-    if thing is None:
+        part = None
+    if part is None:
         raise BackendUnavailable(f'TensorRT gives no {factory.__name__}: {log.take()}')
-    return thing
+    return part
 
 
 def _network_flags(trt: Any, options: EngineOptions) -> int:
@@ -150,9 +150,9 @@ def _errors(parser: Any) -> str:
 
 def _check_opset(trt: Any, data: bytes, path: Path) -> None:
     """An old parser warns of a newer opset, goes on, and misses what moved into an input."""
-    if version(trt) < (10,) and (found := onnx_file.opset(data)) > _OLD_OPSET:
+    if version(trt) < (10,) and (opset := onnx_file.opset(data)) > _OLD_OPSET:
         raise ModelError(
-            f'{path}: opset {found}, and TensorRT {trt.__version__} reads up to {_OLD_OPSET};'
+            f'{path}: opset {opset}, and TensorRT {trt.__version__} reads up to {_OLD_OPSET};'
             ' of newer operators it misses parts without a word. Lower it with'
             f' onnx.version_converter.convert_version(model, {_OLD_OPSET}), or use TensorRT 10'
         )
@@ -243,14 +243,16 @@ def _add_profile(builder: Any, network: Any, config: Any, options: EngineOptions
             raise ParameterError(f'shapes = {options.shapes!r}: {name} is {inputs[name]}')
     if not dynamic:
         return
-    said = builder.create_optimization_profile()
+    declared_profile = builder.create_optimization_profile()
     for name in dynamic:
-        said.set_shape(name, *wanted[name])
-    config.add_optimization_profile(said)
+        declared_profile.set_shape(name, *wanted[name])
+    config.add_optimization_profile(declared_profile)
 
 
-def _fits(said: tuple[int, ...], size: tuple[int, ...]) -> bool:
-    return len(said) == len(size) and all(a in (-1, b) for a, b in zip(said, size, strict=True))
+def _fits(declared: tuple[int, ...], size: tuple[int, ...]) -> bool:
+    return len(declared) == len(size) and all(
+        a in (-1, b) for a, b in zip(declared, size, strict=True)
+    )
 
 
 def _set_timing_cache(config: Any, data: bytes) -> None:
@@ -304,18 +306,18 @@ def _monitor(trt: Any, progress: Progress) -> Any:
 
 
 def _refuse(path: Path, log: Any, options: EngineOptions) -> NoReturn:
-    said = log.take()
-    if _trt_words.out_of_memory(said):
+    messages = log.take()
+    if _trt_words.out_of_memory(messages):
         raise OutOfMemory(
-            f'{path}: building ran out of device memory: {said}; end what else uses the device, or'
-            f' give less than --workspace-mib {options.workspace_mib}'
+            f'{path}: building ran out of device memory: {messages}; end what else uses the'
+            f' device, or give less than --workspace-mib {options.workspace_mib}'
         )
-    if _trt_words.lacks_workspace(said):
+    if _trt_words.lacks_workspace(messages):
         raise ModelError(
-            f'{path}: TensorRT built no engine: {said}; give more than --workspace-mib'
+            f'{path}: TensorRT built no engine: {messages}; give more than --workspace-mib'
             f' {options.workspace_mib}'
         )
-    raise ModelError(f'{path}: TensorRT built no engine: {said or "cancelled"}')
+    raise ModelError(f'{path}: TensorRT built no engine: {messages or "cancelled"}')
 
 
 def _notes(trt: Any, options: EngineOptions) -> Iterator[str]:

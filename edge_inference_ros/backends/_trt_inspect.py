@@ -54,8 +54,8 @@ def explain(
     inspector.execution_context = context
     raw = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     times = _profile(trt, context, run, runs)
-    found = json.loads(raw, strict=False).get('Layers', [])  # names are parted by control codes
-    return Explained(tuple(_layer(said, times) for said in found), _memory(engine), raw)
+    layers = json.loads(raw, strict=False).get('Layers', [])  # names are parted by control codes
+    return Explained(tuple(_layer(layer, times) for layer in layers), _memory(engine), raw)
 
 
 def _profile(trt: Any, context: Any, run: Callable[[], None], runs: int) -> Mapping[str, float]:
@@ -78,21 +78,21 @@ def _profile(trt: Any, context: Any, run: Callable[[], None], runs: int) -> Mapp
     return {name: total / runs for name, total in totals.items()}
 
 
-def _layer(said: Mapping[str, Any] | str, times: Mapping[str, float]) -> Layer:
-    if isinstance(said, str):  # all there is without detailed verbosity
-        return Layer(said, '', '', (), times.get(said, 0.0))
-    name = str(said.get('Name', ''))
-    nodes = tuple(_ONNX_LAYER.findall(str(said.get('Metadata', ''))))
-    kind = str(said.get('LayerType', ''))
-    return Layer(name, kind, _precision(said.get('Outputs', ())), nodes, times.get(name, 0.0))
+def _layer(layer: Mapping[str, Any] | str, times: Mapping[str, float]) -> Layer:
+    if isinstance(layer, str):  # all there is without detailed verbosity
+        return Layer(layer, '', '', (), times.get(layer, 0.0))
+    name = str(layer.get('Name', ''))
+    nodes = tuple(_ONNX_LAYER.findall(str(layer.get('Metadata', ''))))
+    kind = str(layer.get('LayerType', ''))
+    return Layer(name, kind, _precision(layer.get('Outputs', ())), nodes, times.get(name, 0.0))
 
 
 def _precision(outputs: Sequence[Mapping[str, Any]]) -> str:
     """Out of 'Half' as well as 'Thirty-two wide channel vectorized row major Int8 format'."""
     for output in outputs:
-        for key, said in output.items():
-            if key.lower() in _TYPE_KEYS and (found := _FORMAT.search(str(said))):
-                name = found.group().upper()
+        for key, entry in output.items():
+            if key.lower() in _TYPE_KEYS and (match := _FORMAT.search(str(entry))):
+                name = match.group().upper()
                 return _SAME.get(name, name)
     return ''
 

@@ -90,10 +90,10 @@ def specs(trt: Any, engine: Any, context: Any, manifest: Manifest | None) -> tup
         raise SpecMismatch(f'the shapes of the engine contradict each other: {error}') from error
     if missing:
         raise SpecMismatch(f'engine needs sizes for {", ".join(missing)}')
-    found = tuple(_spec(trt, engine, context, name, is_input=name in inputs) for name in names)
+    tensors = tuple(_spec(trt, engine, context, name, is_input=name in inputs) for name in names)
     if manifest:
-        _check_shapes(manifest, {spec.name: spec for spec in found})
-    return found
+        _check_shapes(manifest, {spec.name: spec for spec in tensors})
+    return tensors
 
 
 def allocate(
@@ -156,8 +156,8 @@ def _spec(trt: Any, engine: Any, context: Any, name: str, *, is_input: bool) -> 
 
 
 def _set_shape(engine: Any, context: Any, name: str, manifest: Manifest | None) -> None:
-    said = tuple(engine.get_tensor_shape(name))
-    if -1 not in said:
+    declared = tuple(engine.get_tensor_shape(name))
+    if -1 not in declared:
         return
     low, _, high = (tuple(shape) for shape in engine.get_tensor_profile_shape(name, 0))
     # What the manifest does not fix, such as a point count, is opened at its largest.
@@ -175,11 +175,11 @@ def _check_names(manifest: Manifest, inputs: set[str], outputs: set[str]) -> Non
         raise SpecMismatch(f'manifest names {sorted(missing)}, engine has {sorted(outputs)}')
 
 
-def _check_shapes(manifest: Manifest, found: Mapping[str, Spec]) -> None:
+def _check_shapes(manifest: Manifest, specs_: Mapping[str, Spec]) -> None:
     promised = [(manifest.input.tensor, manifest.input.shape, manifest.input.dtype)]
     promised += [(spec.tensor, spec.shape, spec.dtype) for spec in manifest.outputs]
     for name, shape, dtype in promised:
-        spec = found[name]
+        spec = specs_[name]
         open_or_equal = all(
             -1 in pair or len(set(pair)) == 1 for pair in _pairs(shape, spec.shape)
         )
@@ -190,8 +190,8 @@ def _check_shapes(manifest: Manifest, found: Mapping[str, Spec]) -> None:
             )
 
 
-def _pairs(one: tuple[int, ...], other: tuple[int, ...]) -> list[tuple[int, int]]:
-    return list(zip(one, other, strict=False))
+def _pairs(left: tuple[int, ...], right: tuple[int, ...]) -> list[tuple[int, int]]:
+    return list(zip(left, right, strict=False))
 
 
 def make_allocator(trt: Any, cuda: Cuda, buffer: Buffer, keep: ExitStack) -> Any:
@@ -250,6 +250,6 @@ def _grow(cuda: Cuda, buffer: Buffer, size: int, keep: ExitStack) -> None:
 def _larger(cuda: Cuda, buffer: Buffer, size: int, keep: ExitStack) -> Buffer:
     kind = 'paired' if buffer.paired else 'mapped'
     with ExitStack() as attempt:
-        made = _buffer(cuda, replace(buffer.spec, capacity=size), kind, attempt)
+        larger = _buffer(cuda, replace(buffer.spec, capacity=size), kind, attempt)
         keep.push(attempt.pop_all())  # what came of half an attempt is given back at once
-    return made
+    return larger

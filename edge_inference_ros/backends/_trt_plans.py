@@ -82,14 +82,14 @@ def build_command(path: Path, options: Options) -> str:
     program = 'edge_inference'
     if not shutil.which(program):
         program = f'ros2 run edge_inference_ros {program}'
-    said = [f'build it with: {program} optimize build {shlex.quote(str(path))}']
+    words = [f'build it with: {program} optimize build {shlex.quote(str(path))}']
     if options.precision != 'graph':
-        said.append(f'--precision {options.precision}')
+        words.append(f'--precision {options.precision}')
     if options.dla_core >= 0:
-        said.append(f'--dla-core {options.dla_core}')
+        words.append(f'--dla-core {options.dla_core}')
     if options.cache:
-        said.append(f'--out {shlex.quote(options.cache)}')
-    return ' '.join(said)
+        words.append(f'--out {shlex.quote(options.cache)}')
+    return ' '.join(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,10 @@ class Library:
 
     def key(self, onnx_sha256: str, options: EngineOptions) -> Key:
         """The key of an engine for this network on this device."""
-        gpu, said = self.cuda.memory.gpu(), dataclasses.asdict(options)
-        return Key(onnx_sha256, self.trt.__version__, gpu.name, gpu.capability, gpu.driver, said)
+        gpu, settings = self.cuda.memory.gpu(), dataclasses.asdict(options)
+        return Key(
+            onnx_sha256, self.trt.__version__, gpu.name, gpu.capability, gpu.driver, settings
+        )
 
 
 def find(
@@ -190,11 +192,11 @@ def power(root: Path) -> str:
 
     A kernel's time, by which another is preferred to it, is one of these clocks.
     """
-    said = ''
+    mode = ''
     for path in sorted(path for where in _POWER for path in root.glob(where)):
         with suppress(OSError):
-            said += path.read_text()
-    return said
+            mode += path.read_text()
+    return mode
 
 
 def _timings_name(key: Key, power: str) -> str:

@@ -21,14 +21,14 @@ _LOGGERS = threading.Lock()
 _LACKS_WORKSPACE = re.compile(r'insufficient workspace|increas\w+ (the )?workspace', re.IGNORECASE)
 
 
-def out_of_memory(said: str) -> bool:
+def out_of_memory(messages: str) -> bool:
     """Whether the device was full."""
-    return bool(_OUT_OF_MEMORY.search(said))
+    return bool(_OUT_OF_MEMORY.search(messages))
 
 
-def lacks_workspace(said: str) -> bool:
+def lacks_workspace(messages: str) -> bool:
     """Whether what one layer may use for itself was too little, however much the device has."""
-    return bool(_LACKS_WORKSPACE.search(said))
+    return bool(_LACKS_WORKSPACE.search(messages))
 
 
 def log(trt: Any) -> Any:
@@ -52,12 +52,12 @@ def _log(trt: Any) -> Any:
 
         def take(self) -> str:
             """The errors since the last call."""
-            said = '; '.join(
+            messages = '; '.join(
                 dict.fromkeys(text for text in self._said if text.strip(' :0123456789'))
             )
             self._said.clear()
-            return said
+            return messages
 
-    made = Log()
-    trt.init_libnvinfer_plugins(made, '')
-    return made
+    log = Log()
+    trt.init_libnvinfer_plugins(log, '')
+    return log

@@ -107,13 +107,13 @@ def open(  # noqa: A001
         ModelError: no script, or one that does not fit the manifest.
     """
     try:
-        said = json.loads(path.read_bytes())
+        raw = json.loads(path.read_bytes())
     except OSError as error:
         raise ModelError(f'{path}: {error.strerror}; restore the file') from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f'{path}: not a JSON script for the null backend: {error}') from error
     try:
-        script = _script(manifest, said)
+        script = _script(manifest, raw)
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise ModelError(
             f'{path}: {error}; see backends/null.py for what a script says'
@@ -121,25 +121,25 @@ def open(  # noqa: A001
     return Engine(manifest, script, sleep=sleep)
 
 
-def _script(manifest: Manifest, said: Any) -> Script:
-    if unknown := set(said) - {'durations_ms', 'outputs', 'faults'}:
+def _script(manifest: Manifest, raw: Any) -> Script:
+    if unknown := set(raw) - {'durations_ms', 'outputs', 'faults'}:
         raise ValueError(f'unknown key {min(unknown)!r}')
-    durations = tuple(float(value) / 1e3 for value in said.get('durations_ms', ()))
+    durations = tuple(float(value) / 1e3 for value in raw.get('durations_ms', ()))
     if not all(0 <= value < HANG_S for value in durations):
-        raise ValueError(f'durations_ms = {said["durations_ms"]}: each 0 … {HANG_S * 1e3:.0f}')
-    faults = {int(run): fault for run, fault in said.get('faults', {}).items()}
+        raise ValueError(f'durations_ms = {raw["durations_ms"]}: each 0 … {HANG_S * 1e3:.0f}')
+    faults = {int(run): fault for run, fault in raw.get('faults', {}).items()}
     if unknown := set(faults.values()) - {HANG, *_FAULTS}:
         raise ValueError(f'fault {min(unknown)!r}: expected {HANG}, {", ".join(_FAULTS)}')
-    return Script(durations, _frames(manifest, said.get('outputs', {})), faults)
+    return Script(durations, _frames(manifest, raw.get('outputs', {})), faults)
 
 
-def _frames(manifest: Manifest, said: Any) -> dict[str, list[NDArray[Any]]]:
+def _frames(manifest: Manifest, raw: Any) -> dict[str, list[NDArray[Any]]]:
     specs = {spec.tensor: spec for spec in manifest.outputs}
-    if unknown := set(said) - set(specs):
+    if unknown := set(raw) - set(specs):
         raise ValueError(f'output {min(unknown)!r}: the manifest has {", ".join(specs)}')
     return {
         name: [_frame(specs[name], elements) for elements in frames]
-        for name, frames in said.items()
+        for name, frames in raw.items()
         if frames
     }
 

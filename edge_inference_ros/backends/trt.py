@@ -126,8 +126,8 @@ class Engine:
         self._cuda = self._keep.enter_context(_cuda.entered(options.provider))
         self._trt = trt = library()
         self._log = _trt_words.log(trt)
-        found = _trt_plans.Library(trt, self._log, self._cuda)
-        plan, built = _trt_plans.find(found, manifest, path, options)
+        library_ = _trt_plans.Library(trt, self._log, self._cuda)
+        plan, built = _trt_plans.find(library_, manifest, path, options)
         checkpoint()
         self.digest = hashlib.sha256(plan).hexdigest()
         self._hold('_stream', self._cuda.queue.stream(options.priority), 'end_stream')
@@ -304,11 +304,11 @@ class Engine:
 
     def _refuse_engine(self, path: Path, options: Options) -> NoReturn:
         """Say why TensorRT loads no engine. A full device is no fault of the engine's."""
-        said = self._log.take()
-        if _trt_words.out_of_memory(said):
-            raise OutOfMemory(f'{path}: the device has no room for the engine: {said}')
+        messages = self._log.take()
+        if _trt_words.out_of_memory(messages):
+            raise OutOfMemory(f'{path}: the device has no room for the engine: {messages}')
         raise EngineStale(
-            f'{path}: TensorRT {self._trt.__version__} cannot load the engine: {said};'
+            f'{path}: TensorRT {self._trt.__version__} cannot load the engine: {messages};'
             f' {_trt_plans.build_command(path, options)}'
         )
 
@@ -317,10 +317,10 @@ class Engine:
         for allocator in self._allocators.values():
             if failure := allocator.take_failure():
                 raise failure
-        said = self._log.take()
-        if _trt_words.out_of_memory(said):
-            raise OutOfMemory(f'{what}: {said}')
-        raise InferenceFailed(f'{what}: {said or "TensorRT did not say why"}')
+        messages = self._log.take()
+        if _trt_words.out_of_memory(messages):
+            raise OutOfMemory(f'{what}: {messages}')
+        raise InferenceFailed(f'{what}: {messages or "TensorRT did not say why"}')
 
 
 def library() -> Any:
@@ -339,7 +339,7 @@ def library() -> Any:
 
 
 def _runtime(trt: Any, logger: Any, built: Mapping[str, Any], options: Options) -> Any:
-    runtime = _trt_build.made(trt.Runtime, logger)
+    runtime = _trt_build.create(trt.Runtime, logger)
     if built.get('version_compatible'):
         runtime.engine_host_code_allowed = True  # the plan brings its own lean runtime
     if options.dla_core >= 0:
@@ -367,8 +367,8 @@ def build(
     store = EngineCache(Path(cache) if cache else default_folder())
     with _cuda.entered(provider) as cuda:
         trt = library()
-        found = _trt_plans.Library(trt, _trt_words.log(trt), cuda)
-        return _trt_plans.build(found, path, options, store, anew=anew, progress=progress)
+        library_ = _trt_plans.Library(trt, _trt_words.log(trt), cuda)
+        return _trt_plans.build(library_, path, options, store, anew=anew, progress=progress)
 
 
 def explain(

@@ -196,9 +196,9 @@ def misspelt(arguments: Iterable[Argument], words: Sequence[str]) -> list[str]:
     names = [word.partition(':=')[0] for word in words if ':=' in word]
     sentences = []
     for name in (name for name in dict.fromkeys(names) if name not in known):
-        here = f'{name}:= is no argument here and has no effect'
+        text = f'{name}:= is no argument here and has no effect'
         if files := [file for file, offered in FILES.items() if name in {a.name for a in offered}]:
-            sentences.append(f'{here}; it is one of {", ".join(files)}')
+            sentences.append(f'{text}; it is one of {", ".join(files)}')
         elif match := difflib.get_close_matches(name, known, 1, 0.75):
-            sentences.append(f'{here}; did you mean {match[0]}?')
+            sentences.append(f'{text}; did you mean {match[0]}?')
     return sentences

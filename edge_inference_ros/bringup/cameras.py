@@ -91,15 +91,15 @@ class Cameras:
             for camera in self.cameras
         ]
         rows = [*eyes, *self.also]
-        said: dict[str, Any] = {
+        params: dict[str, Any] = {
             'topics': [row.topic for row in rows],
             'types': [row.type for row in rows],
         }
         if optional := [row.topic for row in rows if not row.required]:
-            said['optional'] = optional
+            params['optional'] = optional
         if any(row.stamp_offset_s for row in rows):
-            said['stamp_offsets_s'] = [row.stamp_offset_s for row in rows]
-        return said
+            params['stamp_offsets_s'] = [row.stamp_offset_s for row in rows]
+        return params
 
 
 def at(value: str) -> Cameras:
@@ -108,7 +108,7 @@ def at(value: str) -> Cameras:
     Raises:
         ConfigError: names the file, the entry and the key.
     """
-    path = checks.here(value)
+    path = checks.absolute(value)
     content = read_yaml(path, ParameterError)
     try:
         if unknown := sorted(set(map(str, content)) - {'cameras', 'also'}):
@@ -125,15 +125,15 @@ def _rows(schema: type[SchemaT], content: Mapping[str, Any], key: str) -> tuple[
     rows = content.get(key, [])
     if not isinstance(rows, list):
         raise ParameterError(f'{key} = {rows!r}: expected a list')
-    made = []
+    rows_ = []
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise ParameterError(f'{key}[{index}] = {row!r}: expected a mapping')
         try:
-            made.append(build(schema, row))
+            rows_.append(build(schema, row))
         except ParameterError as error:
             raise ParameterError(f'{key}[{index}]: {error}') from None
-    return tuple(made)
+    return tuple(rows_)
 
 
 def _check(cameras: tuple[Camera, ...], also: tuple[Guarded, ...]) -> None:

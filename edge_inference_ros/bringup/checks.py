@@ -134,7 +134,7 @@ def model(value: str) -> str:
     """A model by its name, or the folder of one as an absolute path; empty leaves it to files."""
     if not value:
         return ''
-    folder = here(value) if os.sep in value else locate('models', value)
+    folder = absolute(value) if os.sep in value else locate('models', value)
     if not (folder / FILE_NAME).is_file():
         raise ConfigError(f'{folder} holds no {FILE_NAME}; give the path of a model folder')
     return str(folder) if os.sep in value else value
@@ -155,7 +155,7 @@ def parameter_file(value: str, nodes: Sequence[str] = NODES) -> Path | None:
 
     A relative path means the folder one stands in.
     """
-    return checked_parameters(here(value), nodes) if value else None
+    return checked_parameters(absolute(value), nodes) if value else None
 
 
 def parameters_of(node: str) -> Check:
@@ -166,7 +166,7 @@ def parameters_of(node: str) -> Check:
 def _profile(folder: str, value: str, nodes: Sequence[str]) -> Path:
     shipped = share(f'config/{folder}')
     if os.sep in value or value.endswith(_YAML) or value.startswith('~'):
-        path, place = here(value), 'no such file'
+        path, place = absolute(value), 'no such file'
     else:
         path, place = shipped / f'{value}.yaml', f'not among the {folder} that ship'
     if not path.is_file():
@@ -175,7 +175,7 @@ def _profile(folder: str, value: str, nodes: Sequence[str]) -> Path:
     return checked_parameters(path, nodes)
 
 
-def here(value: str) -> Path:
+def absolute(value: str) -> Path:
     """An absolute path; a relative one means the folder one stands in."""
     return Path(os.path.abspath(Path(value).expanduser()))  # noqa: PTH100 - resolve follows links
 
@@ -228,8 +228,8 @@ def meant_for(path: Path, node: str) -> tuple[dict[str, Any], str]:
 
 def _matches(pattern: str, node: str) -> bool:
     """Whether a section's name, with * for one part and ** for any number, means ``node``."""
-    any_number, one = '(?:[^/]+/)*', '[^/]+/'
-    parts = {'**': any_number, '*': one}
+    any_number, one_level = '(?:[^/]+/)*', '[^/]+/'
+    parts = {'**': any_number, '*': one_level}
     words = (parts.get(part, f'{re.escape(part)}/') for part in pattern.strip('/').split('/'))
     return re.fullmatch(''.join(words), f'{node.strip("/")}/') is not None
 

@@ -111,12 +111,12 @@ def watchdog(
     """
     files = [share('config/watchdog.yaml'), chosen['robot'], *_files(chosen)]
     _, warnings = _meant(context, chosen, 'watchdog', files)
-    said = {**(parameters or {}), 'autostart': chosen['autostart']}
+    params = {**(parameters or {}), 'autostart': chosen['autostart']}
     started = _kept_alive(
         'watchdog',
         'the watchdog ended: its heartbeat stops, and so must the robot',
         chosen,
-        parameters=[*map(str, files), said],
+        parameters=[*map(str, files), params],
         remappings=[
             (name, chosen[name]) for name in ('detections', 'odom', 'cmd_vel') if name in chosen
         ],

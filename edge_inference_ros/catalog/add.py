@@ -161,11 +161,11 @@ def add_model(network: Path, params: AddParams) -> Report:
         params = replace(params, precision=params.precision or onnx_file.precision(file))
         tensors = inside.tensors(file, _size(params), params.layout, params.backend, limits)
         told = exported.read(tensors['metadata'])
-        said, notes = _described(_Network(file, params, limits, tensors, told), classes)
-        text = ''.join(f'{key}: {json.dumps(value)}\n' for key, value in said.items())
+        manifest, notes = _described(_Network(file, params, limits, tensors, told), classes)
+        text = ''.join(f'{key}: {json.dumps(value)}\n' for key, value in manifest.items())
         (folder / FILE_NAME).write_text(text, encoding='utf-8')
         check_model(CheckParams(str(folder.absolute()), params.backend, picture='none'))
-    return Report('models add', str(network), str(folder), _chosen(said), notes=tuple(notes))
+    return Report('models add', str(network), str(folder), _chosen(manifest), notes=tuple(notes))
 
 
 @contextmanager
@@ -381,18 +381,18 @@ def _manifest(network: _Network, classes: Sequence[str], read: _Read) -> dict[st
     }
 
 
-def _chosen(said: Mapping[str, Any]) -> dict[str, Value]:
-    shown, classes = said['input'], said['classes']
+def _chosen(given: Mapping[str, Any]) -> dict[str, Value]:
+    shown, classes = given['input'], given['classes']
     few = ', '.join(classes[:6]) + (f', … ({len(classes)})' if len(classes) > 6 else '')
     options = ''.join(
-        f', {key}: {value}' for key, value in said['head'].get('options', {}).items()
+        f', {key}: {value}' for key, value in given['head'].get('options', {}).items()
     )
     facts: dict[str, Value] = {
-        'head': said['head']['name'] + options,
+        'head': given['head']['name'] + options,
         'classes': few,
         'input': f'{shown["dtype"]} {shown["shape"]} {shown["layout"]} {shown["order"]}',
         'fit': shown['fit'],
-        'precision': said['files'][0]['precision'],
-        'licence': said['licence'],
+        'precision': given['files'][0]['precision'],
+        'licence': given['licence'],
     }
     return facts | ({'scale': shown['scale']} if 'scale' in shown else {})

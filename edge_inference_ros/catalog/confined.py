@@ -98,10 +98,10 @@ def _descendants(kind: type[EdgeInferenceError]) -> Iterator[type[EdgeInferenceE
         yield from _descendants(child)
 
 
-def _cause(status: int, said: bytes, limits: ChildLimits) -> str:
+def _cause(status: int, output: bytes, limits: ChildLimits) -> str:
     if status == -signal.SIGXCPU:
         return f'reading it took more than {limits.cpu_s} s of processor time'
-    last = said.decode(errors='replace').strip().rpartition('\n')[2]
+    last = output.decode(errors='replace').strip().rpartition('\n')[2]
     name = signal.Signals(-status).name if status < 0 else f'status {status}'
     return f'its reader ended with {name}; it may want too much memory, or be made to harm: {last}'
 
@@ -115,15 +115,15 @@ def _serve() -> None:
     function = getattr(import_module(module), name)
     _confine(ChildLimits(**limits))
     try:
-        said = {'value': function(**argument)}
+        reply = {'value': function(**argument)}
     except EdgeInferenceError as error:
-        said = {'error': type(error).__name__, 'text': str(error)}
+        reply = {'error': type(error).__name__, 'text': str(error)}
     except MemoryError:
-        said = {'foreign': 'reading it took too much memory'}
+        reply = {'foreign': 'reading it took too much memory'}
     except Exception as error:  # noqa: BLE001 - every failure is an answer
-        said = {'foreign': f'{type(error).__name__}: {error}'}
+        reply = {'foreign': f'{type(error).__name__}: {error}'}
     with answer:
-        json.dump(said, answer)
+        json.dump(reply, answer)
 
 
 def _confine(limits: ChildLimits) -> None:

@@ -110,7 +110,7 @@ def try_all(
 ) -> list[dict[str, Any]]:
     """In the child: every reading on every picture."""
     shown = [Image(_NOWHERE, np.ascontiguousarray(p), 'bgr') for p in np.load(pictures)]
-    tried = [Reading(**said) for said in readings]
+    tried = [Reading(**row) for row in readings]
     manifests = [_manifest(Path(file), reading) for reading in tried]
     engine = registry.load('backends', backend).open(manifests[0], Path(file))
     try:
@@ -121,8 +121,8 @@ def try_all(
 
 
 def _manifest(file: Path, reading: Reading) -> Manifest:
-    said: dict[str, Any] = dict(reading.input)
-    said |= {key: tuple(said[key]) for key in ('shape', 'mean', 'std') if key in said}
+    spec: dict[str, Any] = dict(reading.input)
+    spec |= {key: tuple(spec[key]) for key in ('shape', 'mean', 'std') if key in spec}
     return Manifest(
         folder=file.parent,
         name=file.stem,
@@ -130,7 +130,7 @@ def _manifest(file: Path, reading: Reading) -> Manifest:
         licence='',
         made_by='',
         classes=tuple(map(str, range(reading.classes))),
-        input=InputSpec(**said),
+        input=InputSpec(**spec),
         outputs=tuple(
             TensorSpec(row['tensor'], tuple(row['shape']), row['dtype']) for row in reading.outputs
         ),
@@ -155,11 +155,11 @@ def _try(engine: Any, reading: Reading, manifest: Manifest, pictures: Sequence[I
         return Seen((str(error),))
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
         return Seen((f'head {reading.head} raises {type(error).__name__}: {error}',))
-    said = faults(every, manifest, certain=reading.certain) if every else []
-    if not said and not most and not reading.certain:
-        said = ['no box is found in any picture, whatever its score']
+    refused = faults(every, manifest, certain=reading.certain) if every else []
+    if not refused and not most and not reading.certain:
+        refused = ['no box is found in any picture, whatever its score']
     highest = max((float(np.nanmax(e.scores, initial=0.0)) for e in every), default=0.0)
-    return Seen(tuple(said), found, most, highest)
+    return Seen(tuple(refused), found, most, highest)
 
 
 def faults(every: Sequence[Candidates2D], manifest: Manifest, *, certain: bool) -> list[str]:
@@ -176,8 +176,8 @@ def faults(every: Sequence[Candidates2D], manifest: Manifest, *, certain: bool) 
         return []
     boxes = np.concatenate([candidates.boxes_px for candidates in every]).astype(np.float64)
     scores = np.concatenate([candidates.scores for candidates in every]).astype(np.float64)
-    if said := _numbers(boxes, scores):
-        return [said]
+    if wrong := _numbers(boxes, scores):
+        return [wrong]
     boxes = boxes[np.isfinite(boxes).all(axis=1)]
     said_so_far = [
         _classes(every, len(manifest.classes)),
@@ -277,8 +277,8 @@ def _alike(boxes: Floats, cells: Floats) -> float:
     centres = (boxes[:, :2] + boxes[:, 2:]).astype(np.float64)
     sane = np.isfinite(centres).all(axis=1)
     with np.errstate(all='ignore'):
-        found = [np.corrcoef(centres[sane, i], cells[sane, i])[0, 1] for i in (0, 1)]
-    return float(np.nan_to_num(found).min())
+        correlations = [np.corrcoef(centres[sane, i], cells[sane, i])[0, 1] for i in (0, 1)]
+    return float(np.nan_to_num(correlations).min())
 
 
 def _objectness(every: Sequence[Candidates2D], head: HeadSpec) -> str:

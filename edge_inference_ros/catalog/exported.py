@@ -51,14 +51,14 @@ class Exported:
 
 def read(metadata: Mapping[str, str]) -> Exported:
     """What the metadata of a file says; what is too long or no literal is ignored."""
-    said = {key: text for key, text in metadata.items() if len(text) <= _LONGEST_TEXT}
+    texts = {key: text for key, text in metadata.items() if len(text) <= _LONGEST_TEXT}
     return Exported(
-        names=class_names(said),
-        size=picture_size(said),
-        task=_word(said.get('task', '')),
-        head=_word(said.get('head', '')),
-        chosen=_chosen(said),
-        licence=' '.join(said.get('license', '').split())[:120],
+        names=class_names(texts),
+        size=picture_size(texts),
+        task=_word(texts.get('task', '')),
+        head=_word(texts.get('head', '')),
+        chosen=_chosen(texts),
+        licence=' '.join(texts.get('license', '').split())[:120],
     )
 
 
@@ -73,10 +73,10 @@ def class_names(metadata: Mapping[str, str]) -> Names:
         text = metadata.get(key, '')
         if not text or len(text) > _LONGEST_TEXT:
             continue
-        found = _names(text)
-        if found.names:
-            return found
-        faults += [found.fault] if found.fault else []
+        names = _names(text)
+        if names.names:
+            return names
+        faults += [names.fault] if names.fault else []
     return Names(fault=faults[0] if faults else '')
 
 
@@ -126,10 +126,10 @@ def _listed(value: Any) -> Names:
 def _chosen(metadata: Mapping[str, str]) -> bool | None:
     """Whether the network chooses its boxes: Ultralytics' ``end2end``, and ``nms`` of ``args``."""
     arguments = _literal(metadata.get('args', ''))
-    said = [_literal(metadata.get('end2end', '')), _literal(metadata.get('nms', ''))]
+    flags = [_literal(metadata.get('end2end', '')), _literal(metadata.get('nms', ''))]
     if isinstance(arguments, dict):
-        said += [arguments.get('end2end'), arguments.get('nms')]
-    known = [value for value in said if isinstance(value, bool)]
+        flags += [arguments.get('end2end'), arguments.get('nms')]
+    known = [value for value in flags if isinstance(value, bool)]
     return any(known) if known else None
 
 

@@ -82,8 +82,8 @@ def get_model(name: Path | None, params: GetParams) -> Report:
         return Report('models get', 'the catalogue', rows=rows)
     title = str(name)
     shelf = Path(params.folder) if params.folder else own_models()
-    if (here := shelf / title).is_dir() or ships('models', title) or name.is_dir():
-        return Report('models get', title, str(here), notes=('it is here already',))
+    if (folder := shelf / title).is_dir() or ships('models', title) or name.is_dir():
+        return Report('models get', title, str(folder), notes=('it is here already',))
     if title not in entries:
         raise ConfigError(f'no model {title!r} in the catalogue; there are {", ".join(entries)}')
     entry = entries[title]
@@ -112,9 +112,9 @@ def catalogue(path: Path) -> dict[str, Entry]:
         ConfigError: the file is missing, or an entry is incomplete.
     """
     entries = {}
-    for name, said in read_yaml(path, ConfigError).items():
+    for name, row in read_yaml(path, ConfigError).items():
         try:
-            entry = Entry(**said)
+            entry = Entry(**row)
         except TypeError as error:
             raise ConfigError(f'{path}: {name}: {error}') from None
         if urlsplit(str(entry.url)).scheme not in _SCHEMES:

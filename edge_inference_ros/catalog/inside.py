@@ -17,8 +17,8 @@ _BIG_ADDRESSES = ('trt',)  # CUDA reserves more addresses than there is memory
 
 def limits(network: Path, backend: str) -> confined.ChildLimits:
     """What a child that opens the network with this runtime may take."""
-    found = confined.limits_for(network)
-    return replace(found, memory_bytes=0) if backend in _BIG_ADDRESSES else found
+    limits_ = confined.limits_for(network)
+    return replace(limits_, memory_bytes=0) if backend in _BIG_ADDRESSES else limits_
 
 
 def tensors(
@@ -42,15 +42,15 @@ def tensors(
         ModelError: no network, one that does not run, or one whose reading takes too much.
     """
 
-    def found(settled: tuple[int, int]) -> Any:
+    def look(settled: tuple[int, int]) -> Any:
         asked = {'file': str(file), 'size': settled, 'layout': layout, 'backend': backend}
         return confined.call(f'{__name__}:look_into', asked, str(file), most)
 
-    first: dict[str, Any] = found(size or (USUAL_PX, USUAL_PX))
+    first: dict[str, Any] = look(size or (USUAL_PX, USUAL_PX))
     told = exported.picture_size(first['metadata'])
     if size is not None or told is None:
         return first
-    again: dict[str, Any] = found(told)
+    again: dict[str, Any] = look(told)
     return again
 
 

@@ -100,14 +100,14 @@ def readings(
         raise ConfigError(
             f'the file says task = {exported.task}: we read boxes; export the detect variant'
         )
-    found = list(_all(outputs, height_px, width_px, exported))
-    fitting = [p for p in found if _agrees(p, classes)]
+    proposals = list(_all(outputs, height_px, width_px, exported))
+    fitting = [p for p in proposals if _agrees(p, classes)]
     if same := [p for p in fitting if head in ('', p.head)]:
         return same
     if head:
         although = f', although {fitting[0].head} fits: {fitting[0].why}' if fitting else ''
         return [Proposal(head, f'as said{although}')]
-    raise ConfigError(_refusal(outputs, found, (height_px, width_px), classes))
+    raise ConfigError(_refusal(outputs, proposals, (height_px, width_px), classes))
 
 
 def layout_of(shape: Sequence[int]) -> str:
@@ -152,7 +152,7 @@ def _single(
             yield dataclasses.replace(_chosen_queries(rows), certain=True)
         yield dataclasses.replace(_transformer(columns), certain=True)
         return
-    grids = {said: cells(*size, strides) for said, strides in STRIDES.items()}
+    grids = {name: cells(*size, strides) for name, strides in STRIDES.items()}
     yield from _grids(rows, columns, grids, exported)
     if columns == 6 and rows:
         yield from _chosen(rows, exported, one_a_cell=rows in grids.values())
@@ -165,21 +165,21 @@ def _grids(
 ) -> Iterator[Proposal]:
     if exported.chosen:
         return
-    for said, count in grids.items():
-        where = f'strides {said} make {count} cells'
+    for name, count in grids.items():
+        where = f'strides {name} make {count} cells'
         if columns == count and rows > 4:
             yield Proposal('yolov8', f'[1, 4 + classes, boxes]: {where}', rows - 4)
         if rows == count * ANCHORS and columns > 5:
             why = f'[1, boxes, 5 + classes]: {where}, {ANCHORS} boxes each'
             yield Proposal('yolov5', why, columns - 5)
         if rows == count and columns > 4:
-            yield from _one_a_cell(columns, said, where)
+            yield from _one_a_cell(columns, name, where)
 
 
-def _one_a_cell(columns: int, said: str, where: str) -> Iterator[Proposal]:
+def _one_a_cell(columns: int, name: str, where: str) -> Iterator[Proposal]:
     if columns > 5:
         why = f'[1, cells, 5 + classes]: {where}'
-        strides = {'strides': said}
+        strides = {'strides': name}
         yield Proposal('yolox', why, columns - 5, strides, habits='yolox')
         decoded = {**strides, 'boxes': 'px'}
         why += ', grid undone in the network'
@@ -238,8 +238,8 @@ def _queries(outputs: Sequence[Tensor]) -> list[Proposal]:
             ):
                 why = f'[1, queries, {words}] and [1, queries, 4]'
                 if classes:
-                    said = {'scores': scores}
-                    found.append(Proposal('detr', why, classes, said, order, habits='detr'))
+                    options = {'scores': scores}
+                    found.append(Proposal('detr', why, classes, options, order, habits='detr'))
     # where both are four wide, the one that is called boxes is the boxes
     return sorted(found, key=lambda proposal: 'box' not in proposal.outputs[1].lower())
 
@@ -263,26 +263,26 @@ def _suppressed(outputs: Sequence[Tensor]) -> Iterator[Proposal]:
 
 
 def _refusal(
-    outputs: Sequence[Tensor], found: Sequence[Proposal], size: tuple[int, int], classes: int
+    outputs: Sequence[Tensor], proposals: Sequence[Proposal], size: tuple[int, int], classes: int
 ) -> str:
     """Why nothing can be read, with what would help."""
-    there = described(outputs)
-    if found and classes:
-        counts = ' or '.join(str(n) for n in dict.fromkeys(p.classes for p in found))
-        return f'{classes} classes are named, the network has {counts} ({there}); name them all'
+    shapes = described(outputs)
+    if proposals and classes:
+        counts = ' or '.join(str(n) for n in dict.fromkeys(p.classes for p in proposals))
+        return f'{classes} classes are named, the network has {counts} ({shapes}); name them all'
     if any(shape and shape[0] > 1 for shape in (tuple(t['shape']) for t in outputs)):
-        return f'the outputs are {there}: a robot looks at one picture; export with batch 1'
+        return f'the outputs are {shapes}: a robot looks at one picture; export with batch 1'
     if len(outputs) > 1 and any(len(t['shape']) == 4 for t in outputs):
         return (
-            f'no head fits the outputs {there}: maps beside boxes are what networks for'
+            f'no head fits the outputs {shapes}: maps beside boxes are what networks for'
             ' segmentation write, several maps what a network without its decoding writes;'
             ' export the detect variant, with its decoding'
         )
     if len(outputs) == 1 and len(outputs[0]['shape']) == 2:
-        return f'the output {there} is that of a classification; export a detect variant'
+        return f'the output {shapes} is that of a classification; export a detect variant'
     strides = ', '.join(STRIDES)
     return (
-        f'no head fits the outputs {there} of an input {size[1]}x{size[0]}, of which the strides'
+        f'no head fits the outputs {shapes} of an input {size[1]}x{size[0]}, of which the strides'
         f' {strides} make {", ".join(str(cells(*size, s)) for s in STRIDES.values())} cells;'
         ' name one with --head (yolov8 and yolov5 read any number of boxes), or write a head'
         ' (docs/extending.md)'

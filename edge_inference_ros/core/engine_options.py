@@ -56,9 +56,9 @@ def profile(shapes: str) -> Profile:
 
 
 def _entry(
-    said: str,
+    given: str,
 ) -> tuple[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
-    tensor, _, sizes = said.rpartition('=')
+    tensor, _, sizes = given.rpartition('=')
     try:
         low, likely, high = (tuple(map(int, s.split('x'))) for s in sizes.split('/'))
     except ValueError:
@@ -67,7 +67,7 @@ def _entry(
     rising = all(0 <= a <= b <= c for a, b, c in zip(low, likely, high, strict=False))
     if not tensor or not low or len(ranks) > 1 or not rising:
         raise ParameterError(
-            f'shapes = {said!r}: expected TENSOR=MIN/OPT/MAX with MIN ≤ OPT ≤ MAX,'
+            f'shapes = {given!r}: expected TENSOR=MIN/OPT/MAX with MIN ≤ OPT ≤ MAX,'
             ' such as images=1x3x320x320/1x3x640x640/1x3x1280x1280'
         )
     return tensor, (low, likely, high)

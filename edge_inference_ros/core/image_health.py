@@ -87,10 +87,10 @@ class ImageHealth:
         digest, before = hash(grid.tobytes()), self._digest
         self._digest = digest
         frozen = moving and digest == before
-        found = Fault.FROZEN if frozen else examine(grid, beside)
-        self.row = self.row + 1 if found is self._last else 1
-        self._last = found
-        self.fault = found if self.row >= PATIENCE else None
+        fault = Fault.FROZEN if frozen else examine(grid, beside)
+        self.row = self.row + 1 if fault is self._last else 1
+        self._last = fault
+        self.fault = fault if self.row >= PATIENCE else None
 
 
 def _grid(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

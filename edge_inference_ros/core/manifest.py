@@ -186,12 +186,12 @@ class Manifest:
         for file in self.files:
             if backend in (file.backends or (backend,)) and precision in ('', file.precision):
                 return file
-        there = ', '.join(
+        files = ', '.join(
             f'{f.path.name} ({f.precision}, {"/".join(f.backends) or "any"})' for f in self.files
         )
         raise EngineMissing(
             f'{self.folder / FILE_NAME}: no file for backend {backend!r}'
-            f' with precision {precision or "any"!r}; there are {there}'
+            f' with precision {precision or "any"!r}; there are {files}'
         )
 
 
@@ -202,9 +202,9 @@ def load(folder: Path) -> Manifest:
         ManifestError: missing, unreadable, incomplete or contradictory; names file, key and value.
     """
     path = folder / FILE_NAME
-    said = read_yaml(path, ManifestError)
+    table = read_yaml(path, ManifestError)
     try:
-        return _manifest(folder, said)
+        return _manifest(folder, table)
     except ManifestError as error:
         raise ManifestError(f'{path}: {error}') from None
 
@@ -217,12 +217,12 @@ def verify(file: ModelFile) -> None:
         DigestMismatch: it is not the file the manifest was written for.
     """
     try:
-        found = digest(file.path)
+        actual = digest(file.path)
     except OSError as error:
         raise EngineMissing(f'{file.path}: {error.strerror}; restore the file') from error
-    if found != file.sha256:
+    if actual != file.sha256:
         raise DigestMismatch(
-            f'{file.path} has SHA-256 {found}, its manifest says {file.sha256};'
+            f'{file.path} has SHA-256 {actual}, its manifest says {file.sha256};'
             ' restore the file or write its manifest again'
         )
 
@@ -241,41 +241,41 @@ def read_yaml(path: Path, error: type[ConfigError]) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_YAML_BYTES:
             raise error(f'{path}: larger than {_LARGEST_YAML_BYTES} bytes')
-        said = yaml.safe_load(path.read_text(encoding='utf-8'))
+        table = yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as cause:
         raise error(f'{path}: {cause.strerror}') from cause
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as cause:
         raise error(f'{path}: not YAML: {cause}') from cause
-    if not isinstance(said, dict):
-        raise error(f'{path}: expected a mapping, got {type(said).__name__}')
-    return said
+    if not isinstance(table, dict):
+        raise error(f'{path}: expected a mapping, got {type(table).__name__}')
+    return table
 
 
-def _manifest(folder: Path, said: dict[str, Any]) -> Manifest:
-    said = dict(said)
-    if (schema := said.pop('schema', None)) != SCHEMA:
+def _manifest(folder: Path, table: dict[str, Any]) -> Manifest:
+    table = dict(table)
+    if (schema := table.pop('schema', None)) != SCHEMA:
         raise ManifestError(f'schema = {schema!r}; this version reads {SCHEMA}')
-    said['input'] = _record(InputSpec, said.get('input'), 'input')
-    said['head'] = _record(HeadSpec, said.get('head'), 'head')
-    said['outputs'] = tuple(
-        _record(TensorSpec, row, f'outputs[{i}]') for i, row in enumerate(_rows(said, 'outputs'))
+    table['input'] = _record(InputSpec, table.get('input'), 'input')
+    table['head'] = _record(HeadSpec, table.get('head'), 'head')
+    table['outputs'] = tuple(
+        _record(TensorSpec, row, f'outputs[{i}]') for i, row in enumerate(_rows(table, 'outputs'))
     )
-    said['files'] = tuple(_file(folder, row, i) for i, row in enumerate(_rows(said, 'files')))
-    manifest = _record(Manifest, {**said, 'folder': folder}, '')
+    table['files'] = tuple(_file(folder, row, i) for i, row in enumerate(_rows(table, 'files')))
+    manifest = _record(Manifest, {**table, 'folder': folder}, '')
     _check(manifest)
     classes, notes = told_apart(manifest.classes)
     return dataclasses.replace(manifest, classes=classes, notes=notes)
 
 
-def _rows(said: Mapping[str, Any], key: str) -> list[Any]:
-    rows = said.get(key)
+def _rows(table: Mapping[str, Any], key: str) -> list[Any]:
+    rows = table.get(key)
     if not isinstance(rows, list) or not rows:
         raise ManifestError(f'{key} = {rows!r}: expected a list with at least one entry')
     return rows
 
 
-def _file(folder: Path, said: Any, index: int) -> ModelFile:
-    file = _record(ModelFile, said, f'files[{index}]')
+def _file(folder: Path, row: Any, index: int) -> ModelFile:
+    file = _record(ModelFile, row, f'files[{index}]')
     path = folder.absolute() / file.path
     if (
         file.path.is_absolute()
@@ -307,23 +307,23 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve raises where links go in a circle
 
 
-def _record(kind: type[T], said: Any, where: str) -> T:
+def _record(kind: type[T], row: Any, where: str) -> T:
     """Build the dataclass ``kind`` from a mapping; refuse what is unknown, missing or unfit."""
-    if not isinstance(said, Mapping):
-        raise ManifestError(f'{where} = {said!r}: expected a mapping')
+    if not isinstance(row, Mapping):
+        raise ManifestError(f'{where} = {row!r}: expected a mapping')
     fields: dict[str, dataclasses.Field[Any]] = {
         f.name: f
         for f in dataclasses.fields(kind)  # type: ignore[arg-type]
         if _NOT_SAID not in f.metadata
     }
-    if unknown := sorted(str(key) for key in said if key not in fields):
+    if unknown := sorted(str(key) for key in row if key not in fields):
         raise ManifestError(
             f'{_at(where, unknown[0])}: unknown key; there are {", ".join(sorted(fields))}'
         )
-    if missing := [name for name, f in fields.items() if _required(f) and name not in said]:
+    if missing := [name for name, f in fields.items() if _required(f) and name not in row]:
         raise ManifestError(f'{_at(where, missing[0])}: missing')
     hints = get_type_hints(kind)
-    return kind(**{key: _value(hints[key], said[key], _at(where, key)) for key in said})
+    return kind(**{key: _value(hints[key], row[key], _at(where, key)) for key in row})
 
 
 def _required(field_: dataclasses.Field[Any]) -> bool:

@@ -102,9 +102,9 @@ def opset(data: bytes) -> int:
 
 
 def _opset(model: memoryview) -> int:
-    for said in _all(model, _OPSET_IMPORT):
-        version = dict(_fields(said)).get(_VERSION)
-        if _text(said, _DOMAIN) in ('', 'ai.onnx') and isinstance(version, int):
+    for entry in _all(model, _OPSET_IMPORT):
+        version = dict(_fields(entry)).get(_VERSION)
+        if _text(entry, _DOMAIN) in ('', 'ai.onnx') and isinstance(version, int):
             return version
     return 0
 
@@ -131,7 +131,7 @@ def _holds_bytes(value: memoryview) -> bool:
 
 
 def _all(message: memoryview, field: int) -> list[memoryview]:
-    return [v for found, v in _fields(message) if found == field and isinstance(v, memoryview)]
+    return [v for number, v in _fields(message) if number == field and isinstance(v, memoryview)]
 
 
 def _first(message: memoryview, *path: int) -> memoryview:
@@ -167,8 +167,8 @@ def _largest_int8(tensor: memoryview) -> int:
             listed += [value] if isinstance(value, int) else _packed(value)
     if kind != _INT8:
         return 0
-    said = np.array([n & 0xFF for n in listed], np.uint8).view(np.int8)
-    numbers = np.concatenate([np.frombuffer(raw, np.int8), said]).astype(np.int16)
+    values = np.array([n & 0xFF for n in listed], np.uint8).view(np.int8)
+    numbers = np.concatenate([np.frombuffer(raw, np.int8), values]).astype(np.int16)
     return int(np.abs(numbers).max(initial=0))
 
 

@@ -136,27 +136,27 @@ def broken_rules(params: Any, *, besides: Collection[str] = ()) -> list[str]:
     return [rule for rule in broken if about is None or not about.search(rule)]
 
 
-def build(schema: type[T], said: Mapping[str, Any]) -> T:
+def build(schema: type[T], values: Mapping[str, Any]) -> T:
     """Make a checked ``schema`` from names and values, such as a YAML mapping.
 
     Raises:
         ParameterError: unknown names and bad values, all of them at once.
     """
     kinds = {name: kind for name, _, kind, _ in specs(schema)}
-    unknown = [_unknown(str(name), list(kinds)) for name in said if name not in kinds]
-    known = {name: value for name, value in said.items() if name in kinds}
+    unknown = [_unknown(str(name), list(kinds)) for name in values if name not in kinds]
+    known = {name: value for name, value in values.items() if name in kinds}
     fields = {name: _as_kind(value, kinds[name]) for name, value in known.items()}
     if faults := [*unknown, *_faults(unchecked(schema, fields))]:
         raise ParameterError('; '.join(faults))
     return schema(**fields)
 
 
-def unchecked(schema: type[T], said: Mapping[str, Any]) -> T:
+def unchecked(schema: type[T], values: Mapping[str, Any]) -> T:
     """A ``schema`` of these values and its defaults, whatever they are: something to check."""
-    made = copy.copy(schema())
-    for name, value in said.items():
-        object.__setattr__(made, name, value)
-    return made
+    params = copy.copy(schema())
+    for name, value in values.items():
+        object.__setattr__(params, name, value)
+    return params
 
 
 def table(schema: type[Any]) -> str:
@@ -164,9 +164,9 @@ def table(schema: type[Any]) -> str:
     rows = ['| parameter | default | range | live | meaning |', '|---|---|---|---|---|']
     for name, default, _, spec in specs(schema):
         shown = list(default) if isinstance(default, tuple) else default
-        said = 'must be given' if spec.required else f'`{shown!r}`'
+        shown_default = 'must be given' if spec.required else f'`{shown!r}`'
         live = 'yes' if spec.live else ''
-        rows.append(f'| `{name}` | {said} | {_range(spec)} | {live} | {spec.doc} |')
+        rows.append(f'| `{name}` | {shown_default} | {_range(spec)} | {live} | {spec.doc} |')
     return '\n'.join(rows)
 
 

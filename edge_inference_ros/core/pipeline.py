@@ -158,17 +158,17 @@ def _no_caution(_path: Path) -> str:
     return ''
 
 
-def _idle(said: HeadSpec, head: Any) -> str:
+def _idle(spec: HeadSpec, head: Any) -> str:
     """What was set and does nothing, in words."""
-    usual = HeadSpec(said.name)
+    usual = HeadSpec(spec.name)
     if getattr(head, 'suppresses', True):
         return ''
     names = [
-        n for n in ('iou_threshold', 'class_agnostic') if getattr(said, n) != getattr(usual, n)
+        n for n in ('iou_threshold', 'class_agnostic') if getattr(spec, n) != getattr(usual, n)
     ]
-    words = ', '.join(f'head.{name} = {getattr(said, name)}' for name in names)
+    words = ', '.join(f'head.{name} = {getattr(spec, name)}' for name in names)
     return words and (
-        f'{words} in the manifest does nothing: head {said.name} suppresses no boxes, its network'
+        f'{words} in the manifest does nothing: head {spec.name} suppresses no boxes, its network'
         ' answers each object once'
     )
 
@@ -185,20 +185,22 @@ def _check(manifest: Manifest, engine: Engine, file_name: str) -> None:
         )
 
 
-def _faults(promised: tuple[InputSpec | TensorSpec, ...], found: Tensors, role: str) -> list[str]:
+def _faults(
+    promised: tuple[InputSpec | TensorSpec, ...], tensors: Tensors, role: str
+) -> list[str]:
     names = [spec.tensor for spec in promised]
-    if sorted(names) != sorted(found):
-        return [f'{role}s {", ".join(sorted(found))} instead of {", ".join(sorted(names))}']
+    if sorted(names) != sorted(tensors):
+        return [f'{role}s {", ".join(sorted(tensors))} instead of {", ".join(sorted(names))}']
     return [
-        f'{role} {spec.tensor} is {found[spec.tensor].dtype} {list(found[spec.tensor].shape)}'
+        f'{role} {spec.tensor} is {tensors[spec.tensor].dtype} {list(tensors[spec.tensor].shape)}'
         f' instead of {spec.dtype} {list(spec.shape)}'
         for spec in promised
-        if not _fits(spec.shape, found[spec.tensor].shape)
-        or found[spec.tensor].dtype.name != spec.dtype
+        if not _fits(spec.shape, tensors[spec.tensor].shape)
+        or tensors[spec.tensor].dtype.name != spec.dtype
     ]
 
 
-def _fits(promised: tuple[int, ...], found: tuple[int, ...]) -> bool:
-    return len(promised) == len(found) and all(
-        want in (-1, got) for want, got in zip(promised, found, strict=True)
+def _fits(promised: tuple[int, ...], actual: tuple[int, ...]) -> bool:
+    return len(promised) == len(actual) and all(
+        want in (-1, got) for want, got in zip(promised, actual, strict=True)
     )

@@ -63,8 +63,10 @@ def path(kind: str, name: str) -> str:
 def _own(kind: str) -> dict[str, str]:
     """Our modules of ``kind`` by name: the files of its folder, and those it keeps elsewhere."""
     package: ModuleType = importlib.import_module(f'{_PACKAGE}.{kind}')
-    here = [module.name for module in pkgutil.iter_modules(package.__path__) if _public(module)]
-    return {name: f'{_PACKAGE}.{kind}.{name}' for name in here} | getattr(package, 'ELSEWHERE', {})
+    names = [module.name for module in pkgutil.iter_modules(package.__path__) if _public(module)]
+    return {name: f'{_PACKAGE}.{kind}.{name}' for name in names} | getattr(
+        package, 'ELSEWHERE', {}
+    )
 
 
 def _public(module: pkgutil.ModuleInfo) -> bool:
@@ -72,15 +74,15 @@ def _public(module: pkgutil.ModuleInfo) -> bool:
 
 
 def _plugins(kind: str) -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+    plugins: dict[str, EntryPoint] = {}
     own = set(_own(kind))
     for point in entry_points(group=f'{_PACKAGE}.{kind}'):
-        if point.name in own or found.get(point.name, point) != point:
+        if point.name in own or plugins.get(point.name, point) != point:
             raise ConfigError(
                 f'plug-in {point.value!r} is called {point.name!r}: the name is taken'
             )
-        found[point.name] = point
-    return found
+        plugins[point.name] = point
+    return plugins
 
 
 def _load_plugin(kind: str, point: EntryPoint) -> Any:

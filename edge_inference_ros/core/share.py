@@ -57,8 +57,8 @@ def own_models() -> Path:
 
     ``$EDGE_INFERENCE_MODELS``, else below ``$XDG_DATA_HOME``, which is ~/.local/share.
     """
-    if said := os.environ.get(OWN_MODELS):
-        return Path(said).expanduser()
+    if folder := os.environ.get(OWN_MODELS):
+        return Path(folder).expanduser()
     home = os.environ.get('XDG_DATA_HOME') or Path.home() / '.local' / 'share'
     return Path(home) / _PACKAGE / _MODELS
 
@@ -73,8 +73,8 @@ def _known(folder: str, suffix: str) -> list[str]:
     """What ships in ``folder``: files of that suffix, or folders if it has none."""
     folders = [place / folder for place in _places()]
     folders += [own_models()] if folder == _MODELS else []
-    there = [path for place in folders for path in place.glob(f'*{suffix}')]
-    return sorted({path.name for path in there if suffix or path.is_dir()})
+    paths = [path for place in folders for path in place.glob(f'*{suffix}')]
+    return sorted({path.name for path in paths if suffix or path.is_dir()})
 
 
 def _places() -> list[Path]:

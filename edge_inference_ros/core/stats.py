@@ -45,8 +45,8 @@ class Window:
         if not len(self):
             return [math.nan] * len(wanted)
         held = self._values[: len(self)]
-        found: list[float] = np.quantile(held, wanted, method='higher').tolist()
-        return found
+        values: list[float] = np.quantile(held, wanted, method='higher').tolist()
+        return values
 
     def max(self) -> float:
         """The greatest value held; NaN while it holds nothing."""

@@ -91,10 +91,10 @@ def is_makeshift() -> bool:
 def room_bytes(folder: Path = SHARED_MEMORY) -> int:
     """How much shared memory is free; 0 where there is none."""
     try:
-        found = os.statvfs(folder)
+        stat = os.statvfs(folder)
     except OSError:
         return 0
-    return found.f_bavail * found.f_frsize
+    return stat.f_bavail * stat.f_frsize
 
 
 def require_room(folder: Path = SHARED_MEMORY) -> None:
@@ -125,8 +125,8 @@ def segment_bytes(path: Path | None) -> int:
         text = path.read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError):
         return _OWN_BYTES
-    if found := _SEGMENT.search(text):
-        return int(found.group(1))
+    if match := _SEGMENT.search(text):
+        return int(match.group(1))
     return 0 if '<useBuiltinTransports>false' in text else _OWN_BYTES
 
 
@@ -158,8 +158,9 @@ def _shortage(path: Path | None, free: int) -> str:
     """A word about a profile that is not ours to change."""
     if free >= need_bytes(path):
         return ''
-    said = "the middleware's own transport" if path is None else str(path)
+    profile = "the middleware's own transport" if path is None else str(path)
     return (
-        f'{SHARED_MEMORY} has {free >> 10} KiB free, and {said} needs {need_bytes(path) >> 10} KiB'
-        f' for this process: it may be killed by SIGBUS; {ENLARGE}, or set {TRANSPORT}=udp'
+        f'{SHARED_MEMORY} has {free >> 10} KiB free, and {profile} needs'
+        f' {need_bytes(path) >> 10} KiB for this process: it may be killed by'
+        f' SIGBUS; {ENLARGE}, or set {TRANSPORT}=udp'
     )

@@ -18,13 +18,13 @@ class Nvml:
 
     def read(self) -> dict[str, float]:
         """``gpu`` (0 to 1) and ``gpu_c``; what the driver does not say is not in it."""
-        nvml, found = self._nvml, {}
+        nvml, readings = self._nvml, {}
         with contextlib.suppress(nvml.NVMLError):
-            found['gpu'] = nvml.nvmlDeviceGetUtilizationRates(self._device).gpu / 100
+            readings['gpu'] = nvml.nvmlDeviceGetUtilizationRates(self._device).gpu / 100
         with contextlib.suppress(nvml.NVMLError):
             sensor = nvml.NVML_TEMPERATURE_GPU
-            found['gpu_c'] = float(nvml.nvmlDeviceGetTemperature(self._device, sensor))
-        return found
+            readings['gpu_c'] = float(nvml.nvmlDeviceGetTemperature(self._device, sensor))
+        return readings
 
 
 def open() -> Nvml | None:  # noqa: A001 - what every gauge's file calls it

@@ -48,9 +48,11 @@ class Heading:
             run_m, counts = 0.0, True
         self._way, self._run_m, self._velocity = way, run_m, (vx, vy)
         self.ways = way if counts else 0
-        others = (robot.anywhere | self._way) & ~(self.ways | FORWARD)
+        ways = (robot.anywhere | self._way) & ~(self.ways | FORWARD)
         self.turns = sorted(
-            (self._turn_s(robot, other), other) for other in (REVERSE, SIDE) if others & other
+            (self._turn_s(robot, direction), direction)
+            for direction in (REVERSE, SIDE)
+            if ways & direction
         )
         self.sure_s = self.turns[0][0] if self.turns else math.inf
 

@@ -125,13 +125,13 @@ class Poses:
         self._anchor = seen
 
 
-def _most(one: Shown, other: Shown) -> Shown:
-    return Shown(max(one[0], other[0]), max(one[1], other[1]), one.toward | other.toward)
+def _most(a: Shown, b: Shown) -> Shown:
+    return Shown(max(a[0], b[0]), max(a[1], b[1]), a.toward | b.toward)
 
 
-def _apart(one: _Seen, other: _Seen) -> tuple[float, float]:
-    turned_rad = math.remainder(other.pose.yaw_rad - one.pose.yaw_rad, math.tau)
-    return math.dist(one.pose[:2], other.pose[:2]), abs(turned_rad)
+def _apart(a: _Seen, b: _Seen) -> tuple[float, float]:
+    turned_rad = math.remainder(b.pose.yaw_rad - a.pose.yaw_rad, math.tau)
+    return math.dist(a.pose[:2], b.pose[:2]), abs(turned_rad)
 
 
 def _is_unexplained(anchor: _Seen, seen: _Seen) -> bool:
@@ -142,10 +142,10 @@ def _is_unexplained(anchor: _Seen, seen: _Seen) -> bool:
     )
 
 
-def _shown(robot: RobotProfile, one: _Seen, other: _Seen) -> Shown:
+def _shown(robot: RobotProfile, a: _Seen, b: _Seen) -> Shown:
     """The mean motion between two poses, up to the caps."""
-    gone_m, turned_rad = _apart(one, other)
-    span_s = (other.at_ns - one.at_ns) * _S_PER_NS
+    gone_m, turned_rad = _apart(a, b)
+    span_s = (b.at_ns - a.at_ns) * _S_PER_NS
     return Shown(
         min(gone_m / span_s, robot.v_cap_mps), min(turned_rad / span_s, robot.w_cap_radps), 0
     )

@@ -21,8 +21,8 @@ def read_robot(name: str) -> RobotProfile:
     from edge_inference_ros.core.manifest import read_yaml
 
     path = locate('config/robots', name if name.endswith('.yaml') else f'{name}.yaml')
-    said = read_yaml(path, ParameterError).get('/**')
-    figures = said.get('ros__parameters') if isinstance(said, dict) else None
+    table = read_yaml(path, ParameterError).get('/**')
+    figures = table.get('ros__parameters') if isinstance(table, dict) else None
     if not isinstance(figures, dict):
         raise ParameterError(f"{path}: expected a mapping '/**' with a mapping ros__parameters")
     known = {field for field, *_ in specs(RobotProfile)}

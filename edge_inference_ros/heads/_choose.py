@@ -69,15 +69,15 @@ def small_buffers() -> Iterator[None]:
 
 def first(true: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
     """Indices of the first ``count`` true elements, found without a large allocation."""
-    found: list[NDArray[np.intp]] = []
+    chosen: list[NDArray[np.intp]] = []
     left = count
     for start in range(0, len(true), _SLAB):
-        here = np.flatnonzero(true[start : start + _SLAB])[:left] + start
-        found.append(here)
-        left -= len(here)
+        rows = np.flatnonzero(true[start : start + _SLAB])[:left] + start
+        chosen.append(rows)
+        left -= len(rows)
         if left <= 0:
             break
-    return np.concatenate(found) if found else np.empty(0, np.intp)
+    return np.concatenate(chosen) if chosen else np.empty(0, np.intp)
 
 
 def best_classes(scores: NDArray[np.float32], chosen: NDArray[np.intp]) -> NDArray[np.int32]:

@@ -138,9 +138,9 @@ class Canvas:
 
     def _lay_out(self, target: NDArray[np.generic], *, width_px: int, height_px: int) -> Fit:
         spec = self._spec
-        found = fit(spec, width_px=width_px, height_px=height_px, corner=self._corner)
-        rows = slice(found.top_px, found.top_px + found.seen_height_px)
-        columns = slice(found.left_px, found.left_px + found.seen_width_px)
+        placement = fit(spec, width_px=width_px, height_px=height_px, corner=self._corner)
+        rows = slice(placement.top_px, placement.top_px + placement.seen_height_px)
+        columns = slice(placement.left_px, placement.left_px + placement.seen_width_px)
         canvas: NDArray[Any] = target[0]
         if self._tables is not None and spec.dtype == 'float16':
             canvas = canvas.view(np.uint16)  # OpenCV's tables know 16 bits, not half floats
@@ -149,8 +149,8 @@ class Canvas:
             canvas[:], self._window = grey, canvas[rows, columns]
         else:
             canvas[:], self._window = np.reshape(grey, (-1, 1, 1)), canvas[:, rows, columns]
-        self._fit, self._target = found, target
-        return found
+        self._fit, self._target = placement, target
+        return placement
 
     def _resize(self, pixels: NDArray[Any], into: NDArray[Any] | None = None) -> NDArray[Any]:
         assert self._fit is not None  # noqa: S101 - _lay_out() ran before

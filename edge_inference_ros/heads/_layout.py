@@ -60,14 +60,14 @@ def output(
             f'the network has no output {spec.tensor!r}, only {", ".join(outputs)};'
             f' correct outputs[{index}].tensor in the manifest'
         )
-    found = _sizes(spec, outputs[spec.tensor].shape)
-    if len(found) != len(shape) or any(
-        ANY not in (want, have) and want != have for want, have in zip(shape, found, strict=True)
+    sizes = _sizes(spec, outputs[spec.tensor].shape)
+    if len(sizes) != len(shape) or any(
+        ANY not in (want, have) and want != have for want, have in zip(shape, sizes, strict=True)
     ):
         raise SpecMismatch(
             f'head {manifest.head.name!r} reads {words} = {_text(shape)} for the'
             f' {len(manifest.classes)} classes of the manifest; output {spec.tensor!r} is'
-            f' {_text(found)}: correct classes or head.name in the manifest'
+            f' {_text(sizes)}: correct classes or head.name in the manifest'
         )
     return Output(spec.tensor)
 
@@ -78,8 +78,8 @@ def options(manifest: Manifest, known: Mapping[str, tuple[Any, ...]]) -> dict[st
     Raises:
         ManifestError: an option this head does not know, or a value it does not allow.
     """
-    said = manifest.head.options
-    for key, value in said.items():
+    given = manifest.head.options
+    for key, value in given.items():
         if key not in known:
             raise ManifestError(
                 f'head.options.{key}: unknown to head {manifest.head.name!r},'
@@ -90,7 +90,7 @@ def options(manifest: Manifest, known: Mapping[str, tuple[Any, ...]]) -> dict[st
                 f'head.options.{key} = {value!r}: expected one of'
                 f' {", ".join(map(str, known[key]))}'
             )
-    return {key: said.get(key, allowed[0]) for key, allowed in known.items()}
+    return {key: given.get(key, allowed[0]) for key, allowed in known.items()}
 
 
 def unit_px(seen: InputSpec, unit: str) -> NDArray[np.float32]:

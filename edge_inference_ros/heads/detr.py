@@ -39,8 +39,8 @@ class Head(BoxHead):
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
         super().__init__(manifest)
-        said = _layout.options(manifest, {'scores': ('sigmoid', 'softmax', 'probability')})
-        self._reading = said['scores']
+        options = _layout.options(manifest, {'scores': ('sigmoid', 'softmax', 'probability')})
+        self._reading = options['scores']
         self._best = {
             'sigmoid': self._sigmoids,
             'softmax': self._softmaxes,

@@ -25,8 +25,8 @@ class Head(BoxHead):
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
         super().__init__(manifest)
-        said = _layout.options(manifest, {'unit': ('px', 'fraction')})
-        self.unit_px = _layout.unit_px(manifest.input, said['unit'])
+        options = _layout.options(manifest, {'unit': ('px', 'fraction')})
+        self.unit_px = _layout.unit_px(manifest.input, options['unit'])
         self._classes = len(manifest.classes)
         most = _layout.ANY
         self._count, self._boxes, self._scores, self._class_ids = (

@@ -32,11 +32,11 @@ class Head(BoxHead):
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
-        said = _layout.options(manifest, OPTIONS)
+        options = _layout.options(manifest, OPTIONS)
         super().__init__(manifest)
-        self.centred = said['box'] == 'centre'
-        self.suppresses = said['suppression'] == 'needed'
-        self.unit_px = _layout.unit_px(manifest.input, said['unit'])
+        self.centred = options['box'] == 'centre'
+        self.suppresses = options['suppression'] == 'needed'
+        self.unit_px = _layout.unit_px(manifest.input, options['unit'])
         self._output = _layout.output(
             manifest,
             outputs,

@@ -23,7 +23,7 @@ class Head(BoxHead):
     """Prepares and decodes; replace ``spec`` as a whole to change thresholds between frames."""
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
-        said = _layout.options(
+        options = _layout.options(
             manifest,
             {
                 'unit': ('px', 'fraction'),
@@ -32,9 +32,9 @@ class Head(BoxHead):
             },
         )
         super().__init__(manifest)
-        self.centred = said['box'] == 'centre'
-        self.suppresses = said['suppression'] == 'needed'
-        self.unit_px = _layout.unit_px(manifest.input, said['unit'])
+        self.centred = options['box'] == 'centre'
+        self.suppresses = options['suppression'] == 'needed'
+        self.unit_px = _layout.unit_px(manifest.input, options['unit'])
         self._classes = len(manifest.classes)
         self._output = _layout.output(
             manifest, outputs, index=0, shape=(1, _layout.ANY, 6), words='[1, boxes, 6]'

@@ -32,7 +32,7 @@ class Head(BoxHead):
 
     def __init__(self, manifest: Manifest, outputs: Tensors) -> None:
         super().__init__(manifest, corner=True)
-        said = _layout.options(manifest, OPTIONS)
+        options = _layout.options(manifest, OPTIONS)
         self._output = _layout.output(
             manifest,
             outputs,
@@ -40,11 +40,11 @@ class Head(BoxHead):
             shape=(1, _layout.ANY, 5 + len(manifest.classes)),
             words='[1, cells, 5 + classes]',
         )
-        self._cells = _cells(manifest.input, [int(size) for size in said['strides'].split('-')])
-        self._relative = said['boxes'] == 'cells'
+        self._cells = _cells(manifest.input, [int(size) for size in options['strides'].split('-')])
+        self._relative = options['boxes'] == 'cells'
         if len(self._cells) != (count := outputs[self._output.name].shape[1]):
             raise SpecMismatch(
-                f'strides {said["strides"]} make {len(self._cells)} cells of an input of'
+                f'strides {options["strides"]} make {len(self._cells)} cells of an input of'
                 f' {manifest.input.width_px}x{manifest.input.height_px}; output'
                 f' {self._output.name!r} has {count}: correct head.options.strides or input.shape'
                 ' in the manifest, or use head yolov5 if it is no YOLOX'

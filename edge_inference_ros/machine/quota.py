@@ -27,26 +27,26 @@ def cores() -> int:
     return whole(len(os.sched_getaffinity(0)), quota())
 
 
-def whole(here: int, share: float | None) -> int:
-    """Cores that ``share`` of ``here`` cores fills, at least one; all of them without a limit."""
-    return here if share is None else max(1, min(here, math.floor(share)))
+def whole(cores: int, share: float | None) -> int:
+    """Cores that ``share`` of ``cores`` cores fills, at least one; all of them without a limit."""
+    return cores if share is None else max(1, min(cores, math.floor(share)))
 
 
 def _folders(root: Path, own: Path) -> list[Path]:
     """Our groups and those around them; in a container the root of the mount is ours."""
-    found = [root, root / 'cpu', root / 'cpu,cpuacct']
+    folders = [root, root / 'cpu', root / 'cpu,cpuacct']
     try:
         lines = own.read_text().splitlines()
     except OSError:
-        return found
+        return folders
     for line in lines:
         _, controllers, path = line.split(':', 2)
         if controllers and 'cpu' not in controllers.split(','):
             continue
         base = root / controllers if controllers else root
         group = base / path.lstrip('/')
-        found += [group, *(outer for outer in group.parents if outer.is_relative_to(base))]
-    return found
+        folders += [group, *(outer for outer in group.parents if outer.is_relative_to(base))]
+    return folders
 
 
 def _share(folder: Path) -> float | None:

@@ -211,9 +211,9 @@ class Board:
         words = [row.message]
         levels = [row.level]
         for part in ('latency', 'input', 'output'):
-            if (said := self._roll_up.get(f'{row.name}: {part}')) and said.level:
-                words.append(said.message)
-                levels.append(said.level)
+            if (status := self._roll_up.get(f'{row.name}: {part}')) and status.level:
+                words.append(status.message)
+                levels.append(status.level)
         silent_s = now_s - entry.at_s
         return DetectorView(
             row.name,

@@ -89,8 +89,8 @@ def _guarded(name: str, findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _as_json(finding: Finding, out: TextIO) -> None:
-    said = finding._asdict() | {'level': finding.level.name}
-    out.write(json.dumps(said) + '\n')
+    row = finding._asdict() | {'level': finding.level.name}
+    out.write(json.dumps(row) + '\n')
     out.flush()
 
 

@@ -155,10 +155,10 @@ def figure(value: float | None) -> str:
 
 def table(picture: Picture) -> Table:
     """All sources as one table."""
-    made = Table(*COLUMNS, box=None, pad_edge=False)
+    grid = Table(*COLUMNS, box=None, pad_edge=False)
     for source, detector in rows(picture):
-        made.add_row(*(source_cells(source, detector) if source else lone_cells(detector)))  # type: ignore[arg-type]
-    return made
+        grid.add_row(*(source_cells(source, detector) if source else lone_cells(detector)))  # type: ignore[arg-type]
+    return grid
 
 
 def whole(picture: Picture, width: int) -> RenderableType:

@@ -186,26 +186,26 @@ def judge_stamp(topic: str, data: bytes, now_ns: int, since_start_ns: int) -> Fi
 
 def sim_time(node: Any, *, limit_s: float = 5.0) -> Iterator[Finding]:
     """Nodes that disagree about which clock is the time."""
-    said: dict[bool, list[str]] = {False: [], True: []}
+    nodes: dict[bool, list[str]] = {False: [], True: []}
     for name, answer in _parameters(node, 'use_sim_time', limit_s):
-        said[bool(answer)].append(name)
+        nodes[bool(answer)].append(name)
     see = 'ros2 param get NODE use_sim_time'
     clock = bool(node.get_publishers_info_by_topic('/clock'))
-    if said[True] and said[False]:
-        few = min(said.values(), key=len)
+    if nodes[True] and nodes[False]:
+        few = min(nodes.values(), key=len)
         yield Finding(
             'use_sim_time', Level.ERROR,
-            f'true for {", ".join(said[True])}; false for {", ".join(said[False])}',
+            f'true for {", ".join(nodes[True])}; false for {", ".join(nodes[False])}',
             f'set it alike: it differs for {", ".join(few)}', see,
         )  # fmt: skip
-    elif said[True] and not clock:
+    elif nodes[True] and not clock:
         yield Finding(
             'use_sim_time', Level.ERROR, 'true, and nobody publishes /clock: time stands still',
             'start the simulator or `ros2 bag play --clock`, or set it to false', see,
         )  # fmt: skip
     else:
-        word = 'true' if said[True] else 'false'
-        yield Finding('use_sim_time', Level.OK, f'{word} for all {sum(map(len, said.values()))}')
+        word = 'true' if nodes[True] else 'false'
+        yield Finding('use_sim_time', Level.OK, f'{word} for all {sum(map(len, nodes.values()))}')
 
 
 def _parameters(node: Any, name: str, limit_s: float) -> Iterator[tuple[str, Any]]:

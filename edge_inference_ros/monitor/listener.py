@@ -74,12 +74,12 @@ class Listener:
         self._kinds[topic] = kind
 
     def _newest(self, kind: str, read: Callable[[Any], Any]) -> Mapping[str, Any]:
-        found = {}
+        newest = {}
         for topic, its in self._kinds.items():
             if its == kind:
                 for msg in self._taken(topic):
-                    found[topic] = read(msg)
-        return found
+                    newest[topic] = read(msg)
+        return newest
 
     def _taken(self, topic: str) -> Iterator[Any]:
         """Every message of ``topic`` that waits; endless senders are cut off."""

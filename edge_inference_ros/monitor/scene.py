@@ -236,8 +236,8 @@ def _level(status: Any) -> int:
 
 
 def _numbers(status: Any) -> dict[str, float]:
-    found = {}
+    numbers = {}
     for item in status.values:
         with contextlib.suppress(ValueError):
-            found[item.key] = float(item.value)
-    return found
+            numbers[item.key] = float(item.value)
+    return numbers

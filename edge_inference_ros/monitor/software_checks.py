@@ -73,7 +73,7 @@ def gpu(machine: Machine) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding('tensorrt', Level.OK, tensorrt.text)
-    found = [
+    missing = [
         name
         for name, code in (
             ('pycuda', 'import pycuda.driver'),
@@ -81,8 +81,8 @@ def gpu(machine: Machine) -> Iterator[Finding]:
         )
         if machine.run([sys.executable, '-c', code]).status == 0
     ]
-    if found:
-        yield Finding('cuda', Level.OK, ', '.join(found))
+    if missing:
+        yield Finding('cuda', Level.OK, ', '.join(missing))
     else:
         yield Finding(
             'cuda', Level.ERROR, 'neither PyCUDA nor cuda-bindings loads',

@@ -83,15 +83,15 @@ def draw(look: Callable[[], Picture], params: Params, path: Path) -> None:
 
 def open_gauges() -> list[Gauge]:
     """Every gauge that this machine has."""
-    found = []
+    gauges = []
     for name in registry.names('gauges'):
         try:
             gauge = registry.load('gauges', name).open()
         except BackendUnavailable:
             continue
         if gauge is not None:
-            found.append(gauge)
-    return found
+            gauges.append(gauge)
+    return gauges
 
 
 def report(

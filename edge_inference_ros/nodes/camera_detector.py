@@ -116,10 +116,10 @@ class CameraDetector(Detector):
 
     def remedies(self) -> Mapping[str, str]:
         """The other form of a picture asks for another ``transport``."""
-        others = {kind: form for form, kinds in _FORMS.items() for kind in kinds if form != 'auto'}
+        forms = {kind: form for form, kinds in _FORMS.items() for kind in kinds if form != 'auto'}
         return {
             f'sensor_msgs/msg/{kind.__name__}': f'set the parameter transport to {form} or auto'
-            for kind, form in others.items()
+            for kind, form in forms.items()
             if kind not in self._kinds
         }
 

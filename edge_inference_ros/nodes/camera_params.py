@@ -133,9 +133,9 @@ def model_of(model: str, backend: str, tracker: str, precision: str = '') -> Man
 
 
 def _with(manifest: Manifest, precision: str) -> Manifest:
-    there = sorted({file.precision for file in manifest.files})
-    if precision and precision not in there:
+    precisions = sorted({file.precision for file in manifest.files})
+    if precision and precision not in precisions:
         raise ConfigError(
-            f'precision = {precision!r}: {manifest.name} has files in {", ".join(there)}'
+            f'precision = {precision!r}: {manifest.name} has files in {", ".join(precisions)}'
         )
     return manifest

@@ -38,6 +38,7 @@ from edge_inference_ros.ros.messages import (
     miss_ratio,
     rollup,
     stamp_ns,
+    stamp_words,
 )
 from edge_inference_ros.ros.reader import InputReader
 from edge_inference_ros.ros.wire import diagnostics
@@ -101,8 +102,8 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def configure(self, keep: ExitStack) -> None:
         """Create the publishers and load the model, on the lane's thread."""
         # As said: while any parameter is wrong, ``current`` holds the defaults.
-        said = {name: str(self.get_parameter(name).value) for name in NAMES}
-        params, self.manifest = together(self.parameters.read, lambda: model_of(**said))
+        plugins = {name: str(self.get_parameter(name).value) for name in NAMES}
+        params, self.manifest = together(self.parameters.read, lambda: model_of(**plugins))
         for note in self.manifest.notes:
             self.get_logger().warning(note)
         self._write = self.writer(self.manifest)
@@ -190,10 +191,12 @@ class Detector(EdgeNode[CameraDetectorParams]):
         offer = profile or qos.output()
         create = create or self.create_lifecycle_publisher
         end = qos.QosWatch(self, topic, offer, self._mismatched, reading=False)
-        made = qos.advertise(self, kind, topic, offer, on_mismatch=self._mismatched, create=create)
+        publisher = qos.advertise(
+            self, kind, topic, offer, on_mismatch=self._mismatched, create=create
+        )
         self._ends.append(end)
-        keep.callback(self._withdraw, made, end)
-        return made
+        keep.callback(self._withdraw, publisher, end)
+        return publisher
 
     def _withdraw(self, publisher: Any, end: qos.QosWatch) -> None:
         self._ends.remove(end)
@@ -297,18 +300,11 @@ class Detector(EdgeNode[CameraDetectorParams]):
         """Count it; say the first of each kind, with its stamp and where it comes from."""
         if not self._losses.add(error):
             return
-        stamp = sample[0].header.stamp
-        is_odd = stamp.nanosec >= NS_PER_S
-        when = (
-            f'{stamp.sec} s and {stamp.nanosec} ns'
-            if is_odd
-            else f'{stamp.sec}.{stamp.nanosec:09d}'
-        )
-        said = f'lost the frame stamped {when}: {_named(error)}'
+        words = f'lost the frame stamped {stamp_words(sample[0].header)}: {_named(error)}'
         if not isinstance(error, SampleError):
-            said += f'\n{"".join(traceback.format_exception(error)).rstrip()}'
+            words += f'\n{"".join(traceback.format_exception(error)).rstrip()}'
         self.get_logger().warning(
-            f'{said}\nFurther ones are counted in the diagnostics: lost_{type(error).__name__}'
+            f'{words}\nFurther ones are counted in the diagnostics: lost_{type(error).__name__}'
         )
 
     def _broke(self, job: Job, error: BaseException) -> None:
@@ -366,13 +362,13 @@ class Detector(EdgeNode[CameraDetectorParams]):
         """Pictures that held more than the head may look at, or let out, and what to do."""
         now = getattr(self._pipeline.head, 'crowding', Crowding())
         before, self._crowding = self._crowding, dataclasses.replace(now)
-        spec, said = self._pipeline.head.spec, []
+        spec, rows = self._pipeline.head.spec, []
         if more := now.candidates - before.candidates:
-            said.append(f'{more} pictures with more than head.candidates = {spec.candidates}')
+            rows.append(f'{more} pictures with more than head.candidates = {spec.candidates}')
         if more := now.detections - before.detections:
-            said.append(f'{more} with head.max_detections = {spec.max_detections} objects')
+            rows.append(f'{more} with head.max_detections = {spec.max_detections} objects')
         raised = 'objects may be left out: raise it in the manifest'
-        self._crowded = f'CROWDED {", ".join(said)}; {raised}' if said else ''
+        self._crowded = f'CROWDED {", ".join(rows)}; {raised}' if rows else ''
         return {
             'candidates_capped': str(now.candidates),
             'detections_capped': str(now.detections),

@@ -136,10 +136,10 @@ class FreshSubscription:
         self._read_ns = ros_ns
         for status in beat.status:
             if status.name == self._topic:
-                said = {item.key: item.value for item in status.values}
+                values = {item.key: item.value for item in status.values}
                 self._state = status.message
-                self._stamp_ns = _whole(said.get('stamp_ns', ''))
-                self._expires_ns = _whole(said.get('expires_at_ns', ''))
+                self._stamp_ns = _whole(values.get('stamp_ns', ''))
+                self._expires_ns = _whole(values.get('expires_at_ns', ''))
                 self._left_ns = self._expires_ns - ros_ns
                 self._heard_ns, self._beat_ns = self._now(), stamp_ns(beat.header)
         self._tell()

@@ -96,10 +96,10 @@ class Watchdog(EdgeNode[WatchdogParams]):
         self._strange: set[str] = set()
 
         def publisher(kind: Any, topic: str, profile: Any) -> Any:
-            made = self.create_publisher(kind, topic, profile)
-            keep.callback(self.destroy_publisher, made)
+            publisher = self.create_publisher(kind, topic, profile)
+            keep.callback(self.destroy_publisher, publisher)
             self._connections.writes(topic, profile)
-            return made
+            return publisher
 
         self._connections = Connections(self, self.get_logger().error)
         self._freshness = publisher(DiagnosticArray, 'freshness', qos.heartbeat())
@@ -339,13 +339,13 @@ def message_type(name: str) -> Any:
         )
     package, _, kind = name.partition('/msg/')
     try:
-        found = getattr(import_module(f'{package}.msg'), kind)
-        first = next(iter(found.get_fields_and_field_types().items()), None)
+        class_ = getattr(import_module(f'{package}.msg'), kind)
+        first = next(iter(class_.get_fields_and_field_types().items()), None)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f'types: {name!r} is not an installed message type: {error}') from error
     if first != ('header', 'std_msgs/Header'):
         raise ConfigError(f'types: {name!r} begins with no std_msgs/Header, so it has no age')
-    return found
+    return class_
 
 
 def main() -> int:

@@ -67,7 +67,9 @@ def _wrong(source: SourceStatus, *, sim_time: bool) -> dict[str, str]:
 
 def strange_frame(source: SourceStatus) -> str:
     """Which frame was expected and which one came, in words; empty while they agree."""
-    known, other = source.frames
-    if not other:
+    known, stranger = source.frames
+    if not stranger:
         return ''
-    return f'expected frame_id {known!r}, got {other!r}: two sensors on one topic, or one renamed'
+    return (
+        f'expected frame_id {known!r}, got {stranger!r}: two sensors on one topic, or one renamed'
+    )

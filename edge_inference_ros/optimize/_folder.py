@@ -105,7 +105,7 @@ def register(source_: FloatNetwork, path: Path, made: Made) -> None:
         text = json.dumps(dict(made.provenance), indent=2)
         path.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
         return
-    said = read_yaml(path.parent / FILE_NAME, ManifestError)
+    table = read_yaml(path.parent / FILE_NAME, ManifestError)
     entry: dict[str, Any] = {
         'path': made.file_name,
         'precision': made.precision,
@@ -114,14 +114,14 @@ def register(source_: FloatNetwork, path: Path, made: Made) -> None:
     if made.backends:
         entry['backends'] = list(made.backends)
     entry['provenance'] = plain(made.provenance)
-    others = [row for row in said['files'] if row['path'] != made.file_name]
-    said['files'] = [*others, entry]
-    write_manifest(path.parent, said)
+    rows = [row for row in table['files'] if row['path'] != made.file_name]
+    table['files'] = [*rows, entry]
+    write_manifest(path.parent, table)
 
 
-def write_manifest(folder: Path, said: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, table: Mapping[str, Any]) -> None:
     """Replace the folder's manifest; an interruption leaves the old one."""
-    text = yaml.safe_dump(dict(said), sort_keys=False, default_flow_style=None, width=99)
+    text = yaml.safe_dump(dict(table), sort_keys=False, default_flow_style=None, width=99)
     part = folder / (FILE_NAME + '.part')
     part.write_text(text, encoding='utf-8')
     part.replace(folder / FILE_NAME)
@@ -141,11 +141,11 @@ def provenance(source_: FloatNetwork, step: str, made_by: str, **facts: Any) -> 
 
 def tools() -> dict[str, str]:
     """Versions of what shapes the bytes a step writes."""
-    found = {'python': platform.python_version()}
+    versions = {'python': platform.python_version()}
     for name in _TOOLS:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 def machine() -> str:
@@ -164,13 +164,13 @@ def untouched_on_failure(out: Path | None) -> Iterator[None]:
         yield
         return
     missing = [path for path in (out, *out.parents) if not path.exists()]
-    there = set(out.iterdir()) if out.is_dir() else set()
-    kept = {path: path.read_bytes() for path in there if path.name == FILE_NAME}
+    before = set(out.iterdir()) if out.is_dir() else set()
+    kept = {path: path.read_bytes() for path in before if path.name == FILE_NAME}
     beside = set(out.parent.iterdir()) if out.parent.is_dir() and not out.is_dir() else None
     try:
         yield
     except BaseException:
-        new = set(out.iterdir()) - there if out.is_dir() else set()
+        new = set(out.iterdir()) - before if out.is_dir() else set()
         if beside is not None and out.parent.is_dir():
             new |= {p for p in set(out.parent.iterdir()) - beside if p.stem == out.stem}
         for path in (*new, *missing):

@@ -27,11 +27,11 @@ _LIBRARIES = (
 @cache
 def libraries() -> dict[str, str]:
     """Versions of what shapes the results of steps, as far as it is installed."""
-    found = {}
+    versions = {}
     for name in _LIBRARIES:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 @cache
@@ -49,15 +49,15 @@ def digest(step: str) -> str:
 
 def _all_of(module: str) -> dict[str, Path]:
     """Our modules that ``module`` reaches, itself included; of a plug-in none."""
-    found: dict[str, Path] = {}
+    sources: dict[str, Path] = {}
     todo = [module]
     while todo:
         name = todo.pop()
         file = _file(name)
-        if file is not None and name not in found:
-            found[name] = file
+        if file is not None and name not in sources:
+            sources[name] = file
             todo += _imports(ast.parse(file.read_bytes()))
-    return found
+    return sources
 
 
 def _file(module: str) -> Path | None:

@@ -91,7 +91,7 @@ def run(model: Path, out: Path, params: Params) -> Report:
     }
     if params.method == 'percentile':
         facts['percentile'] = params.percentile
-    made = calibration_ranges.Calibration(
+    calibration = calibration_ranges.Calibration(
         digest(source.path),
         seen.sha256,
         source.manifest.input.tensor,
@@ -99,7 +99,7 @@ def run(model: Path, out: Path, params: Params) -> Report:
         np.concatenate(seen.kept),
         facts,
     )
-    calibration_ranges.write(made, out)
+    calibration_ranges.write(calibration, out)
     return Report(
         'calibrate',
         str(model),

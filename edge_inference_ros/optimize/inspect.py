@@ -62,10 +62,10 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
         BackendError: the runtime is not installed or has no device.
     """
     check(params)
-    said, path = _file(model, params)
+    manifest, path = _file(model, params)
     network = Network.of(read(path))
     look = _of_tensorrt if params.backend == 'trt' else _of_onnxruntime
-    layers, facts = look(said, path, network, params)
+    layers, facts = look(manifest, path, network, params)
     report = Report(
         'inspect',
         str(path),
@@ -84,10 +84,10 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
 def _file(model: Path, params: Params) -> tuple[Manifest | None, Path]:
     if not model.is_dir():
         return None, _foreign.admit(model)
-    said = manifests.load(model)
-    file = said.file(params.backend, params.precision)
+    manifest = manifests.load(model)
+    file = manifest.file(params.backend, params.precision)
     manifests.verify(file)
-    return said, file.path
+    return manifest, file.path
 
 
 # What follows asks ONNX Runtime.
@@ -112,14 +112,14 @@ def _of_onnxruntime(
         for _ in range(_WARM_UP_RUNS + params.runs):
             session.run(None, fed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding='utf-8'))
-        made = read(optimised)
+        optimised_network = read(optimised)
     spent = _spent(events)
     peak = max((e['args'].get('mem_in_use_peak', 0) for e in _kernels(events)), key=int, default=0)
     facts: dict[str, str | int | float] = {
         'onnxruntime': onnxruntime.__version__,
         'memory_bytes': int(peak),
     }
-    return _layers(made, network, spent), facts
+    return _layers(optimised_network, network, spent), facts
 
 
 def _session(onnxruntime: Any, path: Path, settings: Any) -> Any:
@@ -154,8 +154,8 @@ def _spent(events: Sequence[dict[str, Any]]) -> dict[str, tuple[float, str]]:
     return {n: (float(np.mean(ms[_WARM_UP_RUNS:])), formats[n]) for n, ms in times.items()}
 
 
-def _layers(made: Any, network: Network, spent: dict[str, tuple[float, str]]) -> list[Layer]:
-    ends = [(node.name, _end(node, network)) for node in made.graph.node]
+def _layers(optimised: Any, network: Network, spent: dict[str, tuple[float, str]]) -> list[Layer]:
+    ends = [(node.name, _end(node, network)) for node in optimised.graph.node]
     nodes = shared_out(network, ends)
     return [
         Layer(
@@ -165,7 +165,7 @@ def _layers(made: Any, network: Network, spent: dict[str, tuple[float, str]]) ->
             nodes[node.name],
             spent.get(node.name, (0.0, ''))[0],
         )
-        for node in made.graph.node
+        for node in optimised.graph.node
     ]
 
 
@@ -189,11 +189,11 @@ def _end(node: Any, network: Network) -> str | None:
 
 
 def _of_tensorrt(
-    said: Manifest | None, path: Path, network: Network, params: Params
+    manifest: Manifest | None, path: Path, network: Network, params: Params
 ) -> tuple[list[Layer], dict[str, str | int | float]]:
     backend = registry.load('backends', 'trt')
     options = backend.Options(precision=params.engine_precision, cache=params.cache)
-    found = backend.explain(said, path, options=options, runs=params.runs)
+    explained = backend.explain(manifest, path, options=options, runs=params.runs)
     layers = [
         Layer(
             layer.name,
@@ -202,9 +202,9 @@ def _of_tensorrt(
             tuple(name for name in layer.nodes if name in network.nodes),
             layer.time_ms,
         )
-        for layer in found.layers
+        for layer in explained.layers
     ]
-    return layers, {'memory_bytes': found.memory_bytes}
+    return layers, {'memory_bytes': explained.memory_bytes}
 
 
 # What follows says it.

@@ -61,24 +61,24 @@ def run(model: Path, out: Path, params: Params) -> Report:
     check(params)
     if out.resolve() == model.resolve():
         raise ConfigError(f'{out}: the new model needs a folder of its own')
-    said = manifests.load(model)
-    file = said.file(params.backend, params.precision)
+    manifest = manifests.load(model)
+    file = manifest.file(params.backend, params.precision)
     manifests.verify(file)
     camera = (params.height, params.width)
-    corner = said.head.name == CORNER_HEAD
-    levels = compare_pictures(said.input, params, corner=corner)
+    corner = manifest.head.name == CORNER_HEAD
+    levels = compare_pictures(manifest.input, params, corner=corner)
     if (furthest := max(float(diff.max()) for diff in levels)) > FURTHEST_LEVELS:
         raise ModelError(f'the graph paints {furthest} levels from the host: not written')
     network = nodes.load(file.path)
-    place = front.placement(said.input, camera, corner=corner)
-    front.put_in_front(network, said.input, camera, params.order, corner=corner)
-    to_camera(said, network, place, camera)
-    rows = _cut(said, network, camera, params.tail)
+    place = front.placement(manifest.input, camera, corner=corner)
+    front.put_in_front(network, manifest.input, camera, params.order, corner=corner)
+    to_camera(manifest, network, place, camera)
+    rows = _cut(manifest, network, camera, params.tail)
     nodes.save(network, out / FILE)
-    _write_manifest(said, out, _changed(said, network, params))
+    _write_manifest(manifest, out, _changed(manifest, network, params))
     facts: dict[str, str | int | float] = {
         'camera': f'{params.width}x{params.height} {params.order}',
-        'network': f'{said.input.width_px}x{said.input.height_px} {said.input.fit}',
+        'network': f'{manifest.input.width_px}x{manifest.input.height_px} {manifest.input.fit}',
         'furthest_levels': furthest,
         'equal_share': float(np.mean([np.mean(diff == 0) for diff in levels])),
         'nodes_in_front': sum(n.name.startswith('front') for n in network.graph.node),
@@ -165,37 +165,37 @@ def _pictures(height: int, width: int) -> list[NDArray[np.uint8]]:
     return [noise, *(np.repeat(p[:, :, None], 3, 2) for p in (edges, ramp)), smooth]
 
 
-def _cut(said: Manifest, network: Any, camera: tuple[int, int], tail: str) -> int:
+def _cut(manifest: Manifest, network: Any, camera: tuple[int, int], tail: str) -> int:
     if tail == 'best':
-        return keep_best(said, network)
-    return suppress(said, network, camera) if tail == 'nms' else 0
+        return keep_best(manifest, network)
+    return suppress(manifest, network, camera) if tail == 'nms' else 0
 
 
-def _changed(said: Manifest, network: Any, params: Params) -> dict[str, Any]:
+def _changed(manifest: Manifest, network: Any, params: Params) -> dict[str, Any]:
     """What the new manifest says otherwise."""
-    precision = said.file(params.backend, params.precision).precision
+    precision = manifest.file(params.backend, params.precision).precision
     head: dict[str, Any] = {'name': 'yolo_end2end'} if params.tail == 'nms' else {}
-    if said.head.name == CORNER_HEAD:  # what is left has no grid: rows of YOLOv5
+    if manifest.head.name == CORNER_HEAD:  # what is left has no grid: rows of YOLOv5
         head = {'name': 'yolov5', 'options': {}}
     return {
-        'name': f'{said.name}_{params.width}x{params.height}',
-        'made_by': f'{said.made_by}; {command(params)}',
+        'name': f'{manifest.name}_{params.width}x{params.height}',
+        'made_by': f'{manifest.made_by}; {command(params)}',
         'input': {
             'tensor': front.TENSOR,
             'shape': [1, params.height, params.width, 3],
             'order': params.order,
         },
-        'outputs': _outputs(said, network, params.tail),
+        'outputs': _outputs(manifest, network, params.tail),
         'head': head,
         'files': [{'path': FILE, 'precision': precision}],
     }
 
 
-def _outputs(said: Manifest, network: Any, tail: str) -> list[dict[str, Any]]:
+def _outputs(manifest: Manifest, network: Any, tail: str) -> list[dict[str, Any]]:
     from onnx import helper
 
     values = {value.name: value.type.tensor_type for value in network.graph.output}
-    names = [NMS_TENSOR] if tail == 'nms' else [spec.tensor for spec in said.outputs]
+    names = [NMS_TENSOR] if tail == 'nms' else [spec.tensor for spec in manifest.outputs]
     return [
         {
             'tensor': name,
@@ -208,15 +208,15 @@ def _outputs(said: Manifest, network: Any, tail: str) -> list[dict[str, Any]]:
 
 def command(params: Params) -> str:
     """The command line that makes the same again."""
-    said = f'edge_inference optimize preprocess --width {params.width} --height {params.height}'
-    return f'{said} --order {params.order} --tail {params.tail}'
+    words = f'edge_inference optimize preprocess --width {params.width} --height {params.height}'
+    return f'{words} --order {params.order} --tail {params.tail}'
 
 
-def _write_manifest(said: Manifest, out: Path, changed: Mapping[str, Any]) -> None:
+def _write_manifest(manifest: Manifest, out: Path, changed: Mapping[str, Any]) -> None:
     import yaml
 
     path = out / FILE
-    old = yaml.safe_load((said.folder / manifests.FILE_NAME).read_text(encoding='utf-8'))
+    old = yaml.safe_load((manifest.folder / manifests.FILE_NAME).read_text(encoding='utf-8'))
     head = {**old['head'], **changed['head']}
     files = [{**file, 'sha256': _digest(path)} for file in changed['files']]
     new = {**old, **changed, 'head': head, 'files': files}

@@ -102,11 +102,11 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     calibration = ranges.read(Path(params.calibration)) if params.calibration else None
     if calibration:
         calibration.check(source.path)
-    made = _made(source, calibration, params)
+    quantised = _quantised(source, calibration, params)
     numbers = _format(params)
     file_name = params.file_name or numbers.file_name
     path = _folder.target(source, out, file_name)
-    network.save(made, path)
+    network.save(quantised, path)
     before, after, notes = measured(source, path, calibration, params)
     facts = _folder.provenance(
         source,
@@ -126,8 +126,8 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
 
 def _spoilt(after: Mapping[str, Any]) -> str:
     """What is wrong with a network that says nothing any more; empty if it does."""
-    found = {name: after[name] for name in ('sqnr_db', 'channel_db') if name in after}
-    worst = min(found.values(), default=1.0)
+    figures = {name: after[name] for name in ('sqnr_db', 'channel_db') if name in after}
+    worst = min(figures.values(), default=1.0)
     if worst > 0:
         return ''
     return (
@@ -156,7 +156,7 @@ def _format(params: Params) -> NumberFormat:
     )
 
 
-def _made(source: FloatNetwork, calibration: Calibration | None, params: Params) -> Any:
+def _quantised(source: FloatNetwork, calibration: Calibration | None, params: Params) -> Any:
     model = network.load(source.path)
     keep = network.Graph(model).named(params.keep)
     if params.precision == 'fp16':
@@ -171,14 +171,14 @@ def _made(source: FloatNetwork, calibration: Calibration | None, params: Params)
         return eighth(model, calibration.ranges, keep=keep)
     if params.high == 'fp16':
         model = raised(model)
-        made = int8.quantised(
+        quantised = int8.quantised(
             model,
             calibration.ranges,
             dialect='trt',
             weight_bits=params.weight_bits,
             keep=keep,
         )
-        return half_beside(made, model, keep=keep)
+        return half_beside(quantised, model, keep=keep)
     return int8.quantised(
         model,
         calibration.ranges,

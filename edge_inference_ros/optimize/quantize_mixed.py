@@ -132,17 +132,17 @@ def sensitivities(
     with measure.opened({'float': source.path}, source.manifest) as engines:
         tensor = calibration.tensor
         reference = measure.Reference(engines['float'], source.manifest, tensor, some)
-    found = []
+    rows = []
     with tempfile.TemporaryDirectory(prefix='edge_inference_') as folder:
         path = Path(folder) / 'one.onnx'
         for count, layer in enumerate(layers, 1):
-            one = int8.quantised(model, calibration.ranges, dialect='ort', only=[layer])
-            network.save(one, path)
+            quantised = int8.quantised(model, calibration.ranges, dialect='ort', only=[layer])
+            network.save(quantised, path)
             with measure.opened({'one': path}, source.manifest) as engines:
-                found.append((layer, reference.decibels(engines['one'])))
+                rows.append((layer, reference.decibels(engines['one'])))
             if count % _EVERY == 0:
                 log.info('quantize_mixed: %d of %d layers', count, len(layers))
-    return sorted(found, key=lambda pair: pair[1])
+    return sorted(rows, key=lambda pair: pair[1])
 
 
 def _mixtures(
@@ -156,14 +156,14 @@ def _mixtures(
     model = network.load(source.path)
     files = {}
     for kept in _counts(min(params.most, len(ranked) - 1)):
-        made = int8.quantised(
+        quantised = int8.quantised(
             model,
             calibration.ranges,
             dialect=params.dialect,
             keep=[name for name, _ in ranked[:kept]],
         )
         files[kept] = folder / f'{kept}.onnx'
-        network.save(made, files[kept])
+        network.save(quantised, files[kept])
     return {**files, -1: source.path}
 
 
@@ -208,18 +208,18 @@ def _points(
 
 def frontier(points: Sequence[Point]) -> list[Point]:
     """The same points, each told whether another is at least as good, as fast and as small."""
-    made = []
+    points_ = []
     for point in points:
         beaten = any(
-            other.quality >= point.quality
-            and other.ms <= point.ms
-            and other.size_bytes <= point.size_bytes
-            and (other.quality, -other.ms, -other.size_bytes)
+            rival.quality >= point.quality
+            and rival.ms <= point.ms
+            and rival.size_bytes <= point.size_bytes
+            and (rival.quality, -rival.ms, -rival.size_bytes)
             != (point.quality, -point.ms, -point.size_bytes)
-            for other in points
+            for rival in points
         )
-        made.append(replace(point, best=not beaten))
-    return made
+        points_.append(replace(point, best=not beaten))
+    return points_
 
 
 def choose(points: Sequence[Point], params: Params) -> tuple[Point, str]:
@@ -272,13 +272,13 @@ def _write(
     chosen: Point,
     why: str,
 ) -> None:
-    said = {
+    facts = {
         'layers': [{'layer': name, 'sqnr_db': round(db, 2)} for name, db in ranked],
         'points': [asdict(point) for point in points],
         'chosen': asdict(chosen),
         'why': why,
     }
-    (folder / FACTS).write_text(json.dumps(said, indent=1) + '\n', encoding='utf-8')
+    (folder / FACTS).write_text(json.dumps(facts, indent=1) + '\n', encoding='utf-8')
 
 
 def _plot(

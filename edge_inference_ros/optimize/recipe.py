@@ -112,17 +112,17 @@ def read(recipe: Path, out: Path, replaced: tuple[str, ...] = ()) -> list[Step]:
     Raises:
         ConfigError: something in it is wrong; names it.
     """
-    said = manifests.read_yaml(recipe, ConfigError)
-    if said.get('schema') != SCHEMA or not isinstance(said.get('steps'), list):
+    table = manifests.read_yaml(recipe, ConfigError)
+    if table.get('schema') != SCHEMA or not isinstance(table.get('steps'), list):
         raise ConfigError(f'{recipe}: expected schema: {SCHEMA} and a list of steps')
-    names = {str(k): str(v) for k, v in (said.get('inputs') or {}).items()}
+    names = {str(k): str(v) for k, v in (table.get('inputs') or {}).items()}
     for pair in replaced:
         name, equals, value = pair.partition('=')
         if not equals or name not in names:
             raise ConfigError(f'inputs: {pair!r}; the recipe has {", ".join(names) or "none"}')
         names[name] = value
     steps = []
-    for index, line in enumerate(said['steps']):
+    for index, line in enumerate(table['steps']):
         step = _step(line, names, out, f'{recipe}: steps[{index}]')
         names[step.name] = str(step.out)
         steps.append(step)
@@ -190,8 +190,8 @@ def _files(step: Step) -> list[Path]:
     """What the parameters of ``step`` name on the disk: those that are declared as paths."""
     schema = registry.load('optimize', step.step).Params
     names = {name for name, *_, spec in params_.specs(schema) if spec.path}
-    said = [v for name in sorted(names & set(step.params)) for v in _several(step.params[name])]
-    return [_located(text) for text in said if isinstance(text, str) and text not in _WORDS]
+    values = [v for name in sorted(names & set(step.params)) for v in _several(step.params[name])]
+    return [_located(text) for text in values if isinstance(text, str) and text not in _WORDS]
 
 
 def _located(text: str) -> Path:
@@ -250,17 +250,17 @@ def _shown(report: Any) -> dict[str, Value]:
 
 def _state(out: Path) -> dict[str, Any]:
     try:
-        said = json.loads((out / STATE).read_text(encoding='utf-8'))
+        state = json.loads((out / STATE).read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return state if isinstance(state, dict) else {}
 
 
 def _finish(
     recipe: Path, out: Path, steps: list[Step], rows: list[dict[str, Value]], publish: str
 ) -> Report:
-    made = [step for step in steps if (step.out / manifests.FILE_NAME).is_file()]
-    last = made[-1] if made else steps[-1]  # what only judges makes no model
+    finished = [step for step in steps if (step.out / manifests.FILE_NAME).is_file()]
+    last = finished[-1] if finished else steps[-1]  # what only judges makes no model
     if publish:
         shutil.copytree(last.out, publish, dirs_exist_ok=True)
     facts: dict[str, Value] = {

@@ -16,7 +16,7 @@ The command ends with 0 if the candidate passed, 1 if it is refused, 2 if the in
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,9 +141,12 @@ class Params:
                 len(edges) >= 2 and list(edges) == sorted(set(edges)),
                 f'bins_m = {edges}: must rise',
             ),
-            (not self.robots or _said(self.labelled), 'robots are given, but nothing is labelled'),
             (
-                not self.least_ap or _said(self.labelled),
+                not self.robots or _named(self.labelled),
+                'robots are given, but nothing is labelled',
+            ),
+            (
+                not self.least_ap or _named(self.labelled),
                 f'least_ap = {self.least_ap}, but nothing is labelled',
             ),
             (
@@ -183,26 +186,28 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
         ModelError, BackendError: one of the two does not open or run.
     """
     check(params)
-    said = manifests.load(model)
-    other_said = manifests.load(Path(params.other)) if params.other else said
+    manifest = manifests.load(model)
+    other_said = manifests.load(Path(params.other)) if params.other else manifest
     needed_m = _distances(other_said, params)
-    if _said(params.labelled):
+    if _named(params.labelled):
         score.metric_of(other_said.task)  # before anything is opened or rendered
-    made = GateResult()
+    result = GateResult()
     with ExitStack() as keep:
         classes = other_said.classes
-        one = OfflineDetector(said, params.backend, params.precision, keep, classes=classes)
-        other = OfflineDetector(other_said, params.other_backend, params.other_precision, keep)
-        if params.images or not _said(params.labelled):
-            _agree(made, one, other, params)
-        if _said(params.labelled):
-            _score_labelled(made, one, other, params, needed_m)
+        reference = OfflineDetector(
+            manifest, params.backend, params.precision, keep, classes=classes
+        )
+        candidate = OfflineDetector(other_said, params.other_backend, params.other_precision, keep)
+        if params.images or not _named(params.labelled):
+            _agree(result, reference, candidate, params)
+        if _named(params.labelled):
+            _score_labelled(result, reference, candidate, params, needed_m)
     report = Report(
-        'validate', f'{one.name} against {other.name}', str(out or ''), made.facts, made.rows,
-        tuple(made.notes), '; '.join(made.refusals), made.tables,
+        'validate', f'{reference.name} against {candidate.name}', str(out or ''),
+        result.facts, result.rows, tuple(result.notes), '; '.join(result.refusals), result.tables,
     )  # fmt: skip
     if out:
-        _write(out, report, made.agreed)
+        _write(out, report, result.agreed)
     return report
 
 
@@ -222,30 +227,32 @@ def _distances(candidate: Manifest, params: Params) -> dict[str, float]:
     return {robot: params.within_m or needed_m for robot, needed_m in needed.items()}
 
 
-def _agree(made: GateResult, one: OfflineDetector, other: OfflineDetector, params: Params) -> None:
-    pictures = _pictures(_larger(one.manifest, other.manifest), params)
-    found = pairwise.compare(one, other, pictures, iou_threshold=params.iou)
-    made.facts |= pairwise.facts(found)
-    made.rows = pairwise.rows(found)
-    if not found.found + found.other_found:
-        made.notes.append('Neither found an object: that they agree says little. Give --images.')
-    wanted = _wanted(one, other, params)
-    made.facts |= {'pair': wanted.pair, 'agreement_wanted': wanted.agreement}
-    made.agreed = plot.Agreed(
-        found.f1, wanted.agreement, found.score_differences, wanted.score_difference
+def _agree(
+    result: GateResult, reference: OfflineDetector, candidate: OfflineDetector, params: Params
+) -> None:
+    pictures = _pictures(_larger(reference.manifest, candidate.manifest), params)
+    agreement = pairwise.compare(reference, candidate, pictures, iou_threshold=params.iou)
+    result.facts |= pairwise.facts(agreement)
+    result.rows = pairwise.rows(agreement)
+    if not agreement.found + agreement.other_found:
+        result.notes.append('Neither found an object: that they agree says little. Give --images.')
+    wanted = _wanted(reference, candidate, params)
+    result.facts |= {'pair': wanted.pair, 'agreement_wanted': wanted.agreement}
+    result.agreed = plot.Agreed(
+        agreement.f1, wanted.agreement, agreement.score_differences, wanted.score_difference
     )
-    made.refusals += pairwise.refusals(
-        found,
+    result.refusals += pairwise.refusals(
+        agreement,
         agreement=wanted.agreement,
         score_difference=wanted.score_difference,
         output_db=params.output_db,
     )
 
 
-def _wanted(one: OfflineDetector, other: OfflineDetector, params: Params) -> Expected:
+def _wanted(reference: OfflineDetector, candidate: OfflineDetector, params: Params) -> Expected:
     """What is asked for, and where nothing is, what is to be expected."""
-    if one.manifest.folder == other.manifest.folder:
-        usual = expected(one.file.precision, other.file.precision)
+    if reference.manifest.folder == candidate.manifest.folder:
+        usual = expected(reference.file.precision, candidate.file.precision)
     else:
         usual = Expected('two models', 0.98, 0.1)
     return Expected(
@@ -256,36 +263,36 @@ def _wanted(one: OfflineDetector, other: OfflineDetector, params: Params) -> Exp
 
 
 def _score_labelled(
-    made: GateResult,
-    one: OfflineDetector,
-    other: OfflineDetector,
+    result: GateResult,
+    reference: OfflineDetector,
+    candidate: OfflineDetector,
     params: Params,
     needed_m: dict[str, float],
 ) -> None:
-    there = open_labelled(
-        _said(params.labelled),
-        classes=other.manifest.classes,
+    labelled = open_labelled(
+        _named(params.labelled),
+        classes=candidate.manifest.classes,
         pictures=params.labelled_images,
         world=(params.labelled_count or _SCENES, min(needed_m.values(), default=_NEAR_M)),
     )
-    count = min(params.labelled_count or len(there), len(there))
-    made.facts |= {'labelled': there.name, 'labelled_pictures': count}
-    found = [_found(detector, there, count) for detector in (one, other)]
-    _accuracy(made, [faint for _, faint in found], there, (one, other), params)
-    if params.person in there.classes:
-        reported = [reported for reported, _ in found]
-        _judge_people(made, reported, there, params, needed_m)
+    count = min(params.labelled_count or len(labelled), len(labelled))
+    result.facts |= {'labelled': labelled.name, 'labelled_pictures': count}
+    detected = [_detections(detector, labelled, count) for detector in (reference, candidate)]
+    _accuracy(result, [faint for _, faint in detected], labelled, (reference, candidate), params)
+    if params.person in labelled.classes:
+        reported = [reported for reported, _ in detected]
+        _judge_people(result, reported, labelled, params, needed_m)
 
 
-def _found(
-    detector: OfflineDetector, there: Labelled, count: int
+def _detections(
+    detector: OfflineDetector, labelled: Labelled, count: int
 ) -> tuple[list[score.Found], list[score.Found]]:
     """What is found in every picture: as the node reports it, and down to the faintest."""
     reported, faint = [], []
     for index in range(count):
-        sample = Image(_NOWHERE, np.ascontiguousarray(there.picture(index)), 'bgr')
-        here, all_ = detector.both(sample)
-        reported.append(score.found_in(here))
+        sample = Image(_NOWHERE, np.ascontiguousarray(labelled.picture(index)), 'bgr')
+        named, all_ = detector.both(sample)
+        reported.append(score.found_in(named))
         faint.append(score.found_in(all_))
         if (index + 1) % EVERY == 0:
             log.info('validate: %s, %d of %d pictures', detector.file.path.name, index + 1, count)
@@ -293,68 +300,68 @@ def _found(
 
 
 def _accuracy(
-    made: GateResult,
-    found: Sequence[list[score.Found]],
-    there: Labelled,
+    result: GateResult,
+    reported: Sequence[list[score.Found]],
+    labelled: Labelled,
     detectors: Sequence[OfflineDetector],
     params: Params,
 ) -> None:
-    one, other = (
+    reference, candidate = (
         score.metric_of(d.manifest.task)(
-            seen, there, score_threshold=d.manifest.head.score_threshold
+            seen, labelled, score_threshold=d.manifest.head.score_threshold
         )
-        for seen, d in zip(found, detectors, strict=True)
+        for seen, d in zip(reported, detectors, strict=True)
     )
-    loss = one.ap50 - other.ap50
-    made.facts |= _known({
-        'ap50_reference': one.ap50, 'ap50_candidate': other.ap50, 'ap50_loss': loss,
-        'ap50_95_reference': one.ap50_95, 'ap50_95_candidate': other.ap50_95,
+    loss = reference.ap50 - candidate.ap50
+    result.facts |= _known({
+        'ap50_reference': reference.ap50, 'ap50_candidate': candidate.ap50, 'ap50_loss': loss,
+        'ap50_95_reference': reference.ap50_95, 'ap50_95_candidate': candidate.ap50_95,
     })  # fmt: skip
-    made.tables['AP@0.5 by class'] = tuple(
-        _known({'class': name, 'reference': one.per_class[name], 'candidate': ap})
-        for name, ap in other.per_class.items()
+    result.tables['AP@0.5 by class'] = tuple(
+        _known({'class': name, 'reference': reference.per_class[name], 'candidate': ap})
+        for name, ap in candidate.per_class.items()
     )
     if not loss <= params.ap_loss:
-        made.refusals.append(f'AP@0.5 falls by {loss:.4f}, allowed {params.ap_loss}')
-    if not other.ap50 >= params.least_ap:
-        made.refusals.append(f'AP@0.5 is {other.ap50:.4f}, wanted {params.least_ap}')
+        result.refusals.append(f'AP@0.5 falls by {loss:.4f}, allowed {params.ap_loss}')
+    if not candidate.ap50 >= params.least_ap:
+        result.refusals.append(f'AP@0.5 is {candidate.ap50:.4f}, wanted {params.least_ap}')
 
 
 def _judge_people(
-    made: GateResult,
+    result: GateResult,
     reported: Sequence[list[score.Found]],
-    there: Labelled,
+    labelled: Labelled,
     params: Params,
     needed_m: dict[str, float],
 ) -> None:
-    one, other = reported
-    seen = people.seen(one, other, there, person=params.person)
-    made.facts |= {
+    reference, candidate = reported
+    seen = people.seen(reference, candidate, labelled, person=params.person)
+    result.facts |= {
         'people': len(seen.distance_m),
         'false_people_per_picture_reference': seen.false_reference,
         'false_people_per_picture_candidate': seen.false_candidate,
     }
     if unmeasured := int(np.isnan(seen.distance_m).sum()):
-        made.notes.append(f'{unmeasured} people have no distance_m in the labels.')
-    made.tables['Recall of people by distance'] = tuple(
+        result.notes.append(f'{unmeasured} people have no distance_m in the labels.')
+    result.tables['Recall of people by distance'] = tuple(
         people.by_distance(seen, params.bins_m, confidence=params.confidence)
     )
     if not needed_m:
-        made.notes.append('People within stopping distance: not judged; give --robots.')
+        result.notes.append('People within stopping distance: not judged; give --robots.')
     limits = people.PeopleLimits(params.recall_loss, params.least_recall, params.confidence)
     judged = [
         people.judge(seen, limits, robot=robot, within_m=within_m)
         for robot, within_m in needed_m.items()
     ]
     if judged:
-        made.tables['People within stopping distance'] = tuple(j.row() for j in judged)
+        result.tables['People within stopping distance'] = tuple(j.row() for j in judged)
     for judgement in judged:
         allowed = judgement.verdict == people.INCONCLUSIVE and params.allow_inconclusive
         if judgement.why:
-            (made.notes if allowed else made.refusals).append(judgement.why)
+            (result.notes if allowed else result.refusals).append(judgement.why)
 
 
-def _said(names: Sequence[str]) -> list[str]:
+def _named(names: Sequence[str]) -> list[str]:
     """Without empty names: a recipe may leave an input open."""
     return [name for name in names if name]
 
@@ -376,21 +383,12 @@ def _write(out: Path, report: Report, agreed: plot.Agreed | None) -> None:
     )
 
 
-def _pictures(said: Manifest, params: Params) -> Iterable[Image]:
+def _pictures(manifest: Manifest, params: Params) -> Iterable[Image]:
     if params.images in ('', PATTERNS):
-        return _patterns(said, params.count)
+        return frames.patterns(manifest.input, params.count)
     return frames.pictures(params.images, count=params.count, seed=params.seed, topic=params.topic)
 
 
-def _larger(one: Manifest, other: Manifest) -> Manifest:
+def _larger(reference: Manifest, candidate: Manifest) -> Manifest:
     """Whose input is larger: where it is the camera's, the other was made to shrink that."""
-    return max(one, other, key=lambda said: said.input.height_px * said.input.width_px)
-
-
-def _patterns(said: Manifest, count: int) -> Iterator[Image]:
-    """Coloured blocks of the network's size, the same every time."""
-    draw = np.random.default_rng(0)
-    height, width = said.input.height_px, said.input.width_px
-    for _ in range(count):
-        small = draw.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), np.uint8)
-        yield Image(_NOWHERE, small.repeat(16, 0).repeat(16, 1)[:height, :width], said.input.order)
+    return max(reference, candidate, key=lambda m: m.input.height_px * m.input.width_px)

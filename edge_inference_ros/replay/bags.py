@@ -117,8 +117,8 @@ class Bag:
     def fault(self, name: str) -> str:
         """Why the messages of topic ``name`` cannot be read; empty if they can."""
         rows = self._channels[name]
-        if others := sorted({row.encoding for row in rows} - {'cdr'}):
-            return f'its messages are {" and ".join(others)}, not CDR'
+        if encodings := sorted({row.encoding for row in rows} - {'cdr'}):
+            return f'its messages are {" and ".join(encodings)}, not CDR'
         if len(types := sorted({row.msgtype for row in rows})) > 1:
             return f'it is both {" and ".join(types)}'
         return next(filter(None, map(self._type_fault, rows)), '')
@@ -131,8 +131,8 @@ class Bag:
         """
         topic = self.topics.get(name)
         if topic is None:
-            there = ', '.join(sorted(self.topics)) or 'no topics at all'
-            raise BagError(f'{self.path}: no topic {name!r}; there are {there}')
+            topics = ', '.join(sorted(self.topics)) or 'no topics at all'
+            raise BagError(f'{self.path}: no topic {name!r}; there are {topics}')
         if topic.msgtype not in msgtypes:
             raise BagError(
                 f'{self.path}: {name} is {topic.msgtype}, expected {" or ".join(msgtypes)}'
@@ -173,9 +173,9 @@ class Bag:
             yield Record(channel.topic, channel.msgtype, time_ns, plain)
 
     def _type_fault(self, row: Channel) -> str:
-        said = row.type_hash or self._hashes.get((row.topic, row.msgtype), '')
+        type_hash = row.type_hash or self._hashes.get((row.topic, row.msgtype), '')
         text = row.definition if row.language == 'ros2msg' else ''
-        return _type_fault(row.msgtype, text, said, self._types)
+        return _type_fault(row.msgtype, text, type_hash, self._types)
 
 
 @lru_cache(maxsize=256)
@@ -193,10 +193,10 @@ def _type_fault(msgtype: str, text: str, type_hash: str, types: Types) -> str:
 
 
 def _by_topic(storages: list[Storage]) -> dict[str, list[Channel]]:
-    found: dict[str, list[Channel]] = {}
+    channels: dict[str, list[Channel]] = {}
     for channel in (c for storage in storages for c in storage.channels):
-        found.setdefault(channel.topic, []).append(channel)
-    return found
+        channels.setdefault(channel.topic, []).append(channel)
+    return channels
 
 
 def _topic(name: str, rows: list[Channel]) -> Topic:
@@ -279,8 +279,8 @@ def _blaming(path: Path) -> Iterator[None]:
     try:
         yield
     except BagError as error:
-        said = str(error)
-        raise BagError(said if str(path) in said else f'{path}: {said}') from error.__cause__
+        words = str(error)
+        raise BagError(words if str(path) in words else f'{path}: {words}') from error.__cause__
     except GeneratorExit:
         raise
     except Exception as error:

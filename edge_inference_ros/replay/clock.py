@@ -59,10 +59,10 @@ class Clocks:
             BagError: two clocks are mixed, or stamps of another clock are to be renewed.
         """
         if self.far and self.near:
-            one, other = next(iter(self.near.items())), next(iter(self.far.items()))
+            near, far = next(iter(self.near.items())), next(iter(self.far.items()))
             raise BagError(
-                f'{where}: two clocks are mixed: {one[0]} was stamped {_when(one[1])}, like its'
-                f' reception, but {other[0]} {_when(other[1])}. Name the topics of one of them'
+                f'{where}: two clocks are mixed: {near[0]} was stamped {_when(near[1])}, like its'
+                f' reception, but {far[0]} {_when(far[1])}. Name the topics of one of them'
                 f' with --topics: {", ".join(sorted(self.near))}; or {", ".join(sorted(self.far))}'
             )
         if self.far and not keep_stamps:
@@ -90,12 +90,12 @@ def look(records: Iterable[Record], stamped: set[str]) -> Clocks:
         stamp_ns = _stamp(record, stamped)
         if stamp_ns:
             pairs.setdefault(record.topic, []).append((record.time_ns, stamp_ns))
-        if pairs and all(len(found) >= _PER_TOPIC for found in pairs.values()):
+        if pairs and all(len(counted) >= _PER_TOPIC for counted in pairs.values()):
             break
     offsets = {
-        name: round(median(received - stamp for received, stamp in found))
-        for name, found in pairs.items()
-        if len({stamp for _, stamp in found}) >= _LEAST or len(pairs) == 1
+        name: round(median(received - stamp for received, stamp in counted))
+        for name, counted in pairs.items()
+        if len({stamp for _, stamp in counted}) >= _LEAST or len(pairs) == 1
     }
     far = {name: pairs[name][0][1] for name, ns in offsets.items() if abs(ns) > NEAR_NS}
     near = {name: pairs[name][0][1] for name in offsets if name not in far}
@@ -134,8 +134,8 @@ def _stamp(record: Record, stamped: set[str]) -> int:
             return int(stamps.read(record.data))
         if record.msgtype == TF:
             first = next(iter(definitions.decode(TF, record.data).transforms), None)
-            said = first.header.stamp if first else None
-            return int(said.sec * NS_PER_S + said.nanosec) if said else 0
+            stamp = first.header.stamp if first else None
+            return int(stamp.sec * NS_PER_S + stamp.nanosec) if stamp else 0
     except (BadStamp, BagError):
         return 0
     return 0

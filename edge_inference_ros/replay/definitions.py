@@ -92,11 +92,11 @@ def learn(msgtype: str, share: Path | None = None) -> Typestore:
     """
     store = installed()
     if msgtype not in store.fielddefs:
-        found = _read(msgtype, share)
-        for needed in (n for _, fields in found.values() for n in _named(fields)):
-            if needed not in found:
+        definition = _read(msgtype, share)
+        for needed in (n for _, fields in definition.values() for n in _named(fields)):
+            if needed not in definition:
                 learn(needed, share)
-        store.register(found)
+        store.register(definition)
     return store
 
 

@@ -223,8 +223,8 @@ def _whole(bag: Path) -> bool:
     if not bag.exists():
         return False
     try:
-        with open_bag(bag) as there:
-            there.need(CAMERA, ('sensor_msgs/msg/Image',))
+        with open_bag(bag) as opened:
+            opened.need(CAMERA, ('sensor_msgs/msg/Image',))
     except ConfigError:
         shutil.rmtree(bag)
         return False
@@ -275,18 +275,18 @@ def _watch(graph: Processes, how: str) -> None:
 
 
 def _node(name: str, parameters: dict[str, str], **remapped: str) -> list[str]:
-    said = ['-m', f'edge_inference_ros.nodes.{name}', '--ros-args', '-p', 'autostart:=true']
+    words = ['-m', f'edge_inference_ros.nodes.{name}', '--ros-args', '-p', 'autostart:=true']
     for key, value in parameters.items():
-        said += ['-p', f'{key}:={value}']
+        words += ['-p', f'{key}:={value}']
     for inner, outer in remapped.items():
-        said += ['-r', f'{inner}:={outer}']
-    return said
+        words += ['-r', f'{inner}:={outer}']
+    return words
 
 
 def _detector(params: Params) -> dict[str, str]:
-    said = {'model': params.model, 'backend': params.backend, 'tracker': params.tracker,
+    params_ = {'model': params.model, 'backend': params.backend, 'tracker': params.tracker,
             'expected_rate_hz': str(float(params.rate_hz))}  # fmt: skip
-    return said | ({'precision': params.precision} if params.precision else {})
+    return params_ | ({'precision': params.precision} if params.precision else {})
 
 
 def _tool(step: str, *arguments: str) -> list[str]:
@@ -326,10 +326,10 @@ def _follow(graph: Processes, player: Child, progress: Progress) -> None:
             _refuse_refusals(graph)
         if (heard := graph.hear(0.2)) is None:
             continue
-        said = heard[1]
-        part = said.get('part', part)
-        counts['published'] = said.get('published', {}).get(CAMERA, counts['published'])
-        recorded = said.get('recorded', {})
+        event = heard[1]
+        part = event.get('part', part)
+        counts['published'] = event.get('published', {}).get(CAMERA, counts['published'])
+        recorded = event.get('recorded', {})
         counts['detected'] = recorded.get('/latency', counts['detected'])
         counts['forwarded'] = recorded.get('/fresh/detections', counts['forwarded'])
         progress(part, ', '.join(f'{count} {name}' for name, count in counts.items()))

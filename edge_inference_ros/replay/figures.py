@@ -108,12 +108,12 @@ def corrected_ms(seen: Observed) -> list[float]:
     done = sorted((o.stamp_ns, _out_ns(o)) for o in seen.outputs)
     stamps = [stamp for stamp, _ in done]
     earliest = _running_min([out for _, out in done])
-    found = []
+    values_ms = []
     for stamp_ns in seen.expected_ns:
         at = bisect.bisect_left(stamps, stamp_ns)
         if at < len(stamps):
-            found.append((earliest[at] - stamp_ns) * MS)
-    return found
+            values_ms.append((earliest[at] - stamp_ns) * MS)
+    return values_ms
 
 
 def _running_min(values: list[int]) -> list[int]:

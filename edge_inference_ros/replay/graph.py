@@ -50,7 +50,7 @@ def free_domain() -> int:
 
 def environment(folder: Path) -> dict[str, str]:
     """What the processes of a graph of its own need to know; logs go to ``folder``."""
-    said = {
+    changes = {
         'ROS_DOMAIN_ID': str(free_domain()),
         'ROS_LOG_DIR': str(folder),
         'PYTHONUNBUFFERED': '1',
@@ -59,14 +59,14 @@ def environment(folder: Path) -> dict[str, str]:
         'MALLOC_TRIM_THRESHOLD_': str(512 << 20),
     }
     if os.environ.get('ROS_DISTRO') == 'humble':
-        said['ROS_LOCALHOST_ONLY'] = '1'
+        changes['ROS_LOCALHOST_ONLY'] = '1'
     else:
-        said['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+        changes['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     checkout = str(Path(__file__).parents[2])
-    said['PYTHONPATH'] = os.pathsep.join(
+    changes['PYTHONPATH'] = os.pathsep.join(
         filter(None, [checkout, os.environ.get('PYTHONPATH', '')])
     )
-    return {**os.environ, **transport.settings(), **said}
+    return {**os.environ, **transport.settings(), **changes}
 
 
 @dataclass

@@ -47,11 +47,11 @@ def read_played(path: Path) -> Played:
     try:
         if path.stat().st_size > _LARGEST_LOG_BYTES:
             raise BagError(f'{path}: larger than {_LARGEST_LOG_BYTES} bytes')
-        said = json.loads(path.read_text(encoding='utf-8'))
+        facts = json.loads(path.read_text(encoding='utf-8'))
         return Played(
-            tuple(Schedule(**loop) for loop in said['loops']),
-            {str(name): str(kind) for name, kind in said['types'].items()},
-            {str(name): tuple(map(int, row)) for name, row in said['stamps_ns'].items()},
+            tuple(Schedule(**loop) for loop in facts['loops']),
+            {str(name): str(kind) for name, kind in facts['types'].items()},
+            {str(name): tuple(map(int, row)) for name, row in facts['stamps_ns'].items()},
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BagError(f'{path}: not a log of `replay play`: {error}') from error
@@ -94,8 +94,8 @@ def observe(bag: Bag, expected_ns: Iterable[int] = (), topics: Topics | None = N
         names['fresh']: notes.forwarded,
         '/diagnostics': notes.roll_up,
     }
-    there = {name for name in readers if name in bag.topics and not bag.fault(name)}
-    for record in bag.records(there):
+    readable = {name for name in readers if name in bag.topics and not bag.fault(name)}
+    for record in bag.records(readable):
         _read(bag.path, record, readers[record.topic])
     return notes.facts(expected_ns)
 
@@ -134,9 +134,9 @@ class _Notes:
         message = definitions.decode(record.msgtype, record.data)
         for values in map(_values, message.status):
             if {'posted', 'done', 'superseded', 'rejected'} <= set(values):
-                said = {**values, 'received': values['posted']}
+                counts = {**values, 'received': values['posted']}
                 names = (*COUNTS, 'done')
-                self._counts = {name: int(said[name]) for name in names if name in said}
+                self._counts = {name: int(counts[name]) for name in names if name in counts}
 
     def freshness(self, record: Record) -> None:
         message = definitions.decode(record.msgtype, record.data)
@@ -175,8 +175,8 @@ def _values(status: Any) -> dict[str, str]:
 
 
 def _floats(values: Mapping[str, str]) -> dict[str, float]:
-    found = {}
+    numbers = {}
     for name, text in values.items():
         with suppress(ValueError):
-            found[name] = float(text)
-    return found
+            numbers[name] = float(text)
+    return numbers

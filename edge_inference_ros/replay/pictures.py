@@ -47,11 +47,11 @@ def picture_topic(bag: Bag, name: str = '') -> str:
     """
     if name:
         return bag.need(name, tuple(SENSORS)).name
-    found = [t.name for t in bag.topics.values() if t.msgtype in SENSORS and t.count]
-    if len(found) != 1:
-        there = ', '.join(sorted(found)) or 'none'
-        raise BagError(f'{bag.path}: expected one topic with pictures, found {there}; name it')
-    return found[0]
+    topics = [t.name for t in bag.topics.values() if t.msgtype in SENSORS and t.count]
+    if len(topics) != 1:
+        names = ', '.join(sorted(topics)) or 'none'
+        raise BagError(f'{bag.path}: expected one topic with pictures, found {names}; name it')
+    return topics[0]
 
 
 def viewer(msgtype: str) -> Callable[[Record], Image]:
@@ -83,14 +83,14 @@ def read_detections(bag: Bag, topic: str) -> dict[int, list[Found]]:
         BagError: no such topic, or it is not a Detection2DArray.
     """
     bag.need(topic, (DETECTIONS,))
-    found = {}
+    detections = {}
     for record in bag.records((topic,)):
         message = definitions.decode(record.msgtype, record.data)
         try:
-            found[int(stamps.read(record.data))] = [_found(row) for row in message.detections]
+            detections[int(stamps.read(record.data))] = [_found(row) for row in message.detections]
         except BadStamp as error:
             raise BagError(f'{topic}: {error}') from error
-    return found
+    return detections
 
 
 def _found(row: Any) -> Found:
@@ -105,7 +105,7 @@ def _found(row: Any) -> Found:
 def save_overlays(  # noqa: D417 - bag, topic and folder are what they are called
     bag: Bag,
     topic: str,
-    found: Mapping[int, list[Found]],
+    detections: Mapping[int, list[Found]],
     folder: Path,
     *,
     loops: Sequence[Schedule],
@@ -117,30 +117,30 @@ def save_overlays(  # noqa: D417 - bag, topic and folder are what they are calle
 
     Args:
         bag: holds the pictures as they were before playing.
-        found: objects by stamp, as played.
+        detections: objects by stamp, as played.
         loops: how stamps in the bag became stamps as played; the first with results is used.
         captions: a line for the picture with this stamp, as played.
         first: look only at so many frames of the bag; 0 looks at all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     frames = islice(bag.records((topic,)), first or None)
-    seen = [ns for record in frames if (ns := _played_ns(record, loops, found)) is not None]
+    seen = [ns for record in frames if (ns := _played_ns(record, loops, detections)) is not None]
     chosen = set(_spread(seen, most))
     colours: dict[str, int] = {}
     saved: list[Path] = []
     see = viewer(bag.topics[topic].msgtype)
     for record in islice(bag.records((topic,)), first or None):
-        stamp_ns = _played_ns(record, loops, found)
+        stamp_ns = _played_ns(record, loops, detections)
         if stamp_ns in chosen and stamp_ns is not None:
             picture = bgr(see(record))
-            _draw(picture, found[stamp_ns], captions.get(stamp_ns, ''), colours)
+            _draw(picture, detections[stamp_ns], captions.get(stamp_ns, ''), colours)
             saved.append(folder / f'frame_{len(saved):03d}.jpg')
             cv2.imwrite(str(saved[-1]), picture)
     return saved
 
 
 def _played_ns(
-    record: Record, loops: Sequence[Schedule], found: Mapping[int, list[Found]]
+    record: Record, loops: Sequence[Schedule], detections: Mapping[int, list[Found]]
 ) -> int | None:
     """The stamp under which this frame was played and has results."""
     try:
@@ -148,7 +148,7 @@ def _played_ns(
     except BadStamp:
         return None
     played = (int(loop.now_ns(stamp_ns)) for loop in loops)
-    return next((ns for ns in played if ns in found), None)
+    return next((ns for ns in played if ns in detections), None)
 
 
 def _draw(

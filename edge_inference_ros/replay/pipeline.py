@@ -105,9 +105,9 @@ def through(
     return Observed(tuple(expected), tuple(map(_output, queue.done)), queue.counts())
 
 
-def _output(one: Done) -> Output:
-    laps = {WHOLE: one.ended_ns - one.stamp_ns, 'wait': one.started_ns - one.arrived_ns}
-    return Output(one.stamp_ns, {k: ns * MS for k, ns in {**laps, **one.laps_ns}.items()})
+def _output(done: Done) -> Output:
+    laps = {WHOLE: done.ended_ns - done.stamp_ns, 'wait': done.started_ns - done.arrived_ns}
+    return Output(done.stamp_ns, {k: ns * MS for k, ns in {**laps, **done.laps_ns}.items()})
 
 
 def worker(

@@ -97,8 +97,8 @@ def run(params: Params) -> Played:
     played = Played()
     with open_bag(Path(params.bag), types=definitions.learn) as bag:
         if unknown := [name for name in params.topics if name not in bag.topics]:
-            there = ', '.join(sorted(bag.topics)) or 'none'
-            raise BagError(f'{params.bag}: no topic {unknown[0]!r}; there are {there}')
+            names = ', '.join(sorted(bag.topics)) or 'none'
+            raise BagError(f'{params.bag}: no topic {unknown[0]!r}; there are {names}')
         if not any(topic.count for topic in bag.topics.values()):
             raise BagError(f'{params.bag}: no messages to play')
         with open_node('player') as node:
@@ -314,8 +314,8 @@ class _Player:
     def _tell(self, event: str, part: float) -> None:
         self._told_s = time.monotonic()
         if self._params.json:
-            said = {'event': event, 'part': round(part, 4), 'published': self._played.counts}
-            print(json.dumps(said), flush=True)  # noqa: T201 - this is the output
+            event_ = {'event': event, 'part': round(part, 4), 'published': self._played.counts}
+            print(json.dumps(event_), flush=True)  # noqa: T201 - this is the output
 
 
 def _no_clock(params: Params) -> str:

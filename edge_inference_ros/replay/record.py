@@ -143,5 +143,5 @@ class _Recorder:
         return names[topic]
 
 
-def _tell(said: dict[str, Any]) -> None:
-    print(json.dumps(said), flush=True)  # noqa: T201 - this is the output
+def _tell(event: dict[str, Any]) -> None:
+    print(json.dumps(event), flush=True)  # noqa: T201 - this is the output

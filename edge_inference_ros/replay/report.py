@@ -78,14 +78,14 @@ def _expected(played: Played, topic: str) -> tuple[int, ...]:
 
 
 def _draw(
-    params: Params, seen: Observed, played: Played, found: dict[int, list[Found]]
+    params: Params, seen: Observed, played: Played, detections: dict[int, list[Found]]
 ) -> list[str]:
     with open_bag(Path(params.source)) as source:
         topic = picture_topic(source, params.topic)
         paths = save_overlays(
             source,
             topic,
-            found,
+            detections,
             Path(params.out) / 'overlays',
             loops=played.loops,
             captions=_captions(seen),
@@ -98,10 +98,10 @@ def _draw(
 def _captions(seen: Observed) -> dict[int, str]:
     """By stamp, how old the result was and what the guard did with it."""
     let_through = {stamp for stamp, _ in seen.forwarded_ns}
-    said = {}
+    captions = {}
     for output in seen.outputs:
         age = f'{output.laps_ms[WHOLE]:.0f} ms old at output'
         if seen.verdicts:
             age += ', forwarded' if output.stamp_ns in let_through else ', REFUSED'
-        said[output.stamp_ns] = age
-    return said
+        captions[output.stamp_ns] = age
+    return captions

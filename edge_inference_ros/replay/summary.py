@@ -56,16 +56,16 @@ class RunReport:
 
     def as_json(self) -> str:
         """The report as a JSON object, with the machine it was made on."""
-        said = dataclasses.asdict(self)
-        said['frames']['adds_up'] = self.frames.adds_up
-        said['quantiles'] = QUANTILES
-        said['machine'] = {
+        table = dataclasses.asdict(self)
+        table['frames']['adds_up'] = self.frames.adds_up
+        table['quantiles'] = QUANTILES
+        table['machine'] = {
             'system': platform.platform(),
             'processor': processor.name(),
             'cores': os.cpu_count(),
             'load': os.getloadavg(),
         }
-        return json.dumps(said, indent=2)
+        return json.dumps(table, indent=2)
 
 
 def judge(

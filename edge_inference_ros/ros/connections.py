@@ -20,10 +20,10 @@ Row = tuple[int, str, str, str, Mapping[str, str]]
 
 def publishers(node: Any, topic: str) -> dict[str, list[str]]:
     """Message types published on ``topic``, each with the nodes that do so."""
-    found: dict[str, list[str]] = {}
+    by_type: dict[str, list[str]] = {}
     for info in node.get_publishers_info_by_topic(topic):
-        found.setdefault(info.topic_type, []).append(qos.full_name(info))
-    return found
+        by_type.setdefault(info.topic_type, []).append(qos.full_name(info))
+    return by_type
 
 
 class Connections:
@@ -76,12 +76,12 @@ class Connections:
         return self._row(f'{name}: QoS', [str(mismatch) for mismatch in watch.look()])
 
     def _type(self, name: str, topic: str, ours: str, remedy: str) -> Row:
-        others = publishers(self._node, topic)
-        others.pop(ours, None)
+        published = publishers(self._node, topic)
+        published.pop(ours, None)
         words = [
             f'{name} is read as {ours}, but {", ".join(sorted(set(nodes)))} sends {kind} there,'
             f' which nobody hears: {remedy}'
-            for kind, nodes in sorted(others.items())
+            for kind, nodes in sorted(published.items())
         ]
         return self._row(f'{name}: type', words)
 

@@ -88,11 +88,11 @@ class Judge:
             return InputState(
                 Level.ERROR, silent, f'it carries {", ".join(ends.others)}: {remedy}'
             )
-        there = f' to one of {", ".join(ends.elsewhere[:5])}' if ends.elsewhere else ''
+        hint = f' to one of {", ".join(ends.elsewhere[:5])}' if ends.elsewhere else ''
         return InputState(
             Level.ERROR,
             silent,
-            f'nobody publishes it: start the driver, or remap{there} (ros2 topic list)',
+            f'nobody publishes it: start the driver, or remap{hint} (ros2 topic list)',
         )
 
     def _mute(self, silent: str, facts: Facts, who: str) -> tuple[str, str]:
@@ -147,18 +147,18 @@ class Judge:
         if facts.missing <= NOTABLE_LOSS:
             return None
         level = Level.ERROR if facts.missing > SEVERE_LOSS else Level.WARN
-        said = (
+        words = (
             f'{100.0 * facts.missing:.0f} % of {self.topic} is missing:'
             f' {facts.rate_hz:.1f} of {facts.sent_hz:.1f} Hz arrive'
         )
         if 2 * facts.newly_lost < facts.skipped:
             return InputState(
                 level,
-                said,
+                words,
                 'they reach this host and are replaced before they are taken: this process is'
                 ' overloaded; look at its processor load, and at what else runs in its executor',
             )
-        return InputState(level, f'{said}, the rest is lost on the way', self._to_driver(facts))
+        return InputState(level, f'{words}, the rest is lost on the way', self._to_driver(facts))
 
     def _time(self, facts: Facts) -> InputState | None:
         if facts.back_s:

@@ -30,6 +30,12 @@ def stamp_ns(header: Any) -> int:
     return int(header.stamp.sec) * NS_PER_S + int(header.stamp.nanosec)
 
 
+def stamp_words(header: Any) -> str:
+    """A std_msgs/Header's stamp for people: as it came, where it is none that can be."""
+    sec, nanosec = header.stamp.sec, header.stamp.nanosec
+    return f'{sec}.{nanosec:09d}' if nanosec < NS_PER_S else f'{sec} s and {nanosec} ns'
+
+
 def header_msg(origin: Origin) -> Header:
     """The header of everything derived from a sample: its own."""
     seconds, nanoseconds = divmod(origin.stamp_ns, NS_PER_S)

@@ -77,7 +77,7 @@ class Parameters(Generic[SchemaT]):
             node.declare_parameter(
                 name, value, _descriptor(spec, value), ignore_override=name in self._faults
             )
-        self.current = schema() if self._faults else build(schema, self._said())
+        self.current = schema() if self._faults else build(schema, self._current_values())
         node.add_on_set_parameters_callback(self._judge)
 
     def read(self) -> SchemaT:
@@ -108,11 +108,13 @@ class Parameters(Generic[SchemaT]):
         return SetParametersResult(successful=True)
 
     def _with(self, changes: Mapping[str, Any]) -> SchemaT:
-        said = self._said()
-        changed = [name for name, value in changes.items() if _plain(value) != _plain(said[name])]
+        values = self._current_values()
+        changed = [
+            name for name, value in changes.items() if _plain(value) != _plain(values[name])
+        ]
         self._refuse_fixed(name for name in changed if not self._specs[name].live)
         # Of what was declared, not of ``current``: that is the schema's own until all is right.
-        return build(self._schema, {**said, **changes})
+        return build(self._schema, {**values, **changes})
 
     def _refuse_fixed(self, names: Iterable[str]) -> None:
         if (fixed := list(names)) and self._locked():
@@ -120,7 +122,7 @@ class Parameters(Generic[SchemaT]):
                 f'{", ".join(fixed)} cannot change while configured; clean the node up first'
             )
 
-    def _said(self) -> dict[str, Any]:
+    def _current_values(self) -> dict[str, Any]:
         return {name: self._node.get_parameter(name).value for name in self._specs}
 
 

@@ -69,10 +69,10 @@ def check_words(words: Mapping[str, tuple[str, ...]]) -> None:
     Raises:
         ConfigError: a variable is set to another word than its own; all of them are named.
     """
-    said = {variable: os.environ.get(variable) for variable in words}
+    values = {variable: os.environ.get(variable) for variable in words}
     faults = [
         f'{variable}={word}: expected {" or ".join(words[variable])}'
-        for variable, word in said.items()
+        for variable, word in values.items()
         if word and word not in words[variable]
     ]
     if faults:
@@ -131,9 +131,9 @@ def real_time(*, priority: int = 0, cpus: Sequence[int] = ()) -> list[str]:
         try:
             os.sched_setaffinity(0, cpus)
         except (OSError, ValueError) as error:
-            here = ','.join(map(str, sorted(os.sched_getaffinity(0))))
+            allowed = ','.join(map(str, sorted(os.sched_getaffinity(0))))
             refused.append(
-                f'processors {list(cpus)} were refused ({error}): this process may use {here}'
+                f'processors {list(cpus)} were refused ({error}): this process may use {allowed}'
             )
     return refused
 

@@ -133,24 +133,24 @@ def clashes(offered: QoSProfile, requested: QoSProfile) -> list[str]:
     By the rules of DDS (OMG DDS 1.4, section 2.2.3, "RxO"). rmw's own check names them in one
     sentence for people, and its event names only the last.
     """
-    found = []
+    policies = []
     if requested.reliability == RELIABLE and offered.reliability == BEST_EFFORT:
-        found.append('reliability')
+        policies.append('reliability')
     if (
         requested.durability == DurabilityPolicy.TRANSIENT_LOCAL
         and offered.durability == DurabilityPolicy.VOLATILE
     ):
-        found.append('durability')
+        policies.append('durability')
     if _longer(offered.deadline, requested.deadline):
-        found.append('deadline')
+        policies.append('deadline')
     weaker = (
         requested.liveliness == LivelinessPolicy.MANUAL_BY_TOPIC
         and offered.liveliness == LivelinessPolicy.AUTOMATIC
     )
     lease, wanted = offered.liveliness_lease_duration, requested.liveliness_lease_duration
     if weaker or _longer(lease, wanted):
-        found.append('liveliness')
-    return found
+        policies.append('liveliness')
+    return policies
 
 
 def _longer(offered: Duration, requested: Duration) -> bool:
@@ -186,9 +186,9 @@ class QosWatch:
         """Compare with every other end that discovery knows now; returns all that cannot talk."""
         standing = []
         for info in self._others(self._topic):
-            other = info.qos_profile
-            pair = (other, self._ours) if self._reading else (self._ours, other)
-            standing += [self._found(policy, full_name(info)) for policy in clashes(*pair)]
+            theirs = info.qos_profile
+            pair = (theirs, self._ours) if self._reading else (self._ours, theirs)
+            standing += [self._report_new(policy, full_name(info)) for policy in clashes(*pair)]
         return standing
 
     def on_event(self, event: Any) -> None:
@@ -196,10 +196,10 @@ class QosWatch:
         self.look()
         policy = QoSPolicyKind(event.last_policy_kind).name.lower()
         if not any(known.policy == policy for known in self._known):
-            self._found(policy, '')
+            self._report_new(policy, '')
 
-    def _found(self, policy: str, other: str) -> Mismatch:
-        mismatch = Mismatch(self._topic, policy, other, self._reading)
+    def _report_new(self, policy: str, node_name: str) -> Mismatch:
+        mismatch = Mismatch(self._topic, policy, node_name, self._reading)
         if mismatch not in self._known:
             self._known.add(mismatch)
             self._report(mismatch)

@@ -60,9 +60,9 @@ class InputReader:
         self._clock = clock
         self._sequence = 0
         name = node.resolve_topic_name(topic)
-        said = tuple((remedies or {}).items())
+        pairs = tuple((remedies or {}).items())
         shortage = transport.ENLARGE if transport.is_makeshift() else ''
-        self._judge = Judge(name, str(transport.profile()), expected_hz, said, shortage)
+        self._judge = Judge(name, str(transport.profile()), expected_hz, pairs, shortage)
         self._account = Account(clock())
         self.kind = self._published() or kinds[0]
         self._subscribe()
@@ -110,8 +110,8 @@ class InputReader:
     def _published(self) -> Any:
         """The likeliest of the types we read that somebody publishes; None when nobody does."""
         infos = self._node.get_publishers_info_by_topic(self._topic)
-        there = {info.topic_type for info in infos}
-        return next((kind for name, kind in self._kinds.items() if name in there), None)
+        types = {info.topic_type for info in infos}
+        return next((kind for name, kind in self._kinds.items() if name in types), None)
 
     def _subscribe(self) -> None:
         self._profile = self._fixed or qos.follow(self._node, self._topic)
@@ -141,15 +141,15 @@ class InputReader:
         infos = self._node.get_publishers_info_by_topic(self._topic)
         ours = qos.type_name(self.kind)
         writers = (qos.full_name(info) for info in infos if info.topic_type == ours)
-        others = {info.topic_type for info in infos} - {ours}
+        types = {info.topic_type for info in infos} - {ours}
         elsewhere = () if infos else self._elsewhere()
-        return Ends(tuple(sorted(writers)), tuple(sorted(others)), elsewhere)
+        return Ends(tuple(sorted(writers)), tuple(sorted(types)), elsewhere)
 
     def _elsewhere(self) -> tuple[str, ...]:
         """Topics that carry what we read, for an operator who looks for the right one."""
-        ours, here = set(self._kinds), self._node.resolve_topic_name(self._topic)
-        there = self._node.get_topic_names_and_types()
-        named = (name for name, kinds in there if name != here and ours & set(kinds))
+        ours, topic = set(self._kinds), self._node.resolve_topic_name(self._topic)
+        topics = self._node.get_topic_names_and_types()
+        named = (name for name, kinds in topics if name != topic and ours & set(kinds))
         return tuple(name for name in named if self._node.count_publishers(name))
 
 

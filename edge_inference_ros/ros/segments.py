@@ -34,7 +34,7 @@ def dead(  # noqa: D417
     """
     newest = time.time() - older_than_s
     for lock in folder.glob('fast*_[es]l'):
-        if _LOCK.fullmatch(lock.name) and _made(lock) <= newest and not _held(lock):
+        if _LOCK.fullmatch(lock.name) and _made_at_s(lock) <= newest and not _held(lock):
             name = lock.name[:-3]
             yield folder / name, lock
 
@@ -53,7 +53,7 @@ def sweep(folder: Path = SHARED_MEMORY, *, older_than_s: float = 5.0) -> int:
     return freed_bytes
 
 
-def _made(lock: Path) -> float:
+def _made_at_s(lock: Path) -> float:
     try:
         return lock.stat().st_mtime
     except FileNotFoundError:

@@ -85,13 +85,13 @@ class Progress:
             return
         count, sum_ms, worst_ms, odd = self._count, self._sum_ms, self._worst_ms, self._odd
         self._odd = 0
-        made, elapsed_s = count - self._before, (now_ns - self._said_ns) / 1e9
+        count_now, elapsed_s = count - self._before, (now_ns - self._said_ns) / 1e9
         self._said_ns, self._before, self._worst_ms = now_ns, count, -math.inf
         since_ms, self._before_ms = sum_ms - self._before_ms, sum_ms
-        if made:
+        if count_now:
             words = f', {odd} {_ODD}' if odd else ''
-            if (told := made - odd) > 0:
+            if (told := count_now - odd) > 0:
                 words = (
                     f', {since_ms / told:.1f} ms old on average, {worst_ms:.1f} at worst{words}'
                 )
-            self._say(f'last {elapsed_s:.0f} s: {made} outputs{words}{more}')
+            self._say(f'last {elapsed_s:.0f} s: {count_now} outputs{words}{more}')

@@ -148,11 +148,11 @@ def _columns(fields: tuple[Field, ...], point_step: int, byte_order: str) -> dic
     """What can be read, by name; raises where that lacks a coordinate."""
     # A field said twice in the same words is one field.
     named = [field for field in dict.fromkeys(fields) if field[0] not in PADDING]
-    said = Counter(name for name, *_ in named)
+    counts = Counter(name for name, *_ in named)
     columns: dict[str, Column] = {}
     for field in named:
         name, offset, datatype, count = field
-        fault = 'its name comes twice' if said[name] > 1 else _fault(field, point_step)
+        fault = 'its name comes twice' if counts[name] > 1 else _fault(field, point_step)
         if not fault:
             shape = () if count < 2 else (count,)
             columns[name] = ((byte_order + KINDS[datatype], shape), offset)
@@ -160,7 +160,7 @@ def _columns(fields: tuple[Field, ...], point_step: int, byte_order: str) -> dic
             raise BadCloud(f'field {name!r}: {fault}')
     if missing := sorted(AXES - set(columns)):
         raise BadCloud(
-            f'no {", ".join(missing)} among the fields ({", ".join(said) or "none"}); '
+            f'no {", ".join(missing)} among the fields ({", ".join(counts) or "none"}); '
             'need x, y and z: is this a cloud of points?'
         )
     _check_apart(columns)

@@ -243,11 +243,11 @@ class Messages:
             np.frombuffer(cloud.tobytes(), np.uint8), dense,
         )  # fmt: skip
 
-    def _found(self, row: int, frame: Frame, pose: Any) -> Any:
+    def _detection(self, row: int, frame: Frame, pose: Any) -> Any:
         name = CLASSES[int(frame.truth.class_id[row])]
-        said = self._make('vision_msgs/msg/ObjectHypothesis', name, 1.0)
+        hypothesis = self._make('vision_msgs/msg/ObjectHypothesis', name, 1.0)
         where = self._make('geometry_msgs/msg/PoseWithCovariance', pose, np.zeros(36))
-        return self._make('vision_msgs/msg/ObjectHypothesisWithPose', said, where)
+        return self._make('vision_msgs/msg/ObjectHypothesisWithPose', hypothesis, where)
 
     def _truth(self, frame: Frame) -> Any:
         """What a detector should report; the pose is the thing's, in the camera's frame."""
@@ -261,9 +261,9 @@ class Messages:
             middle = self._make('vision_msgs/msg/Point2D', (x1 + x2) / 2, (y1 + y2) / 2)
             centre = self._make('vision_msgs/msg/Pose2D', middle, 0.0)
             box = self._make('vision_msgs/msg/BoundingBox2D', centre, x2 - x1, y2 - y1)
-            found = self._found(row, frame, self._pose(in_camera[row], STRAIGHT))
+            detection = self._detection(row, frame, self._pose(in_camera[row], STRAIGHT))
             detections.append(self._make(
-                'vision_msgs/msg/Detection2D', header, [found], box, str(truth.actor[row])
+                'vision_msgs/msg/Detection2D', header, [detection], box, str(truth.actor[row])
             ))  # fmt: skip
         return self._make('vision_msgs/msg/Detection2DArray', header, detections)
 
@@ -276,9 +276,9 @@ class Messages:
             pose = self._pose(centres[row], yaw_quaternion(float(truth.yaws_rad[row])))
             size = self._vector(truth.sizes_m[row])
             box = self._make('vision_msgs/msg/BoundingBox3D', pose, size)
-            found = self._found(row, frame, pose)
+            detection = self._detection(row, frame, pose)
             detections.append(self._make(
-                'vision_msgs/msg/Detection3D', header, [found], box, str(truth.actor[row])
+                'vision_msgs/msg/Detection3D', header, [detection], box, str(truth.actor[row])
             ))  # fmt: skip
         return self._make('vision_msgs/msg/Detection3DArray', header, detections)
 

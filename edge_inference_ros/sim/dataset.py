@@ -101,10 +101,10 @@ def with_people(split: Split, *, within_m: float) -> Iterator[Example]:
     for seed in itertools.count(FIRST_SEED[split.name] + split.first):
         if not _somebody_near(seed, split, within_m):
             continue
-        made = example(seed, split)
-        theirs = (made.truth.class_id == person) & ~made.ignored
-        if (made.truth.distance_m[theirs] < within_m).any():
-            yield made
+        example_ = example(seed, split)
+        theirs = (example_.truth.class_id == person) & ~example_.ignored
+        if (example_.truth.distance_m[theirs] < within_m).any():
+            yield example_
 
 
 def _somebody_near(seed: int, split: Split, within_m: float) -> bool:
@@ -202,7 +202,7 @@ def write_recipe(
     """
     for name, whole in RECIPE.items():
         split = replace(whole, count=max(1, round(whole.count * share)))
-        if _made(folder / name, split):
+        if _is_complete(folder / name, split):
             continue
 
         def tell(done: int, count: int, name: str = name) -> None:
@@ -212,7 +212,7 @@ def write_recipe(
         write_split(folder / name, split, processes=processes, progress=tell)
 
 
-def _made(folder: Path, split: Split) -> bool:
+def _is_complete(folder: Path, split: Split) -> bool:
     """Whether a folder holds that split; `split.json` is written last."""
     try:
         facts = json.loads((folder / 'split.json').read_text())
@@ -232,23 +232,23 @@ def _examples(split: Split, processes: int) -> Iterable[tuple[Picture, _Labels]]
     first = FIRST_SEED[split.name] + split.first
     jobs = [(seed, split) for seed in range(first, first + split.count)]
     if processes <= 1:
-        yield from map(_one, jobs)
+        yield from map(_example, jobs)
         return
     with get_context('spawn').Pool(processes, initializer=_single_threaded) as pool:
-        yield from pool.imap(_one, jobs, chunksize=16)
+        yield from pool.imap(_example, jobs, chunksize=16)
 
 
 def _single_threaded() -> None:
     cv2.setNumThreads(1)
 
 
-def _one(job: tuple[int, Split]) -> tuple[Picture, _Labels]:
-    made = example(*job)
-    truth, seen = made.truth, made.truth.pixels > 0
-    return made.picture, {
+def _example(job: tuple[int, Split]) -> tuple[Picture, _Labels]:
+    example_ = example(*job)
+    truth, seen = example_.truth, example_.truth.pixels > 0
+    return example_.picture, {
         'class_id': truth.class_id[seen],
         'boxes_px': truth.boxes_px[seen],
         'distance_m': truth.distance_m[seen],
         'visibility': truth.visibility[seen],
-        'ignored': made.ignored[seen],
+        'ignored': example_.ignored[seen],
     }

@@ -150,11 +150,11 @@ def _cast(solids: Solids, k: int, beams: _Reach, rays: F32, echo: _Echo) -> None
     origin = axes.T @ -solids.centre_m[k]
     kind, size = int(solids.kind[k]), solids.size_m[k]
     t = meet(kind, size, origin, aimed)
-    there = echo.range_m[rows, columns]
-    near = np.flatnonzero(t < there.ravel())
+    ranges_m = echo.range_m[rows, columns]
+    near = np.flatnonzero(t < ranges_m.ravel())
     if not len(near):
         return
-    i, j = np.unravel_index(near, there.shape)
+    i, j = np.unravel_index(near, ranges_m.shape)
     i, j = i + rows.start, columns[j]
     points = origin[:, None] + aimed[:, near] * t[near]
     facing = np.abs((normals(kind, size, points) * aimed[:, near]).sum(0))
@@ -167,14 +167,14 @@ def _cast(solids: Solids, k: int, beams: _Reach, rays: F32, echo: _Echo) -> None
 
 def _points(echo: _Echo, lidar: Lidar, rays: F32, rng: np.random.Generator) -> Scan:
     shape = echo.range_m.shape
-    there = (echo.range_m < lidar.reach_m) & (rng.random(shape, np.float32) >= lidar.lost)
-    count = int(np.count_nonzero(there))
+    returned = (echo.range_m < lidar.reach_m) & (rng.random(shape, np.float32) >= lidar.lost)
+    count = int(np.count_nonzero(returned))
     error = np.float32(lidar.sigma_m) * rng.standard_normal(count, np.float32)
     jitter = np.float32(0.03) * rng.standard_normal(count, np.float32)
-    distance = echo.range_m[there] + error
+    distance = echo.range_m[returned] + error
     points = np.zeros(count, POINT)
     for axis, name in enumerate('xyz'):
-        points[name] = rays[axis][there] * distance
-    points['intensity'] = np.clip(echo.strength[there] + jitter, 0, 1)
-    points['ring'] = np.broadcast_to(np.arange(lidar.beams)[:, None], shape)[there]
-    return Scan(points, echo.body[there])
+        points[name] = rays[axis][returned] * distance
+    points['intensity'] = np.clip(echo.strength[returned] + jitter, 0, 1)
+    points['ring'] = np.broadcast_to(np.arange(lidar.beams)[:, None], shape)[returned]
+    return Scan(points, echo.body[returned])

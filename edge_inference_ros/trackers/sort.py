@@ -80,12 +80,12 @@ class _Tracks:
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name)[which])
 
-    def add(self, others: _Tracks) -> None:
+    def add(self, more: _Tracks) -> None:
         """Follow these too."""
-        if not len(others.ids):
+        if not len(more.ids):
             return
         for field in fields(self):
-            both = getattr(self, field.name), getattr(others, field.name)
+            both = getattr(self, field.name), getattr(more, field.name)
             setattr(self, field.name, np.concatenate(both))
 
     def predict(self, step_s: float) -> None:

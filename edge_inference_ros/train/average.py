@@ -72,8 +72,8 @@ def averaged(runs: Sequence[Restored]) -> DetectorNet:
     Raises:
         ConfigError: a run knows other classes than the first, or is another network.
     """
-    first, *others = every = [run.detector.state_dict() for run in runs]
-    for run, weights in zip(runs[1:], others, strict=True):
+    first, *rest = every = [run.detector.state_dict() for run in runs]
+    for run, weights in zip(runs[1:], rest, strict=True):
         if run.classes != runs[0].classes or _shapes(weights) != _shapes(first):
             raise ConfigError(f'{run.path}: another network than {runs[0].path}')
     for name, weight in first.items():

@@ -130,8 +130,10 @@ def scored(
     for name in EVALUATED:
         if (data / name).is_dir():
             split = Split(data / name, only=classes)
-            found = score.find(predict, split)
-            facts[name] = score.accuracy(found, split, score_threshold=score_threshold).facts()
+            detections = score.find(predict, split)
+            facts[name] = score.accuracy(
+                detections, split, score_threshold=score_threshold
+            ).facts()
     return facts
 
 

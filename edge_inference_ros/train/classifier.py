@@ -32,7 +32,7 @@ def run(model: Path, out: Path, params: Any, *, made_by: str = '') -> Report:
     student = _network(Path(params.student))
     train, held_out = (Path(params.data) / f'{name}.npz' for name in ('train', 'held_out'))
     about: dict[str, Any] = {
-        'params': tuning.said(params),
+        'params': tuning.shaping(params),
         'teacher': digest(Path(params.weights)) if params.weights else digest(model),
         'student': digest(Path(params.student)),
         'data': digest(train),
@@ -49,7 +49,7 @@ def run(model: Path, out: Path, params: Any, *, made_by: str = '') -> Report:
     facts = tuning.provenance(model, 'distill', made_by, **about)
     text = json.dumps(_folder.plain(facts), indent=1)
     (out / FILE).with_suffix('.json').write_text(text + '\n', encoding='utf-8')
-    rows = tuple({'network': name, **one} for name, one in known.items())
+    rows = tuple({'network': name, **row} for name, row in known.items())
     return Report('distill', str(model), str(out / FILE), {'sha256': digest(out / FILE)}, rows)
 
 

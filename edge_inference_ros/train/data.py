@@ -59,8 +59,8 @@ def batch_of(
     epoch, place = divmod(step, per_epoch)
     order = np.random.default_rng((seed, 1, epoch)).permutation(len(data))
     chosen = order[place * size : (place + 1) * size]
-    made = [varied(*data.at(int(i)), rng, window=window) for i in chosen]
-    return np.stack([picture for picture, _ in made]), padded([known for _, known in made])
+    examples = [varied(*data.at(int(i)), rng, window=window) for i in chosen]
+    return np.stack([picture for picture, _ in examples]), padded([known for _, known in examples])
 
 
 def padded(known: Sequence[Known]) -> Labels:
@@ -128,10 +128,10 @@ def moved(
     if rng.random() < 0.5:
         across, shift_x = -zoom, size[0] - shift_x
     matrix = np.array([[across, 0, shift_x], [0, zoom, shift_y]], np.float32)
-    made = cv2.warpAffine(
+    picture_ = cv2.warpAffine(
         picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(PAD, PAD, PAD)
     )
-    return np.asarray(made, np.uint8), _moved_labels(known, matrix, size)
+    return np.asarray(picture_, np.uint8), _moved_labels(known, matrix, size)
 
 
 def _moved_labels(known: Known, matrix: F32, size: tuple[int, int]) -> Known:
@@ -142,8 +142,10 @@ def _moved_labels(known: Known, matrix: F32, size: tuple[int, int]) -> Known:
     boxes = np.stack((x.min(1), y.min(1), x.max(1), y.max(1)), 1).astype(np.float32)
     share = np.ptp(x, axis=1) * np.ptp(y, axis=1) / np.maximum(whole, 1e-6)
     ignored = known.ignored | (share < KEEP_SHARE) | (np.ptp(y, axis=1) < KEEP_HEIGHT_PX)
-    there = share > 0.02
-    return Known(known.class_id[there], boxes[there], ignored[there], known.distance_m[there])
+    visible = share > 0.02
+    return Known(
+        known.class_id[visible], boxes[visible], ignored[visible], known.distance_m[visible]
+    )
 
 
 def recoloured(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -151,14 +153,14 @@ def recoloured(picture: Picture, rng: np.random.Generator) -> Picture:
     gain = rng.uniform(0.65, 1.5) * rng.uniform(0.88, 1.12, 3)
     curve = (np.arange(256) / 255.0)[:, None] ** rng.uniform(0.65, 1.45)
     table = np.clip(curve * gain * 255 + rng.uniform(-20, 20), 0, 255).astype(np.uint8)
-    made = np.asarray(cv2.LUT(picture, np.ascontiguousarray(table[None])), np.uint8)
+    recoloured_ = np.asarray(cv2.LUT(picture, np.ascontiguousarray(table[None])), np.uint8)
     chance = rng.random()
     if chance < 0.1:
-        grey = cv2.cvtColor(made, cv2.COLOR_BGR2GRAY)
+        grey = cv2.cvtColor(recoloured_, cv2.COLOR_BGR2GRAY)
         return np.repeat(grey[..., None], 3, 2).astype(np.uint8)
     if chance < 0.2:
-        return np.ascontiguousarray(made[..., rng.permutation(3)])
-    return made
+        return np.ascontiguousarray(recoloured_[..., rng.permutation(3)])
+    return recoloured_
 
 
 def retextured(picture: Picture, known: Known, rng: np.random.Generator) -> Picture:

@@ -105,7 +105,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     data = tuning.splits(params, params.classes or teacher.classes)
     columns = _columns(teacher, data)
     about: dict[str, Any] = {
-        'params': tuning.said(params),
+        'params': tuning.shaping(params),
         'teacher': digest(teacher.path),
         'data': tuning.digest_of(data),
     }
@@ -129,15 +129,15 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
 def _columns(teacher: Restored, data: Joined) -> list[int]:
     """For each class of the student the teacher's."""
     count = teacher.detector.config.classes
-    there = teacher.classes or data.classes
-    if len(there) != count:
+    names = teacher.classes or data.classes
+    if len(names) != count:
         raise ConfigError(
             f'{teacher.path} has {count} classes and no manifest that names them, the data has'
-            f' {len(there)}: {", ".join(there)}; give the model folder instead'
+            f' {len(names)}: {", ".join(names)}; give the model folder instead'
         )
-    if unknown := sorted(set(data.classes) - set(there)):
-        raise ConfigError(f'classes = {unknown}: the teacher has only {", ".join(there)}')
-    return [there.index(c) for c in data.classes]
+    if unknown := sorted(set(data.classes) - set(names)):
+        raise ConfigError(f'classes = {unknown}: the teacher has only {", ".join(names)}')
+    return [names.index(c) for c in data.classes]
 
 
 def _state(checkpoint: Path, teacher: DetectorNet, classes: int, params: Params) -> State:
@@ -169,11 +169,11 @@ def _extra(teacher: DetectorNet, columns: Sequence[int], params: Params, state: 
 def _measured(
     teacher: Restored,
     columns: Sequence[int],
-    made: tuple[DetectorNet, Path],
+    trained: tuple[DetectorNet, Path],
     classes: Sequence[str],
     params: Params,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    student, path = made
+    student, path = trained
     with tuning.exported(teacher.detector, teacher.path) as file:
         times = tuning.latencies({'teacher': file, 'student': path}, params.runs)
         before = {

@@ -126,10 +126,10 @@ def _exported(model: Path, out: Path, params: Params) -> Report:
 
 def _describe(out: Path, like: Manifest) -> None:
     """Write the manifest of ``like`` with the one file there is; figures of others are dropped."""
-    said = manifests.read_yaml(like.folder / manifests.FILE_NAME, ManifestError)
-    said['files'] = [{'path': FILE, 'precision': 'fp32', 'sha256': digest(out / FILE)}]
-    said.pop('accuracy', None)
-    _folder.write_manifest(out, said)
+    table = manifests.read_yaml(like.folder / manifests.FILE_NAME, ManifestError)
+    table['files'] = [{'path': FILE, 'precision': 'fp32', 'sha256': digest(out / FILE)}]
+    table.pop('accuracy', None)
+    _folder.write_manifest(out, table)
 
 
 def _torch() -> Any:

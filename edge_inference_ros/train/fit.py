@@ -114,11 +114,11 @@ def start(model: nn.Module, schedule: Schedule) -> State:
     """A fresh state around any model with the detector's raw outputs."""
     model = model.to(memory_format=torch.channels_last)
     weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+    biases = [p for p in model.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
         [
             {'params': weights, 'weight_decay': schedule.decay},
-            {'params': others, 'weight_decay': 0.0},
+            {'params': biases, 'weight_decay': 0.0},
         ],
         lr=schedule.rate,
         fused=True,

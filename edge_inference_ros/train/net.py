@@ -260,8 +260,8 @@ def _sized(module: nn.Module, weight: Tensor) -> nn.Module:
         return module
     if isinstance(module, nn.BatchNorm2d):
         return nn.BatchNorm2d(len(weight), eps=module.eps, momentum=module.momentum)
-    made, given = weight.shape[:2]
+    outputs, given = weight.shape[:2]
     return nn.Conv2d(
-        given, made, module.kernel_size, module.stride, module.padding,
+        given, outputs, module.kernel_size, module.stride, module.padding,
         bias=module.bias is not None,
     )  # fmt: skip

@@ -94,7 +94,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
 
     source = restore.restored(model)
     data = _data(source, params)
-    about: dict[str, Any] = {'params': tuning.said(params), 'input': digest(source.path)}
+    about: dict[str, Any] = {'params': tuning.shaping(params), 'input': digest(source.path)}
     if data:
         about['data'] = tuning.digest_of(data)
     tuning.claim(out / CHECKPOINT, {'step': 'prune', **about}, model=model)
@@ -164,11 +164,11 @@ def _batches(data: Joined, params: Params) -> list[Batch]:
 
     from edge_inference_ros.train.data import batch_of
 
-    made = []
+    batches = []
     for step in range(_JUDGED):
         pictures, labels = batch_of(data, step, params.batch, params.seed)
-        made.append((torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255, labels))
-    return made
+        batches.append((torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255, labels))
+    return batches
 
 
 def _train(

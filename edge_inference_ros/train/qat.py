@@ -110,7 +110,7 @@ def run(model: Path, out: Path, params: Params, *, made_by: str = '') -> Report:
     rounded = _rounded(writer, calibration)
     data = tuning.splits(params, source.manifest.classes if source.manifest else ())
     about: dict[str, Any] = {
-        'params': _said(params),
+        'params': _shaping(params),
         'input': digest(source.path),
         'data': tuning.digest_of(data),
         'calibration': calibration.summary(),
@@ -141,8 +141,8 @@ def _format(params: Params) -> NumberFormat:
     )
 
 
-def _said(params: Params) -> dict[str, Any]:
-    mine = tuning.said(params)
+def _shaping(params: Params) -> dict[str, Any]:
+    mine = tuning.shaping(params)
     for name in ('calibration', 'file_name', 'agreement_db'):
         del mine[name]
     return mine | _format(params).facts()
@@ -265,5 +265,5 @@ def _report(
     if 'accuracy' in after:
         facts['ap50_loss'] = before['accuracy']['ap50'] - after['accuracy']['ap50']
         facts['ap50_gain'] = after['accuracy']['ap50'] - calibrated['accuracy']['ap50']
-    rows = tuple(tuning.row(name, one) for name, one in known.items())
+    rows = tuple(tuning.row(name, figures) for name, figures in known.items())
     return Report('qat', str(model), str(path), facts, rows)

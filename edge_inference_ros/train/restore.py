@@ -57,8 +57,8 @@ def restored(model: Path) -> Restored:
         model = checkpoint if checkpoint.is_file() else _folder.source(model).path
     if not model.is_file():
         raise ConfigError(f'{model}: no such file or folder')
-    made = _from_checkpoint(model) if model.suffix == '.pt' else from_onnx(model)
-    return Restored(made, model, manifest)
+    config_and_weights = _from_checkpoint(model) if model.suffix == '.pt' else from_onnx(model)
+    return Restored(config_and_weights, model, manifest)
 
 
 def _from_checkpoint(path: Path) -> DetectorNet:
@@ -98,15 +98,15 @@ def _weights(model: Any) -> dict[str, Tensor]:
     from onnx import numpy_helper
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    found = {}
+    weights = {}
     for node in model.graph.node:
         named = node.input[1] if node.op_type == 'Conv' else ''
         if named.startswith(WRAPPED):
             layer = named.removeprefix(WRAPPED).removesuffix('.weight')
             for kind, name in zip(('weight', 'bias'), node.input[1:], strict=False):
                 array = numpy_helper.to_array(constants[name]).copy()
-                found[f'{layer}.{kind}'] = torch.from_numpy(array)
-    return found
+                weights[f'{layer}.{kind}'] = torch.from_numpy(array)
+    return weights
 
 
 def _config(weights: Mapping[str, Tensor], model: Any) -> NetConfig:
@@ -116,10 +116,16 @@ def _config(weights: Mapping[str, Tensor], model: Any) -> NetConfig:
         kind, stage, block, *_ = (*name.split('.'), '', '')
         if kind == 'stages':
             blocks[int(stage)] = max(blocks[int(stage)], int(block))
-    made = [len(weights[f'stages.{i}.0.0.weight']) for i in range(4)]
+    channels = [len(weights[f'stages.{i}.0.0.weight']) for i in range(4)]
     _, high, wide, _ = (d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)
     return NetConfig(
-        channels=(len(weights['stem.0.weight']), made[0], made[1], made[2], made[3]),
+        channels=(
+            len(weights['stem.0.weight']),
+            channels[0],
+            channels[1],
+            channels[2],
+            channels[3],
+        ),
         blocks=(blocks[0], blocks[1], blocks[2], blocks[3]),
         neck=len(weights['lateral.0.0.weight']),
         classes=len(weights['classify.0.1.weight']),
@@ -150,12 +156,12 @@ def _is_predictor(layer: str) -> bool:
 
 
 def _unchanging(name: str, bias: Tensor) -> dict[str, Tensor]:
-    one = torch.ones_like(bias)
+    ones = torch.ones_like(bias)
     return {
-        f'{name}.weight': (one + nn.BatchNorm2d(1).eps).sqrt(),
+        f'{name}.weight': (ones + nn.BatchNorm2d(1).eps).sqrt(),
         f'{name}.bias': bias,
         f'{name}.running_mean': torch.zeros_like(bias),
-        f'{name}.running_var': one,
+        f'{name}.running_var': ones,
         f'{name}.num_batches_tracked': torch.tensor(0),
     }
 

@@ -43,8 +43,8 @@ class _Round(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, scale: Tensor, limits: tuple[int, int, int]) -> Tensor:
         ctx.save_for_backward(x, scale)
         ctx.limits = limits
-        made: Tensor = torch.fake_quantize_per_tensor_affine(x, float(scale), *limits)
-        return made
+        rounded: Tensor = torch.fake_quantize_per_tensor_affine(x, float(scale), *limits)
+        return rounded
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -79,24 +79,24 @@ class Rounded(nn.Module):
         self.weights, self.scales = nn.ParameterDict(), nn.ParameterDict()
         self._biases: dict[str, tuple[str, str]] = {}
         floats = _constants(plain)
-        made = {step.makes: step for step in self._steps}
+        makers = {step.makes: step for step in self._steps}
         for step in self._steps:
             if step.kind == 'Conv':
-                self._take(step, made, floats)
+                self._take(step, makers, floats)
             elif step.kind == QUANTISE:
                 scale = math.log(float(self._constants[step.reads[1]]))
                 self.scales[_key(step.reads[1])] = nn.Parameter(torch.tensor(scale))
 
-    def _take(self, step: _Step, made: Mapping[str, _Step], floats: Mapping[str, Any]) -> None:
+    def _take(self, step: _Step, makers: Mapping[str, _Step], floats: Mapping[str, Any]) -> None:
         """Make parameters of a convolution's weight and bias."""
-        names = [made[read].reads[0] if read in made else read for read in step.reads[1:]]
+        names = [makers[read].reads[0] if read in makers else read for read in step.reads[1:]]
         names = [name.removesuffix(_SUFFIX) for name in names]
         for name in names:
             if name not in floats:
                 raise ConfigError(f'{name}: layers share it, as before any training')
             self.weights[_key(name)] = nn.Parameter(torch.from_numpy(floats[name]))
-        if len(names) > 1 and step.reads[2] in made:
-            rounded = made[made[step.reads[0]].reads[0]]
+        if len(names) > 1 and step.reads[2] in makers:
+            rounded = makers[makers[step.reads[0]].reads[0]]
             self._biases[step.reads[2]] = _key(rounded.reads[1]), _key(names[0])
 
     def forward(self, pictures: Tensor) -> Levels:
@@ -104,14 +104,14 @@ class Rounded(nn.Module):
         with torch.autocast(pictures.device.type, enabled=False):
             known = {self._start: pictures.float()}
             for step in self._steps:
-                known[step.makes] = self._made(step, known)
+                known[step.makes] = self._rounded(step, known)
         return [(known[score], known[box]) for score, box in self._outputs]
 
-    def _made(self, step: _Step, known: Mapping[str, Tensor]) -> Tensor:
+    def _rounded(self, step: _Step, known: Mapping[str, Tensor]) -> Tensor:
         if step.kind == QUANTISE:
             scale = self.scales[_key(step.reads[1])].exp()
-            made: Tensor = _Round.apply(known[step.reads[0]], scale, self._limits(step))
-            return made
+            rounded: Tensor = _Round.apply(known[step.reads[0]], scale, self._limits(step))
+            return rounded
         if step.kind == RESTORE:
             return self._restored(step, known)
         return _KNOWN[step.kind]([self._value(name, known) for name in step.reads], step.options)
@@ -129,10 +129,10 @@ class Rounded(nn.Module):
             return weight + ((weight / scale).round() * scale - weight).detach()
         scale = self._scales(weight)
         zeros = torch.zeros_like(scale, dtype=torch.int32)
-        made: Tensor = torch.fake_quantize_per_channel_affine(
+        restored: Tensor = torch.fake_quantize_per_channel_affine(
             weight, scale, zeros, 0, -self._weight_steps, self._weight_steps
         )
-        return made
+        return restored
 
     def _scales(self, weight: Tensor) -> Tensor:
         """One for each channel that a layer makes."""
@@ -154,25 +154,25 @@ class Rounded(nn.Module):
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The ranges of the tensors that are rounded, from which a writer gets these scales."""
-        found = {}
+        ranges_ = {}
         for step in self._steps:
             if step.kind == QUANTISE:
                 scale = float(self.scales[_key(step.reads[1])].detach().exp())
                 zero, low, high = self._limits(step)
                 low = max(low, zero - _STEPS) if low < 0 else low
-                found[step.reads[0]] = (low - zero) * scale, (high - zero) * scale
-        return found
+                ranges_[step.reads[0]] = (low - zero) * scale, (high - zero) * scale
+        return ranges_
 
     def plain(self, model: Any) -> Any:
         """A copy of a float network with these weights."""
         from onnx import numpy_helper
 
-        made = type(model).FromString(model.SerializeToString())
-        for tensor in made.graph.initializer:
+        plain_ = type(model).FromString(model.SerializeToString())
+        for tensor in plain_.graph.initializer:
             if _key(tensor.name) in self.weights:
                 value = self.weights[_key(tensor.name)].detach().cpu().contiguous().numpy()
                 tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
-        return made
+        return plain_
 
 
 def _largest(constants: Mapping[str, Any]) -> int:
@@ -197,11 +197,11 @@ def _ends(plain: Any, quantised: Any) -> tuple[str, list[tuple[str, str]]]:
     convolutions = [node for node in plain.graph.node if node.op_type == 'Conv']
     by_weight = {node.input[1]: node for node in convolutions}
     readers = {name: node for node in plain.graph.node for name in node.input}
-    there = {node.name: node for node in quantised.graph.node}
+    nodes = {node.name: node for node in quantised.graph.node}
 
     def read(branch: str, level: int) -> str:
-        made = by_weight[f'{WRAPPED}{branch}.{level}.1.weight'].output[0]
-        return str(there[readers[made].name].input[0])
+        output = by_weight[f'{WRAPPED}{branch}.{level}.1.weight'].output[0]
+        return str(nodes[readers[output].name].input[0])
 
     try:
         outputs = [(read('classify', i), read('regress', i)) for i in range(len(STRIDES))]

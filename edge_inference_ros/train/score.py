@@ -28,11 +28,11 @@ Predict = Callable[[Picture], F32]
 def find(predict: Predict, split: Split, *, count: int = 0, batch: int = 16) -> list[Found]:
     """Run a detector over the first `count` pictures of a split, or all of them."""
     count = min(count or len(split), len(split))
-    found = []
+    detections = []
     for first in range(0, count, batch):
         pictures = np.ascontiguousarray(split.images[first : min(first + batch, count)])
-        found += [keep(output) for output in predict(pictures)]
-    return found
+        detections += [keep(output) for output in predict(pictures)]
+    return detections
 
 
 def keep(output: F32, *, floor: float = FLOOR, iou: float = NMS_IOU) -> Found:

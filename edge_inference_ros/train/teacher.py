@@ -53,9 +53,9 @@ def soft_label_loss(student: Tensor, teacher: Tensor, temperature: float) -> Ten
         teacher: the same of the teacher.
         temperature: both are divided by.
     """
-    said = functional.log_softmax(student / temperature, -1)
+    log_shares = functional.log_softmax(student / temperature, -1)
     wanted = functional.log_softmax(teacher / temperature, -1)
-    apart = functional.kl_div(said, wanted, reduction='batchmean', log_target=True)
+    apart = functional.kl_div(log_shares, wanted, reduction='batchmean', log_target=True)
     return apart * temperature**2
 
 
@@ -74,9 +74,9 @@ def soft_score_loss(student: Tensor, teacher: Tensor, temperature: float) -> Ten
         The sum over all scores; zero where both agree.
     """
     differ = (student.detach().sigmoid() - teacher.sigmoid()).abs()
-    said, known = student / temperature, teacher / temperature
+    logits, known = student / temperature, teacher / temperature
     wanted = known.sigmoid()
-    cross = functional.binary_cross_entropy_with_logits(said, wanted, reduction='none')
+    cross = functional.binary_cross_entropy_with_logits(logits, wanted, reduction='none')
     own = functional.binary_cross_entropy_with_logits(known, wanted, reduction='none')
     return (differ * (cross - own)).sum() * temperature**2
 
@@ -92,8 +92,8 @@ class Student(nn.Module):
         super().__init__()
         self.detector = detector
         self.config = detector.config
-        given, made = (_neck(d) for d in (detector, teacher))
-        self.adapters = nn.ModuleList(nn.Conv2d(given, made, 1) for _ in STRIDES)
+        given, outputs = (_neck(d) for d in (detector, teacher))
+        self.adapters = nn.ModuleList(nn.Conv2d(given, outputs, 1) for _ in STRIDES)
         self.shown: list[Tensor] = []
 
     def forward(self, pictures: Tensor) -> Levels:

@@ -64,11 +64,11 @@ def drop_two_of_four(detector: DetectorNet) -> None:
 
 
 def _two_of_four(weight: Tensor) -> Tensor:
-    made, given, high, wide = weight.shape
+    outputs, given, high, wide = weight.shape
     groups = weight.permute(0, 2, 3, 1).reshape(-1, _GROUP)
     kept = groups.abs().topk(_KEPT, 1).indices
     mask = torch.zeros_like(groups).scatter_(1, kept, 1.0)
-    return mask.reshape(made, high, wide, given).permute(0, 3, 1, 2)
+    return mask.reshape(outputs, high, wide, given).permute(0, 3, 1, 2)
 
 
 def keep_zeros(detector: DetectorNet) -> None:
@@ -147,14 +147,14 @@ def shorten(detector: DetectorNet, share: float, batches: Sequence[Batch]) -> li
     if not batches:
         raise ConfigError('method = layers: needs data to measure the loss on')
     detector.eval()
-    there = {name: m for name, m in detector.named_modules() if isinstance(m, Residual)}
+    residuals = {name: m for name, m in detector.named_modules() if isinstance(m, Residual)}
     gone: list[str] = []
-    for _ in range(round(share * len(there))):
-        losses = {name: _without(detector, name, batches) for name in there}
+    for _ in range(round(share * len(residuals))):
+        losses = {name: _without(detector, name, batches) for name in residuals}
         least = min(losses, key=lambda name: losses[name])
         log.info('without %s the loss is %.3f', least, losses[least])
         detector.set_submodule(least, nn.Identity())
-        del there[least]
+        del residuals[least]
         gone.append(least)
     return gone
 

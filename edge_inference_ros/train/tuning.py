@@ -159,14 +159,14 @@ def claim(checkpoint: Path, facts: Mapping[str, Any], *, model: Path | None = No
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(_folder.plain(facts), indent=1) + '\n', encoding='utf-8')
         return
-    there = json.loads(path.read_text(encoding='utf-8'))
+    state = json.loads(path.read_text(encoding='utf-8'))
     known = json.loads(json.dumps(_folder.plain(facts)))
-    if other := sorted(k for k in {*there, *known} if there.get(k) != known.get(k)):
-        names = ', '.join(f'{k} = {there.get(k)!r}, now {known.get(k)!r}' for k in other)
+    if differing := sorted(k for k in {*state, *known} if state.get(k) != known.get(k)):
+        names = ', '.join(f'{k} = {state.get(k)!r}, now {known.get(k)!r}' for k in differing)
         raise ConfigError(f'{out} holds a run with {names}; choose another folder for this one')
 
 
-def said(params: Tuning) -> dict[str, Any]:
+def shaping(params: Tuning) -> dict[str, Any]:
     """The parameters that shape the weights, and not merely what is measured of them."""
     elsewhere = {'data', 'threads', 'every', 'device', 'labelled', 'pictures', 'runs', 'name'}
     elsewhere |= {'student', 'weights'}  # files, known by their digests
@@ -210,9 +210,11 @@ def exported(detector: DetectorNet, path: Path) -> Iterator[Path]:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix='edge_inference_') as folder:
-        made = Path(folder) / 'before.onnx'
-        deploy.export(detector, made, width=detector.config.width, height=detector.config.height)
-        yield made
+        onnx_path = Path(folder) / 'before.onnx'
+        deploy.export(
+            detector, onnx_path, width=detector.config.width, height=detector.config.height
+        )
+        yield onnx_path
 
 
 def facts_of(detector: DetectorNet, path: Path) -> dict[str, Any]:
@@ -247,24 +249,24 @@ def scored(
     predict = deploy.onnx_predict(path)
     wanted = [0, 1, 2, 3, *(4 + c for c in columns or range(len(classes)))]
     try:
-        found = score.find(lambda p: predict(p)[:, wanted], split, count=params.pictures)
+        detections = score.find(lambda p: predict(p)[:, wanted], split, count=params.pictures)
     except Exception as error:
         # the runtime's own errors share no base
         raise ConfigError(
             f'labelled = {params.labelled}: {split.images.shape[1:]} pictures do not suit'
             f' {path.name}: {error}'
         ) from error
-    return {'accuracy': {'split': split.name, **score.accuracy(found, split).facts()}}
+    return {'accuracy': {'split': split.name, **score.accuracy(detections, split).facts()}}
 
 
 def latencies(files: Mapping[str, Path], runs: int) -> dict[str, dict[str, float]]:
     """Median times on ONNX Runtime, one thread, in turn; the first is what others are held to."""
     with measure.opened(files, None) as engines:
-        found = measure.latencies(engines, runs=runs)
-    first = next(iter(found))
+        latencies_ms = measure.latencies(engines, runs=runs)
+    first = next(iter(latencies_ms))
     return {
         name: {'ort_ms': t.ms, **({} if name == first else {'ort_ratio': 1 / t.speedup})}
-        for name, t in found.items()
+        for name, t in latencies_ms.items()
     }
 
 

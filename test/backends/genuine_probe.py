@@ -66,7 +66,7 @@ def our_code_on(trt):
     assert log.take() == 'kept'
     for factory in (trt.Builder, trt.Runtime):
         try:
-            _trt_build.made(factory, log)
+            _trt_build.create(factory, log)
         except BackendUnavailable:
             continue
         raise AssertionError(f'{factory} without a device')

@@ -26,13 +26,13 @@ def half(model: Any, *, keep: Sequence[str] = ()) -> Any:
     return _halved(model, [*Graph(model).edges(), *keep])
 
 
-def half_beside(made: Any, model: Any, *, keep: Sequence[str] = ()) -> Any:
-    """A copy of ``made``, ``model`` with Q/DQ nodes of opset 19, with the rest in float16.
+def half_beside(quantised: Any, model: Any, *, keep: Sequence[str] = ()) -> Any:
+    """A copy of ``quantised``, ``model`` with Q/DQ nodes of opset 19, with the rest in float16.
 
     The scales become float16 too: they say what a DQ node makes, and a strongly typed network of
     TensorRT runs just what is written.
     """
-    return _halved(made, [*Graph(model).edges(), *keep])
+    return _halved(quantised, [*Graph(model).edges(), *keep])
 
 
 def _halved(model: Any, kept: Sequence[str]) -> Any:
@@ -40,17 +40,17 @@ def _halved(model: Any, kept: Sequence[str]) -> Any:
     from onnxruntime.transformers import float16
 
     own = type(model).FromString(model.SerializeToString())
-    found = {node.name for node in own.graph.node}
+    names = {node.name for node in own.graph.node}
     blocked = [name for name in float16.DEFAULT_OP_BLOCK_LIST if name != 'Resize']
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of values that float16 rounds to its smallest
-        made = float16.convert_float_to_float16(
+        halved = float16.convert_float_to_float16(
             own, keep_io_types=True, op_block_list=blocked, node_block_list=kept
         )
-    _once(made)
-    _unrounded(made, found)
-    network.unused(made)
-    return made
+    _once(halved)
+    _unrounded(halved, names)
+    network.unused(halved)
+    return halved
 
 
 def _unrounded(model: Any, own: set[str]) -> None:
@@ -70,9 +70,9 @@ def _unrounded(model: Any, own: set[str]) -> None:
     for node in model.graph.node:
         node.input[:] = [exact.get(name, name) for name in node.input]
     for output in model.graph.output:
-        if (made := exact.pop(output.name, '')) and made not in _edges(model):
+        if (reader := exact.pop(output.name, '')) and reader not in _edges(model):
             model.graph.node.remove(casts[output.name])
-            rename(model, made, output.name)
+            rename(model, reader, output.name)
     network.drop_dead(model)
 
 
@@ -105,14 +105,14 @@ def eighth(model: Any, ranges: Ranges, *, keep: Sequence[str] = ()) -> Any:
     """
     from onnx import numpy_helper
 
-    made = int8.quantised(raised(model), ranges, dialect='trt', keep=keep)
+    quantised = int8.quantised(raised(model), ranges, dialect='trt', keep=keep)
     weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    places = {t.name: i for i, t in enumerate(made.graph.initializer)}
+    places = {t.name: i for i, t in enumerate(quantised.graph.initializer)}
     scales: dict[str, Any] = {}
-    for node in made.graph.node:
+    for node in quantised.graph.node:
         if node.op_type in ('QuantizeLinear', 'DequantizeLinear'):
-            _to_fp8(made.graph, node, places, weights, scales)
-    return made
+            _to_fp8(quantised.graph, node, places, weights, scales)
+    return quantised
 
 
 def _to_fp8(graph: Any, node: Any, places: Any, weights: Any, scales: dict[str, Any]) -> None:

@@ -61,11 +61,11 @@ class Network:
 
     def readers(self) -> dict[str, list[str]]:
         """Tensor → the nodes that read it."""
-        found: dict[str, list[str]] = {}
+        readers_: dict[str, list[str]] = {}
         for name, tensors in self.inputs.items():
             for tensor in tensors:
-                found.setdefault(tensor, []).append(name)
-        return found
+                readers_.setdefault(tensor, []).append(name)
+        return readers_
 
 
 def convolution_chains(network: Network) -> list[tuple[str, ...]]:
@@ -81,17 +81,17 @@ def convolution_chains(network: Network) -> list[tuple[str, ...]]:
 
 
 def _chain(network: Network, readers: Mapping[str, list[str]], start: str) -> tuple[str, ...]:
-    found, last = [start], start
+    chain, last = [start], start
     while True:
         after = readers.get(network.outputs[last][0], [])
         if silu := _silu(network, after):
-            return (*found, *silu)
+            return (*chain, *silu)
         if len(after) != 1:
             return ()
         last = after[0]
-        found.append(last)
+        chain.append(last)
         if network.nodes[last] in ACTIVATIONS:
-            return tuple(found)
+            return tuple(chain)
         if network.nodes[last] not in _BETWEEN:
             return ()
 
@@ -126,7 +126,7 @@ def shared_out(
     """
     writer, free = network.writer(), set(network.nodes)
     order = list(network.nodes)
-    found: dict[str, tuple[str, ...]] = {}
+    shares: dict[str, tuple[str, ...]] = {}
     for layer, tensor in ends:
         taken: set[str] = set()
         todo = [tensor] if tensor else []
@@ -136,5 +136,5 @@ def shared_out(
                 free.discard(name)
                 taken.add(name)
                 todo += network.inputs[name]
-        found[layer] = tuple(name for name in order if name in taken)
-    return found
+        shares[layer] = tuple(name for name in order if name in taken)
+    return shares

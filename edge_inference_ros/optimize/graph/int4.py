@@ -28,7 +28,7 @@ def weights_in_four_bits(model: Any, *, dialect: str, block: int, keep: Sequence
     from onnxruntime.quantization import QuantFormat
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    if not (found := _products(model, keep)):
+    if not (products := _products(model, keep)):
         raise ConfigError(
             'no matrix product with constant weights: four-bit weights pay in transformers, not in'
             ' networks of convolutions; use int8'
@@ -40,15 +40,15 @@ def weights_in_four_bits(model: Any, *, dialect: str, block: int, keep: Sequence
         block_size=block,
         is_symmetric=True,
         accuracy_level=4,
-        nodes_to_exclude=[name for name in Graph(model).layers if name not in found],
+        nodes_to_exclude=[name for name in Graph(model).layers if name not in products],
         quant_format=form,
     )
     quantiser.process()
-    made = quantiser.model.model
-    if dialect == 'trt' and network.opset(made) < _QDQ_OPSET:
-        made = _raised(made)
-    network.unused(made)
-    return made
+    quantised = quantiser.model.model
+    if dialect == 'trt' and network.opset(quantised) < _QDQ_OPSET:
+        quantised = _raised(quantised)
+    network.unused(quantised)
+    return quantised
 
 
 def _products(model: Any, keep: Sequence[str]) -> list[str]:
@@ -62,7 +62,7 @@ def _products(model: Any, keep: Sequence[str]) -> list[str]:
 
 def _raised(model: Any) -> Any:
     """Say opset 21: of the operators before, only Q and DQ nodes changed their meaning."""
-    for said in model.opset_import:
-        if said.domain in ('', 'ai.onnx'):
-            said.version = _QDQ_OPSET
+    for entry in model.opset_import:
+        if entry.domain in ('', 'ai.onnx'):
+            entry.version = _QDQ_OPSET
     return model

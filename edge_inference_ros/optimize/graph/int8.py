@@ -90,9 +90,9 @@ def quantised(
     layers = [name for name in graph.layers if name not in keep and (not only or name in only)]
     if not layers:
         raise ConfigError('no layer is left to quantise')
-    others = [name for name in graph.layers if name not in layers]
-    excluded = [*graph.edges(), *others, *keep, *_constant_sums(graph)]
-    made = _quantiser(
+    left_out = [name for name in graph.layers if name not in layers]
+    excluded = [*graph.edges(), *left_out, *keep, *_constant_sums(graph)]
+    quantiser = _quantiser(
         model,
         ranges,
         dialect,
@@ -101,11 +101,11 @@ def quantised(
         seven=(weight_bits or WEIGHT_BITS[dialect]) == 7,
         layers_only=bool(only),
     )
-    network.ordered(made)
+    network.ordered(quantiser)
     if dialect == 'trt':
-        _free_sums(made)
-    network.unused(made)
-    return made
+        _free_sums(quantiser)
+    network.unused(quantiser)
+    return quantiser
 
 
 def _quantiser(
@@ -175,15 +175,15 @@ def _free_sums(model: Any) -> None:
     others read too has to be in memory: it is never the one. Of two, the layer that comes last.
     """
     graph = Graph(model)
-    made = {name: node for node in graph.nodes for name in node.output}
+    makers = {name: node for node in graph.nodes for name in node.output}
     place = {node.name: index for index, node in enumerate(graph.nodes)}
     for node in [node for node in graph.nodes if node.op_type == SUM]:
         free = {
-            place[made[origin].name]: (index, origin)
+            place[makers[origin].name]: (index, origin)
             for index, name in enumerate(node.input)
-            if (origin := _undequantised(made, name)) in made
-            and _comes_from_layer(made, origin)
-            and _only_way(graph, made[origin], node)
+            if (origin := _undequantised(makers, name)) in makers
+            and _comes_from_layer(makers, origin)
+            and _only_way(graph, makers[origin], node)
         }
         if free:
             index, origin = free[max(free)]
@@ -203,20 +203,20 @@ def _only_way(graph: Graph, start: Any, end: Any) -> bool:
     return False
 
 
-def _undequantised(made: Mapping[str, Any], name: str) -> str:
+def _undequantised(makers: Mapping[str, Any], name: str) -> str:
     """The float tensor behind a Q and a DQ node, or ``name`` itself."""
-    back = made.get(name)
+    back = makers.get(name)
     if back is None or back.op_type != 'DequantizeLinear':
         return name
-    there = made.get(back.input[0])
-    return str(there.input[0]) if there is not None else name
+    maker = makers.get(back.input[0])
+    return str(maker.input[0]) if maker is not None else name
 
 
-def _comes_from_layer(made: Mapping[str, Any], name: str) -> bool:
+def _comes_from_layer(makers: Mapping[str, Any], name: str) -> bool:
     """Whether a heavy node makes ``name``, at most through its activation."""
-    node = made.get(name)
+    node = makers.get(name)
     while node is not None and node.op_type in _ACTIVATIONS:
-        node = made.get(node.input[0])
+        node = makers.get(node.input[0])
     return node is not None and node.op_type in HEAVY
 
 

@@ -167,15 +167,17 @@ def _bytes(model: Any) -> set[str]:
 
 def opset(model: Any) -> int:
     """Version of the standard operators."""
-    return max(int(said.version) for said in model.opset_import if said.domain in ('', 'ai.onnx'))
+    return max(
+        int(entry.version) for entry in model.opset_import if entry.domain in ('', 'ai.onnx')
+    )
 
 
 def ordered(model: Any) -> None:
     """Put every node behind those it reads from; rewriting tools leave them where they like."""
     nodes = list(model.graph.node)
-    made = {name: place for place, node in enumerate(nodes) for name in node.output}
+    place_of = {name: place for place, node in enumerate(nodes) for name in node.output}
     needs = {
-        place: [made[name] for name in node.input if name in made]
+        place: [place_of[name] for name in node.input if name in place_of]
         for place, node in enumerate(nodes)
     }
     places = list(TopologicalSorter(needs).static_order())

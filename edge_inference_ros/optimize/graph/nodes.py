@@ -39,10 +39,10 @@ class GraphEditor:
 
         names = [name if isinstance(name, str) else self._constant(name) for name in inputs]
         self._count += 1
-        made = [out or f'{self._prefix}/{self._count}_{op}_{i}' for i, out in enumerate(outs)]
+        outputs = [out or f'{self._prefix}/{self._count}_{op}_{i}' for i, out in enumerate(outs)]
         label = f'{self._prefix}/{self._count}_{op}'
-        self.nodes.append(helper.make_node(op, names, made, name=label, **attributes))
-        return made
+        self.nodes.append(helper.make_node(op, names, outputs, name=label, **attributes))
+        return outputs
 
     def largest(self, name: str, count: int) -> str:
         """[1, 1, n], the largest of [1, ``count``, n] along the middle axis.

@@ -103,10 +103,10 @@ def collect(
         with redirect_stdout(io.StringIO()):  # the calibrators print
             while some := list(islice(inputs, _TOGETHER)):
                 calibrator.collect_data(_reader(tensor, some))
-            found = calibrator.compute_data()
+            computed = calibrator.compute_data()
     return {
         name: (float(np.squeeze(data.lowest)), float(np.squeeze(data.highest)))
-        for name, data in sorted(found.items())
+        for name, data in sorted(computed.items())
     }
 
 
@@ -154,14 +154,14 @@ def write(calibration: Calibration, folder: Path) -> None:
     """Write it into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / INPUTS, calibration.inputs)
-    said = {
+    facts = {
         'model_sha256': calibration.model_sha256,
         'set_sha256': calibration.set_sha256,
         'tensor': calibration.tensor,
         'facts': dict(calibration.facts),
         'ranges': {name: list(pair) for name, pair in calibration.ranges.items()},
     }
-    (folder / FACTS).write_text(json.dumps(said, indent=1) + '\n', encoding='utf-8')
+    (folder / FACTS).write_text(json.dumps(facts, indent=1) + '\n', encoding='utf-8')
 
 
 def read(folder: Path) -> Calibration:
@@ -171,11 +171,16 @@ def read(folder: Path) -> Calibration:
         ConfigError: it holds none.
     """
     try:
-        said = json.loads((folder / FACTS).read_text(encoding='utf-8'))
+        facts = json.loads((folder / FACTS).read_text(encoding='utf-8'))
         inputs = np.load(folder / INPUTS, allow_pickle=False)
-        ranges = {name: (float(low), float(high)) for name, (low, high) in said['ranges'].items()}
+        ranges = {name: (float(low), float(high)) for name, (low, high) in facts['ranges'].items()}
         return Calibration(
-            said['model_sha256'], said['set_sha256'], said['tensor'], ranges, inputs, said['facts']
+            facts['model_sha256'],
+            facts['set_sha256'],
+            facts['tensor'],
+            ranges,
+            inputs,
+            facts['facts'],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(

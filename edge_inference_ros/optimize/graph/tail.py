@@ -55,11 +55,11 @@ def layout(head: HeadSpec) -> Layout:
         raise ModelError(
             f'head {head.name!r}: boxes can be moved for {", ".join(sorted(LAYOUTS))} only'
         )
-    found = LAYOUTS[head.name]
-    said = head.options
-    centred = {'centre': True, 'corners': False}.get(said.get('box', ''), found.centred)
-    fraction = found.fraction or said.get('unit') == 'fraction'
-    return Layout(found.output, found.axis, centred, fraction)
+    layout_ = LAYOUTS[head.name]
+    options = head.options
+    centred = {'centre': True, 'corners': False}.get(options.get('box', ''), layout_.centred)
+    fraction = layout_.fraction or options.get('unit') == 'fraction'
+    return Layout(layout_.output, layout_.axis, centred, fraction)
 
 
 def to_camera(manifest: Manifest, model: Any, place: Placement, camera: tuple[int, int]) -> None:
@@ -257,12 +257,12 @@ def _finish(
     model.graph.node.extend(graph.nodes)
     index = next(i for i, value in enumerate(model.graph.output) if value.name == name)
     was = model.graph.output[index].type.tensor_type
-    said = list(shape) or [dim.dim_value for dim in was.shape.dim]
+    dims = list(shape) or [dim.dim_value for dim in was.shape.dim]
     for axis, size in (sizes or {}).items():
-        said[axis] = size
+        dims[axis] = size
     kind = was.elem_type if sizes else TensorProto.FLOAT
     del model.graph.output[index]
-    model.graph.output.insert(index, helper.make_tensor_value_info(new_name or name, kind, said))
+    model.graph.output.insert(index, helper.make_tensor_value_info(new_name or name, kind, dims))
 
 
 def _length(model: Any, name: str, axis: int) -> int:

@@ -39,12 +39,12 @@ def fold(model: Any) -> int:
     ends = {value.name for value in model.graph.output}
     kept, folded = [], 0
     for node in model.graph.node:
-        made = None if ends & set(node.output) else _evaluated(node, known, fed, model)
-        if made is None:
+        values = None if ends & set(node.output) else _evaluated(node, known, fed, model)
+        if values is None:
             kept.append(node)
             continue
         folded += 1
-        for name, value in zip(node.output, made, strict=True):
+        for name, value in zip(node.output, values, strict=True):
             known[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
     if folded:
         read = {name for node in kept for name in node.input} | ends
@@ -81,12 +81,16 @@ def _evaluated(
         return [numpy_helper.to_array(known[names[0]])]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.output]
     graph = helper.make_graph([node], 'one', [], outputs, [known[name] for name in set(names)])
-    one = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    single = helper.make_model(
+        graph, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
     try:
-        made = [np.asarray(value) for value in ReferenceEvaluator(one).run(None, {})]
+        values = [np.asarray(value) for value in ReferenceEvaluator(single).run(None, {})]
     except Exception:  # noqa: BLE001 - what the reference lacks stays a node
         return None
-    return None if any(value.size > _LARGEST or value.dtype == object for value in made) else made
+    return (
+        None if any(value.size > _LARGEST or value.dtype == object for value in values) else values
+    )
 
 
 def raised(model: Any, name: str) -> Any:
@@ -97,27 +101,27 @@ def raised(model: Any, name: str) -> Any:
     """
     import onnx
 
-    said = [o.version for o in model.opset_import if o.domain in ('', 'ai.onnx')]
-    if said and said[0] >= OLDEST_OPSET:
+    versions = [o.version for o in model.opset_import if o.domain in ('', 'ai.onnx')]
+    if versions and versions[0] >= OLDEST_OPSET:
         return model
-    was = f'{name}: opset {said[0] if said else "none"}, needed {OLDEST_OPSET}'
+    was = f'{name}: opset {versions[0] if versions else "none"}, needed {OLDEST_OPSET}'
     remedy = f'export it again with opset {OLDEST_OPSET} or newer'
     try:
-        made = onnx.version_converter.convert_version(model, OLDEST_OPSET)
-        apart = _apart(model, made)
+        converted = onnx.version_converter.convert_version(model, OLDEST_OPSET)
+        apart = _apart(model, converted)
     except Exception as error:
         # the converter is C++ and raises what it likes
         raise ModelError(f'{was}; ONNX cannot convert it ({error}): {remedy}') from error
     if apart > FURTHEST:
         raise ModelError(f'{was}; converted, its outputs move by {apart:.2g}: {remedy}')
     log.info('%s; converted, its outputs move by %.2g', was, apart)
-    return made
+    return converted
 
 
-def _apart(one: Any, other: Any) -> float:
+def _apart(left: Any, right: Any) -> float:
     """Largest difference of the outputs, by the largest number in each."""
     draw = np.random.default_rng(0)
-    session, again = _session(one), _session(other)
+    session, again = _session(left), _session(right)
     fed = {node.name: _noise(node, draw) for node in session.get_inputs()}
     pairs = zip(session.run(None, fed), again.run(None, fed), strict=True)
     return max(

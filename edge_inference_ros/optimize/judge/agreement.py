@@ -71,8 +71,8 @@ class Difference:
 
 
 def compare(
-    one: Callable[[Image], Detections2D],
-    other: Callable[[Image], Detections2D],
+    reference: Callable[[Image], Detections2D],
+    candidate: Callable[[Image], Detections2D],
     pictures: Iterable[Image],
     *,
     iou_threshold: float,
@@ -82,11 +82,11 @@ def compare(
     Outputs are compared element by element where both have them in the same shape, which is not so
     if they place boxes differently.
     """
-    found = Agreement()
+    agreement = Agreement()
     for picture in pictures:
-        add(found, one(picture), other(picture), iou_threshold=iou_threshold)
-        add_outputs(found, _outputs(one), _outputs(other))
-    return found
+        add(agreement, reference(picture), candidate(picture), iou_threshold=iou_threshold)
+        add_outputs(agreement, _outputs(reference), _outputs(candidate))
+    return agreement
 
 
 def add(found: Agreement, one: Detections2D, other: Detections2D, *, iou_threshold: float) -> None:
@@ -100,14 +100,14 @@ def add(found: Agreement, one: Detections2D, other: Detections2D, *, iou_thresho
 
 
 def matches(
-    one: Detections2D, other: Detections2D, *, iou_threshold: float
+    reference: Detections2D, candidate: Detections2D, *, iou_threshold: float
 ) -> list[tuple[int, int]]:
     """Pairs of the same class that overlap enough, each in one pair at most, surest first."""
-    overlap = iou(one.boxes_px, other.boxes_px)
-    overlap[one.class_ids[:, None] != other.class_ids[None]] = -1
-    free = np.ones(len(other), bool)
+    overlap = iou(reference.boxes_px, candidate.boxes_px)
+    overlap[reference.class_ids[:, None] != candidate.class_ids[None]] = -1
+    free = np.ones(len(candidate), bool)
     pairs: list[tuple[int, int]] = []
-    for i in range(len(one)):  # sorted by score already
+    for i in range(len(reference)):  # sorted by score already
         row = np.where(free, overlap[i], -1)
         if len(row) and row[j := int(np.argmax(row))] >= iou_threshold:
             free[j] = False
@@ -128,15 +128,15 @@ def refusals(
     found: Agreement, *, agreement: float, score_difference: float, output_db: float
 ) -> list[str]:
     """Every threshold that was not met, in words; 0 dB asks nothing of the outputs."""
-    said = []
+    reasons = []
     if not found.f1 >= agreement:
-        said.append(f'objects agree to {found.f1:.4f}, wanted {agreement}')
+        reasons.append(f'objects agree to {found.f1:.4f}, wanted {agreement}')
     if not found.score_p95() <= score_difference:
-        said.append(f'scores differ by {found.score_p95():.4f}, allowed {score_difference}')
+        reasons.append(f'scores differ by {found.score_p95():.4f}, allowed {score_difference}')
     for name, difference in found.outputs.items():
         if output_db and not difference.output_db >= output_db:
-            said.append(f'{name}: {difference.output_db:.1f} dB, wanted {output_db}')
-    return said
+            reasons.append(f'{name}: {difference.output_db:.1f} dB, wanted {output_db}')
+    return reasons
 
 
 def _outputs(detector: Any) -> Mapping[str, NDArray[Any]]:

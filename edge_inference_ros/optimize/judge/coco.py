@@ -37,16 +37,16 @@ class Coco:
     def __init__(self, file: Path, pictures: Path, classes: Sequence[str]) -> None:
         self.classes: tuple[str, ...] = tuple(classes)
         self.name = file.stem
-        said = _read(file)
-        self._images = [_image(row, i, file, pictures) for i, row in enumerate(said['images'])]
+        table = _read(file)
+        self._images = [_image(row, i, file, pictures) for i, row in enumerate(table['images'])]
         if not self._images:
             raise ConfigError(f'{file}: images is empty')
         place = {image_id: i for i, (image_id, *_) in enumerate(self._images)}
         if len(place) != len(self._images):
             raise ConfigError(f'{file}: images has an id twice')
-        numbers = self._numbers(said['categories'], file)
+        numbers = self._numbers(table['categories'], file)
         self._rows: list[list[_Row]] = [[] for _ in self._images]
-        for i, row in enumerate(said['annotations']):
+        for i, row in enumerate(table['annotations']):
             self._add(row, f'{file}: annotations[{i}]', place, numbers)
 
     def __len__(self) -> int:
@@ -120,15 +120,15 @@ class Coco:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        said = json.loads(file.read_text(encoding='utf-8'))
+        table = json.loads(file.read_text(encoding='utf-8'))
     except OSError as error:
         raise ConfigError(f'{file}: {error.strerror}') from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f'{file}: not JSON: {error}') from error
     keys = ('images', 'categories', 'annotations')
-    if not isinstance(said, dict) or not all(isinstance(said.get(k), list) for k in keys):
+    if not isinstance(table, dict) or not all(isinstance(table.get(k), list) for k in keys):
         raise ConfigError(f'{file}: expected the lists {", ".join(keys)} of COCO')
-    return said
+    return table
 
 
 def _image(row: Any, index: int, file: Path, folder: Path) -> tuple[Any, Path, int, int]:

@@ -58,8 +58,8 @@ class OfflineDetector:
         return self._numbered(reported), self._numbered(self._faint.decode(outputs, sample, fit))
 
     def _head_with(self, spec: HeadSpec) -> Any:
-        said = replace(self.manifest, head=spec)
-        return registry.load('heads', spec.name).Head(said, self.engine.outputs)
+        manifest = replace(self.manifest, head=spec)
+        return registry.load('heads', spec.name).Head(manifest, self.engine.outputs)
 
     def _numbered(self, seen: Detections2D) -> Detections2D:
         class_ids = self._numbers[seen.class_ids]

@@ -62,14 +62,14 @@ def fidelity(wanted: Sequence[Candidates2D], given: Sequence[Candidates2D]) -> F
     with its whole score as error, on either side.
     """
     pairs = [_paired(a, b) for a, b in zip(wanted, given, strict=True)]
-    scores, others = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))
+    scores, other_scores = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))
     boxes, boxes_there = (np.concatenate([pair[i] for pair in pairs]) for i in (2, 3))
     sure = np.concatenate([pair[4] for pair in pairs])
     errors = np.abs(boxes - boxes_there)
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], _SMALLEST_PX)
     share = np.square(errors).mean(axis=1) / sides.prod(axis=1)
     return Fidelity(
-        _db(float(np.square(scores).sum()), float(np.square(scores - others).sum())),
+        _db(float(np.square(scores).sum()), float(np.square(scores - other_scores).sum())),
         _db(float(sure.sum()), float((sure * share).sum())),
         float((sure * errors.mean(axis=1)).sum() / max(float(sure.sum()), 1e-30)),
     )
@@ -89,10 +89,10 @@ def _paired(
     partners = _partners(overlap)
     alone = np.setdiff1d(np.arange(len(best_there)), partners[partners >= 0])
     met = partners >= 0
-    there = np.where(met, best_there[partners], 0.0) if len(best_there) else np.zeros(len(best))
+    matched = np.where(met, best_there[partners], 0.0) if len(best_there) else np.zeros(len(best))
     scores = np.concatenate((best, np.zeros(len(alone))))
-    others = np.concatenate((there, best_there[alone]))
-    return scores, others, boxes[met], boxes_there[partners[met]], best[met]
+    partners_scores = np.concatenate((matched, best_there[alone]))
+    return scores, partners_scores, boxes[met], boxes_there[partners[met]], best[met]
 
 
 def _best(candidates: Candidates2D) -> tuple[Floats, Floats, NDArray[np.int64]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge_inference_ros.core import registry
+from edge_inference_ros.core.manifest import InputSpec
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
 
@@ -67,11 +68,21 @@ def pictures(source: str, *, count: int, seed: int, topic: str = '') -> Pictures
     )
 
 
-def chosen(there: int, count: int, seed: int) -> list[int]:
-    """Which ``count`` of ``there`` places the seed chooses, ascending."""
-    if count >= there:
-        return list(range(there))
-    places = np.random.default_rng(seed).choice(there, count, replace=False)
+def patterns(spec: InputSpec, count: int) -> Iterator[Image]:
+    """Coloured blocks of the size and order of a network's input, the same every time."""
+    draw = np.random.default_rng(0)
+    height, width = spec.height_px, spec.width_px
+    for _ in range(count):
+        small = draw.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), np.uint8)
+        blocks = small.repeat(16, 0).repeat(16, 1)[:height, :width]
+        yield Image(_NOWHERE, blocks, spec.order)
+
+
+def chosen(available: int, count: int, seed: int) -> list[int]:
+    """Which ``count`` of ``available`` places the seed chooses, ascending."""
+    if count >= available:
+        return list(range(available))
+    places = np.random.default_rng(seed).choice(available, count, replace=False)
     return sorted(int(place) for place in places)
 
 
@@ -127,8 +138,8 @@ def _camera(path: Path, topics: Mapping[str, Any], topic: str) -> Any:
     if topic in cameras:
         return cameras[topic]
     if topic or len(cameras) != 1:
-        there = ', '.join(sorted(cameras)) or 'no pictures at all'
+        known = ', '.join(sorted(cameras)) or 'no pictures at all'
         raise ConfigError(
-            f'{path}: {f"no pictures on {topic}" if topic else "which topic"}; {there}'
+            f'{path}: {f"no pictures on {topic}" if topic else "which topic"}; {known}'
         )
     return next(iter(cameras.values()))

@@ -80,13 +80,13 @@ class Sets:
 
     def picture(self, index: int) -> Picture:
         """(H, W, 3) BGR; borrowed or new."""
-        one, inner = self._at[index]
-        return one.picture(inner)
+        part, inner = self._at[index]
+        return part.picture(inner)
 
     def known(self, index: int) -> Labels:
         """The labels of a picture."""
-        one, inner = self._at[index]
-        return one.known(inner)
+        part, inner = self._at[index]
+        return part.known(inner)
 
 
 class World:

@@ -123,12 +123,12 @@ def _kind(node: Any) -> str:
 
 def outputs(engine: Engine, tensor: str, inputs: Inputs) -> list[NDArray[np.float64]]:
     """Every output over all ``inputs``, stacked."""
-    made: list[list[NDArray[Any]]] = []
-    for one in inputs:
-        np.copyto(engine.inputs[tensor], one[None])
+    answers: list[list[NDArray[Any]]] = []
+    for tensors in inputs:
+        np.copyto(engine.inputs[tensor], tensors[None])
         engine.run()
-        made.append([np.array(value, np.float64) for value in engine.outputs.values()])
-    return [np.stack(column) for column in zip(*made, strict=True)]
+        answers.append([np.array(value, np.float64) for value in engine.outputs.values()])
+    return [np.stack(column) for column in zip(*answers, strict=True)]
 
 
 class Reference:
@@ -154,18 +154,18 @@ class Reference:
 
     def decibels(self, engine: Engine) -> float:
         """The one number of ``quality`` that networks are ranked by."""
-        found = self.quality(engine)
-        return found.get('sqnr_db', found.get('channel_db', 0.0))
+        quality = self.quality(engine)
+        return quality.get('sqnr_db', quality.get('channel_db', 0.0))
 
     def _answers(self, engine: Engine) -> list[Any]:
         if self._head is None:
             return outputs(engine, self._tensor, self._inputs)
-        made = []
-        for one in self._inputs:
-            np.copyto(engine.inputs[self._tensor], one[None])
+        answers = []
+        for tensors in self._inputs:
+            np.copyto(engine.inputs[self._tensor], tensors[None])
             engine.run()
-            made.append(self._head.candidates(engine.outputs))
-        return made
+            answers.append(self._head.candidates(engine.outputs))
+        return answers
 
 
 def _head(engine: Engine, manifest: Manifest | None) -> Any:
@@ -208,25 +208,25 @@ def accuracy(
     if tuple(split.classes) != tuple(manifest.classes):
         split = labelled.Split(folder, only=manifest.classes)
     count = min(count or len(split), len(split))
-    made = {}
+    accuracies = {}
     for name, engine in engines.items():
-        found = _found(engine, manifest, (split.images[i] for i in range(count)))
-        judged = score.accuracy(found, split, score_threshold=manifest.head.score_threshold)
-        made[name] = dict(judged.facts())
-    return made
+        detections = _detections(engine, manifest, (split.images[i] for i in range(count)))
+        judged = score.accuracy(detections, split, score_threshold=manifest.head.score_threshold)
+        accuracies[name] = dict(judged.facts())
+    return accuracies
 
 
-def _found(
+def _detections(
     engine: Engine, manifest: Manifest, pictures: Iterable[NDArray[np.uint8]]
 ) -> list[score.Found]:
     """What an engine finds in pictures, down to the faintest; the model's own head reads it."""
     spec = score.faint(manifest.head)
-    said = dataclasses.replace(manifest, head=spec)
-    head = registry.load('heads', spec.name).Head(said, engine.outputs)
-    found = []
+    manifest_ = dataclasses.replace(manifest, head=spec)
+    head = registry.load('heads', spec.name).Head(manifest_, engine.outputs)
+    detections = []
     for pixels in pictures:
         image = Image(_NOWHERE, np.ascontiguousarray(pixels), 'bgr')
         fit = head.prepare(image, engine.inputs)
         engine.run()
-        found.append(score.found_in(head.decode(engine.outputs, image, fit)))
-    return found
+        detections.append(score.found_in(head.decode(engine.outputs, image, fit)))
+    return detections

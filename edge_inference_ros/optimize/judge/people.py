@@ -134,26 +134,30 @@ def seen(
         truth: their labels.
         person: the class that people are.
     """
-    one = list(score.people_matches(reference, truth, 0.0, person=person))
-    other = list(score.people_matches(candidate, truth, 0.0, person=person))
-    pictures = max(1, len(one))
+    in_reference = list(score.people_matches(reference, truth, 0.0, person=person))
+    in_candidate = list(score.people_matches(candidate, truth, 0.0, person=person))
+    pictures = max(1, len(in_reference))
     return Seen(
-        _joined([distance for _, distance, _ in one], np.float32),
-        _joined([hit for hit, _, _ in one], np.bool_),
-        _joined([hit for hit, _, _ in other], np.bool_),
-        sum(false for _, _, false in one) / pictures,
-        sum(false for _, _, false in other) / pictures,
+        _joined([distance for _, distance, _ in in_reference], np.float32),
+        _joined([hit for hit, _, _ in in_reference], np.bool_),
+        _joined([hit for hit, _, _ in in_candidate], np.bool_),
+        sum(false for _, _, false in in_reference) / pictures,
+        sum(false for _, _, false in in_candidate) / pictures,
     )
 
 
 def judge(seen_: Seen, limits: PeopleLimits, *, robot: str, within_m: float) -> Judged:
     """Hold the people nearer than ``within_m`` against the limits; see the module's text."""
     near = seen_.distance_m < within_m
-    one, other = seen_.by_reference[near], seen_.by_candidate[near]
-    n, lost, gained = len(one), int((one & ~other).sum()), int((other & ~one).sum())
-    recalls = (float(one.mean()), float(other.mean())) if n else (math.nan, math.nan)
+    reference, candidate = seen_.by_reference[near], seen_.by_candidate[near]
+    n, lost, gained = (
+        len(reference),
+        int((reference & ~candidate).sum()),
+        int((candidate & ~reference).sum()),
+    )
+    recalls = (float(reference.mean()), float(candidate.mean())) if n else (math.nan, math.nan)
     bound = loss_bound(lost, gained, n, confidence=limits.confidence)
-    least = wilson(int(other.sum()), n, confidence=2 * limits.confidence - 1)[0]
+    least = wilson(int(candidate.sum()), n, confidence=2 * limits.confidence - 1)[0]
     verdict, why = _verdict(
         limits,
         n,

@@ -72,12 +72,12 @@ def _agreement(axes: Any, agreed: Agreed) -> None:
 
 
 def _recall(axes: Any, bins: Rows, robots: Rows) -> None:
-    there = [row for row in bins if row['people']]
+    rows = [row for row in bins if row['people']]
     for side, (name, colour) in zip((-1, 1), COLOURS.items(), strict=True):
-        x = [_middle(row) + side * 0.04 * (_of(row, 'to_m') - _of(row, 'from_m')) for row in there]
-        y = [_of(row, name) for row in there]
-        below = [_of(row, name) - _of(row, f'{name}_low') for row in there]
-        above = [_of(row, f'{name}_high') - _of(row, name) for row in there]
+        x = [_middle(row) + side * 0.04 * (_of(row, 'to_m') - _of(row, 'from_m')) for row in rows]
+        y = [_of(row, name) for row in rows]
+        below = [_of(row, name) - _of(row, f'{name}_low') for row in rows]
+        above = [_of(row, f'{name}_high') - _of(row, name) for row in rows]
         axes.errorbar(
             x, y, yerr=[[max(0.0, v) for v in below], [max(0.0, v) for v in above]],
             fmt='o-', capsize=4, color=colour, label=name,

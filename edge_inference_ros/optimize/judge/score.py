@@ -76,7 +76,7 @@ class Metric(Protocol):
     """Scores what was found in the first pictures of a labelled set."""
 
     def __call__(
-        self, found: Sequence[Found], split: Truth, *, score_threshold: float = 0.3
+        self, detections: Sequence[Found], split: Truth, *, score_threshold: float = 0.3
     ) -> Accuracy:
         """The score; ``score_threshold`` is the model's own, for what needs one."""
         ...
@@ -119,8 +119,10 @@ def overlaps(a: F32, b: F32, *, of_first: bool = False) -> F32:
     return np.asarray(shared / np.maximum(whole, 1e-9), np.float32)
 
 
-def accuracy(found: Sequence[Found], split: Truth, *, score_threshold: float = 0.3) -> Accuracy:
-    """Score what was found in the first `len(found)` pictures by COCO's rules.
+def accuracy(
+    detections: Sequence[Found], split: Truth, *, score_threshold: float = 0.3
+) -> Accuracy:
+    """Score what was found in the first `len(detections)` pictures by COCO's rules.
 
     Ignored labels are `iscrowd`: a detection inside one of the same class does not count.
 
@@ -136,18 +138,18 @@ def accuracy(found: Sequence[Found], split: Truth, *, score_threshold: float = 0
         ) from error
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = _truth(split, len(found))
+        truth.dataset = _truth(split, len(detections))
         truth.createIndex()
-        said = truth.loadRes(_said(found) or _nothing())
-        judge = COCOeval(truth, said, 'bbox')
+        results = truth.loadRes(_coco_results(detections) or _nothing())
+        judge = COCOeval(truth, results, 'bbox')
         judge.evaluate()
         judge.accumulate()
     precision = judge.eval['precision'][:, :, :, 0, 2]
     per_class = {name: _mean(precision[0, :, i]) for i, name in enumerate(split.classes)}
     near = None
     if PERSON in split.classes:
-        near = near_people(found, split, score_threshold=score_threshold)
-    return Accuracy(len(found), _mean(precision[0]), _mean(precision), per_class, near)
+        near = near_people(detections, split, score_threshold=score_threshold)
+    return Accuracy(len(detections), _mean(precision[0]), _mean(precision), per_class, near)
 
 
 def _mean(precision: NDArray[np.float64]) -> float:
@@ -180,55 +182,55 @@ def _truth(split: Truth, count: int) -> dict[str, Any]:
     }
 
 
-def _said(found: Sequence[Found]) -> list[dict[str, Any]]:
-    said = []
-    for i, f in enumerate(found):
+def _coco_results(detections: Sequence[Found]) -> list[dict[str, Any]]:
+    results = []
+    for i, f in enumerate(detections):
         size = f.boxes_px[:, 2:] - f.boxes_px[:, :2]
         boxes = np.concatenate((f.boxes_px[:, :2], size), 1).tolist()
         rows = zip(f.class_id.tolist(), boxes, f.scores.tolist(), strict=True)
-        said += [
+        results += [
             {'image_id': i, 'category_id': c, 'bbox': box, 'score': score}
             for c, box, score in rows
         ]
-    return said
+    return results
 
 
 def near_people(
-    found: Sequence[Found], split: Truth, *, within_m: float = NEAR_M, score_threshold: float
+    detections: Sequence[Found], split: Truth, *, within_m: float = NEAR_M, score_threshold: float
 ) -> NearPeople:
     """Recall of people nearer than `within_m`, and false people, at a score threshold."""
     hit = people = false = 0
-    for matched, distances, wrong in people_matches(found, split, score_threshold):
+    for matched, distances, wrong in people_matches(detections, split, score_threshold):
         near = distances < within_m
         hit, people = hit + int(matched[near].sum()), people + int(near.sum())
         false += wrong
-    pictures = max(1, len(found))
+    pictures = max(1, len(detections))
     return NearPeople(within_m, score_threshold, hit / max(1, people), people, false / pictures)
 
 
 def people_matches(
-    found: Sequence[Found], split: Truth, score_threshold: float, *, person: str = PERSON
+    detections: Sequence[Found], split: Truth, score_threshold: float, *, person: str = PERSON
 ) -> Iterator[tuple[NDArray[np.bool_], F32, int]]:
     """Per picture: which people asked for were found, their distances, and how many were false."""
     number = split.classes.index(person)
-    for i, f in enumerate(found):
+    for i, f in enumerate(detections):
         known = split.known(i)
         theirs = known.class_id == number
         asked = theirs & ~known.ignored
-        said = f.boxes_px[(f.class_id == number) & (f.scores >= score_threshold)]
-        matched, used = _match(said, known.boxes_px[asked])
-        rest = said[~used]
+        boxes_px = f.boxes_px[(f.class_id == number) & (f.scores >= score_threshold)]
+        matched, used = _match(boxes_px, known.boxes_px[asked])
+        rest = boxes_px[~used]
         excused = overlaps(rest, known.boxes_px[theirs & known.ignored], of_first=True)
         wrong = len(rest) - int((excused >= MATCH_IOU).any(1).sum())
         yield matched, known.distance_m[asked], wrong
 
 
-def _match(said: F32, truth: F32) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _match(boxes: F32, truth: F32) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Greedy in the order said: which truths were met, and which boxes met one."""
-    met, used = np.zeros(len(truth), bool), np.zeros(len(said), bool)
+    met, used = np.zeros(len(truth), bool), np.zeros(len(boxes), bool)
     if not len(truth):
         return met, used
-    for i, row in enumerate(overlaps(said, truth)):
+    for i, row in enumerate(overlaps(boxes, truth)):
         free = np.where(met, -1, row)
         best = int(free.argmax())
         if free[best] >= MATCH_IOU:

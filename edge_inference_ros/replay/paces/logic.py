@@ -74,8 +74,8 @@ class Outcome:
     def observed(self) -> Observed:
         """The same for whoever makes tables of runs."""
         passed = [
-            (one.stamp_ns, one.ended_ns)
-            for one, verdict in zip(self.done, self.verdicts, strict=False)
+            (done.stamp_ns, done.ended_ns)
+            for done, verdict in zip(self.done, self.verdicts, strict=False)
             if verdict == 'VALID'
         ]
         return Observed(
@@ -91,8 +91,8 @@ class Outcome:
         """Digest of every result: its stamp, when it was there, and what the guard said."""
         verdicts = self.verdicts or ('',) * len(self.done)
         sha = hashlib.sha256(repr(sorted({**self.counts, **self.states}.items())).encode())
-        for one, verdict in zip(self.done, verdicts, strict=True):
-            sha.update(f'{one.stamp_ns} {one.started_ns} {one.ended_ns} {verdict}\n'.encode())
+        for done, verdict in zip(self.done, verdicts, strict=True):
+            sha.update(f'{done.stamp_ns} {done.started_ns} {done.ended_ns} {verdict}\n'.encode())
         return sha.hexdigest()
 
 
@@ -142,7 +142,7 @@ def guarded(
     guard = Guard(robot, [Source(SOURCE)])
     verdicts: list[str] = []
     states: Counter[str] = Counter()
-    results = sorted(outcome.done, key=lambda one: one.ended_ns)
+    results = sorted(outcome.done, key=lambda done: done.ended_ns)
     for at_ns, kind, what in heapq.merge(
         _moved(moves, schedule), _outputs(results), _ticks(results), key=lambda event: event[:2]
     ):
@@ -163,8 +163,8 @@ def _moved(moves: Iterable[Record], schedule: Schedule | None) -> Iterator[_Even
 
 
 def _outputs(results: Sequence[Done]) -> Iterator[_Event]:
-    for one in results:
-        yield one.ended_ns, _OUTPUT, one.stamp_ns
+    for done in results:
+        yield done.ended_ns, _OUTPUT, done.stamp_ns
 
 
 def _ticks(results: Sequence[Done]) -> Iterator[_Event]:
@@ -181,14 +181,14 @@ def _move(guard: Guard, data: bytes, now: Instant) -> None:
     guard.moved(sample.stamp_ns, *sample.base_twist, now, pose=sample.pose)
 
 
-def _output(one: Done) -> Output:
+def _output(done: Done) -> Output:
     laps = {
-        WHOLE: one.ended_ns - one.stamp_ns,
-        'transport': one.arrived_ns - one.stamp_ns,
-        'wait': one.started_ns - one.arrived_ns,
-        **one.laps_ns,
+        WHOLE: done.ended_ns - done.stamp_ns,
+        'transport': done.arrived_ns - done.stamp_ns,
+        'wait': done.started_ns - done.arrived_ns,
+        **done.laps_ns,
     }
-    return Output(one.stamp_ns, {stage: ns * MS for stage, ns in laps.items()})
+    return Output(done.stamp_ns, {stage: ns * MS for stage, ns in laps.items()})
 
 
 def _stamp(record: Record) -> int:

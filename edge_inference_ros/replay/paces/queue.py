@@ -82,6 +82,6 @@ class Queue:
         except SampleError:
             self.rejected += 1
             return
-        one = Done(stamp_ns, at_ns, max(at_ns, self._free_ns), laps_ns)
-        self._free_ns = one.ended_ns
-        self.done.append(one)
+        done = Done(stamp_ns, at_ns, max(at_ns, self._free_ns), laps_ns)
+        self._free_ns = done.ended_ns
+        self.done.append(done)

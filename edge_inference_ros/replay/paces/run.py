@@ -59,7 +59,7 @@ def run(bag: Path, params: Params) -> RunReport:
         if params.robot:
             outcome = _guarded(outcome, opened, params)
     seen = outcome.observed()
-    made = result.Result(
+    result_ = result.Result(
         result.LOGIC,
         bag.name,
         print_.hex(),
@@ -71,17 +71,17 @@ def run(bag: Path, params: Params) -> RunReport:
             'robot': params.robot,
         },
     )
-    written = [str(result.write(made, Path(params.out)))] if params.out else []
+    written = [str(result.write(result_, Path(params.out)))] if params.out else []
     return judge(seen, str(bag), written, [f'results {outcome.sha256()}'])
 
 
 def _guarded(outcome: logic.Outcome, opened: Bag, params: Params) -> logic.Outcome:
     robot = read_robot(params.robot)
-    there = opened.topics.get(params.odometry)
+    topic = opened.topics.get(params.odometry)
     moves: Iterator[Record] = iter(())
-    if there is not None and there.msgtype == ODOMETRY:
+    if topic is not None and topic.msgtype == ODOMETRY:
         moves = opened.records((params.odometry,))
-    first = next((one.arrived_ns for one in outcome.done), 0)
+    first = next((done.arrived_ns for done in outcome.done), 0)
     return logic.guarded(outcome, moves, robot, Schedule(first, first, params.rate))
 
 
@@ -92,11 +92,11 @@ def _topic(bag: Bag, name: str) -> str:
         if topic is not None and not definitions.is_stamped(topic.msgtype):
             raise BagError(f'INVALID INPUT: {bag.path}: {name} is {topic.msgtype}, without stamps')
         return bag.need(name, (topic.msgtype,) if topic else ()).name
-    found = [t.name for t in bag.topics.values() if t.msgtype in _FRAMES and t.count]
-    if len(found) != 1:
-        which = ', '.join(sorted(found)) or 'none'
+    topics = [t.name for t in bag.topics.values() if t.msgtype in _FRAMES and t.count]
+    if len(topics) != 1:
+        which = ', '.join(sorted(topics)) or 'none'
         raise BagError(f'INVALID INPUT: {bag.path}: which topic? With frames there are {which}')
-    return bag.need(found[0], _FRAMES).name
+    return bag.need(topics[0], _FRAMES).name
 
 
 def _printed(frames: Iterator[Record], print_: result.Fingerprint) -> Iterator[Record]:

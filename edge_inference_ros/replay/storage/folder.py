@@ -46,13 +46,13 @@ def find(path: Path) -> Layout:
         return Layout((path,))
     if not (path / 'metadata.yaml').is_file():
         return _orphans(path)
-    said = _metadata(path)
-    names = said.get('relative_file_paths')
+    metadata = _metadata(path)
+    names = metadata.get('relative_file_paths')
     if not isinstance(names, list) or not names:
         raise BagError('metadata.yaml lists no files')
-    count = said.get('message_count')
+    count = metadata.get('message_count')
     files = tuple(_inside(path, name) for name in names)
-    return Layout(files, _hashes(said), count if isinstance(count, int) else 0)
+    return Layout(files, _hashes(metadata), count if isinstance(count, int) else 0)
 
 
 def is_storage(path: Path) -> bool:
@@ -77,14 +77,14 @@ def _order(path: Path) -> list[Any]:
 
 
 def _metadata(folder: Path) -> Mapping[str, Any]:
-    said = read_yaml(folder / 'metadata.yaml', BagError).get('rosbag2_bagfile_information')
-    if not isinstance(said, Mapping):
+    metadata = read_yaml(folder / 'metadata.yaml', BagError).get('rosbag2_bagfile_information')
+    if not isinstance(metadata, Mapping):
         raise BagError('metadata.yaml has no rosbag2_bagfile_information')
-    if (mode := str(said.get('compression_mode') or '').lower()) not in _MODES:
+    if (mode := str(metadata.get('compression_mode') or '').lower()) not in _MODES:
         raise BagError(f'compression mode {mode!r}; we read file and message')
-    if (kind := said.get('compression_format') or 'zstd') != 'zstd':
+    if (kind := metadata.get('compression_format') or 'zstd') != 'zstd':
         raise BagError(f'compression {kind!r}; we read zstd')
-    return said
+    return metadata
 
 
 def _inside(folder: Path, name: Any) -> Path:
@@ -99,8 +99,8 @@ def _inside(folder: Path, name: Any) -> Path:
     if len(relative.parts) != 1 or not is_storage(relative):
         raise _outside(name)
     plain = relative.name.removesuffix(PACKED)
-    other = plain if relative.name.endswith(PACKED) else plain + PACKED
-    for choice in (relative.name, other):
+    packed = plain if relative.name.endswith(PACKED) else plain + PACKED
+    for choice in (relative.name, packed):
         file = (folder / choice).resolve()
         if not file.is_relative_to(folder.resolve()):
             raise _outside(name)
@@ -113,12 +113,12 @@ def _outside(name: Any) -> BagError:
     return BagError(f'metadata.yaml names {str(name)!r}, which is not a file of this folder')
 
 
-def _hashes(said: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    found = {}
-    rows = said.get('topics_with_message_count')
+def _hashes(metadata: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    hashes = {}
+    rows = metadata.get('topics_with_message_count')
     for row in rows if isinstance(rows, list) else []:
         topic = row.get('topic_metadata') if isinstance(row, Mapping) else None
         if isinstance(topic, Mapping):
             key = str(topic.get('name')), str(topic.get('type'))
-            found[key] = str(topic.get('type_description_hash') or '')
-    return found
+            hashes[key] = str(topic.get('type_description_hash') or '')
+    return hashes

@@ -172,21 +172,21 @@ class Mcap:
             BytesIO(self._stream.read()), skip_magic=True, record_size_limit=end - start
         )
         chunks: list[ChunkIndex] = []
-        said: Statistics | None = None
+        statistics: Statistics | None = None
         for record in reader.records:
             if isinstance(record, (Schema, ChannelRecord)):
                 self._learn(record)
             elif isinstance(record, ChunkIndex):
                 chunks.append(record)
             elif isinstance(record, Statistics):
-                said = record
-        return said is not None and self._believe(said, chunks)
+                statistics = record
+        return statistics is not None and self._believe(statistics, chunks)
 
-    def _believe(self, said: Statistics, chunks: list[ChunkIndex]) -> bool:
+    def _believe(self, statistics: Statistics, chunks: list[ChunkIndex]) -> bool:
         """Whether the index leaves nothing out; if so, use it."""
-        if len(chunks) != said.chunk_count or (said.message_count and not chunks):
+        if len(chunks) != statistics.chunk_count or (statistics.message_count and not chunks):
             return False
-        counts = {key: n for key, n in said.channel_message_counts.items() if n}
+        counts = {key: n for key, n in statistics.channel_message_counts.items() if n}
         schemas = {channel.schema_id for channel in self._known.values()} - {0}
         if not counts.keys() <= self._known.keys() or not schemas <= self._schemas.keys():
             return False
@@ -205,11 +205,11 @@ class Mcap:
     def _recover(self) -> None:
         """Take what was written before the file was cut."""
         end = self._walk(len(MAGIC), whole=False)
-        there = sum(self._counts.values())
+        count = sum(self._counts.values())
         left = self._size - end
         self.lost = (
             f'{self._name} has no end: its recorder was killed, or the copy is incomplete.'
-            f' {there} messages can be read'
+            f' {count} messages can be read'
             + (f'; the {left} bytes after them, from byte {end} on, are lost.' if left else '.')
         )
 
@@ -290,21 +290,21 @@ class Mcap:
         self._expanded += len(plain)
         if self._expanded > self._limits.total_bytes:
             raise _TooLarge(f'{self._name} expands to more than {self._limits.total_bytes} bytes')
-        found: Counter[int] = Counter()
+        counts: Counter[int] = Counter()
         times = []
         for code, part in _records(plain):
             if code == Opcode.MESSAGE:
                 key, _, time_ns, _ = _MESSAGE.unpack_from(part)
-                found[key] += 1
+                counts[key] += 1
                 times.append(time_ns)
             elif code in (Opcode.SCHEMA, Opcode.CHANNEL):
                 self._takers()[code](offset, bytes(part))
-        for key, count in found.items():
+        for key, count in counts.items():
             self._count(key, count)
         self._run = None
         if times:
             end = offset + _HEAD.size + len(content)
-            self._spans.append(_Span(min(times), offset, end, max(times), frozenset(found)))
+            self._spans.append(_Span(min(times), offset, end, max(times), frozenset(counts)))
 
     def _count(self, key: int, count: int = 1) -> None:
         if key not in self._known:
@@ -338,14 +338,17 @@ class Mcap:
 
     def _expand(self, chunk: Chunk, offset: int) -> bytes:
         """What a chunk holds: counted, not believed, and as its checksum says."""
-        said, most = chunk.uncompressed_size, self._limits.message_bytes
-        if said > most:
+        size_bytes, most = chunk.uncompressed_size, self._limits.message_bytes
+        if size_bytes > most:
             raise _TooLarge(
-                f'{self._name}: the chunk at byte {offset} claims {said} bytes; at most {most}'
+                f'{self._name}: the chunk at byte {offset} claims {size_bytes} bytes;'
+                f' at most {most}'
             )
-        plain = inflate(chunk.data, chunk.compression, said) if chunk.compression else chunk.data
+        plain = (
+            inflate(chunk.data, chunk.compression, size_bytes) if chunk.compression else chunk.data
+        )
         checksum = chunk.uncompressed_crc
-        if len(plain) != said or (checksum and zlib.crc32(plain) != checksum):
+        if len(plain) != size_bytes or (checksum and zlib.crc32(plain) != checksum):
             raise BagError(f'{self._name}: the chunk at byte {offset} is damaged')
         return plain
 

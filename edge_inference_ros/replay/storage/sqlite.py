@@ -58,8 +58,8 @@ class Sqlite:
         """
         marks = ','.join('?' * len(keys))
         query = f'SELECT max(timestamp) FROM messages WHERE topic_id IN ({marks})'  # noqa: S608 - question marks only
-        found = self._db.execute(query, tuple(keys)).fetchone()[0]
-        return found if isinstance(found, int) else 0
+        newest_ns = self._db.execute(query, tuple(keys)).fetchone()[0]
+        return newest_ns if isinstance(newest_ns, int) else 0
 
     def messages(self, keys: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
         """Key of the channel, time of reception, and bytes of each message, in order of time.
@@ -136,11 +136,11 @@ def mended(path: Path, folder: Path, limits: SizeLimits) -> Path:
     if not beside:
         return path
     needed = sum(file.stat().st_size for file in (path, *beside))
-    there = min(limits.total_bytes, shutil.disk_usage(folder).free)
-    if needed > there:
+    room_bytes = min(limits.total_bytes, shutil.disk_usage(folder).free)
+    if needed > room_bytes:
         raise BagError(
             f'{beside[0].name} holds messages that are not in {path.name} yet; a copy of both to'
-            f' merge them needs {needed} bytes, {there} may be used: merge them in place with'
+            f' merge them needs {needed} bytes, {room_bytes} may be used: merge them in place with'
             f" `sqlite3 {path.name} 'PRAGMA wal_checkpoint(TRUNCATE)'`"
         )
     for file in (path, *beside):

@@ -73,12 +73,12 @@ class Compared:
 
     def as_json(self) -> str:
         """The verdict for a machine."""
-        said = asdict(self)
-        said['judgement']['verdict'] = self.judgement.verdict.value
-        for row, it in zip(said['judgement']['rows'], self.judgement.rows, strict=True):
+        table = asdict(self)
+        table['judgement']['verdict'] = self.judgement.verdict.value
+        for row, it in zip(table['judgement']['rows'], self.judgement.rows, strict=True):
             row['verdict'] = it.verdict.value
             row |= {k: None for k in ('low', 'high', 'ratio') if row[k] in (float('inf'), 0.0)}
-        return json.dumps({**said, 'exit_code': self.exit_code}, indent=2)
+        return json.dumps({**table, 'exit_code': self.exit_code}, indent=2)
 
     def _notes(self) -> Iterator[str]:
         for gate in self.judgement.gates:
@@ -101,9 +101,9 @@ def run(baseline: Path, candidate: Path, params: Params) -> Compared:
     Raises:
         BagError: INVALID INPUT: no result, another recording or pace, or nothing to compare.
     """
-    one, other = read(baseline), read(candidate)
-    _check(one, other)
-    judgement = _judge(one, other, params.stages)
+    before, after = read(baseline), read(candidate)
+    _check(before, after)
+    judgement = _judge(before, after, params.stages)
     compared = Compared(str(baseline), str(candidate), judgement)
     if params.out:
         out = Path(params.out)
@@ -113,36 +113,36 @@ def run(baseline: Path, candidate: Path, params: Params) -> Compared:
     return compared
 
 
-def _check(one: Result, other: Result) -> None:
+def _check(before: Result, after: Result) -> None:
     for name in ('pace', 'bag_sha256', 'settings'):
-        here, there = getattr(one, name), getattr(other, name)
-        if here != there:
+        value, other_value = getattr(before, name), getattr(after, name)
+        if value != other_value:
             raise BagError(
-                f'INVALID INPUT: the two differ in {name}: {here!r} and {there!r}; nothing can be'
-                ' said of what they have not in common'
+                f'INVALID INPUT: the two differ in {name}: {value!r} and {other_value!r};'
+                ' nothing can be said of what they have not in common'
             )
-    if not one.runs or len(one.runs) != len(other.runs):
+    if not before.runs or len(before.runs) != len(after.runs):
         raise BagError(
-            f'INVALID INPUT: {len(one.runs)} runs and {len(other.runs)}: need as many of each'
+            f'INVALID INPUT: {len(before.runs)} runs and {len(after.runs)}: need as many of each'
         )
-    if one.pace == LOGIC and len(one.runs) != 1:
+    if before.pace == LOGIC and len(before.runs) != 1:
         raise BagError('INVALID INPUT: a result of the pace logic is one run')
 
 
-def _judge(one: Result, other: Result, stages: Sequence[str]) -> Comparison:
-    pairs, void = _paired(one, other)
+def _judge(before: Result, after: Result, stages: Sequence[str]) -> Comparison:
+    pairs, void = _paired(before, after)
     if not pairs:
         raise BagError(f'INVALID INPUT: no pair of runs counts: {", ".join(sorted(void))}')
-    gates = [_adds_up(pairs), *_same_outputs(pairs, exact=one.pace == LOGIC)]
-    measures = list(_measures(pairs, stages, exact=one.pace == LOGIC))
-    if one.pace == LOGIC:
+    gates = [_adds_up(pairs), *_same_outputs(pairs, exact=before.pace == LOGIC)]
+    measures = list(_measures(pairs, stages, exact=before.pace == LOGIC))
+    if before.pace == LOGIC:
         return judge_exact(measures, gates)
     return judge(measures, gates, void)
 
 
-def _paired(one: Result, other: Result) -> tuple[list[tuple[Run, Run]], Counter[str]]:
+def _paired(before: Result, after: Result) -> tuple[list[tuple[Run, Run]], Counter[str]]:
     """Pairs of which both runs count, and why others do not."""
-    pairs = list(zip(one.runs, other.runs, strict=True))
+    pairs = list(zip(before.runs, after.runs, strict=True))
     void = Counter(a.void or b.void for a, b in pairs if a.void or b.void)
     return [(a, b) for a, b in pairs if not (a.void or b.void)], void
 
@@ -156,12 +156,12 @@ def _measures(
     for stage in sorted(shared, key=lambda name: (name not in stages, name)):
         names = set.intersection(*(set(run.latency_ns[stage]) for run in runs))
         for name in sorted(names):
-            one, other = (
+            before, after = (
                 [run.latency_ns[stage][name] for run in side] for side in zip(*pairs, strict=True)
             )
             decides = stage in stages and (exact or name in MATTERS)
-            if min(one + other) > 0:
-                yield Measure(stage, name, one, other, decides=decides)
+            if min(before + after) > 0:
+                yield Measure(stage, name, before, after, decides=decides)
 
 
 def _adds_up(pairs: Sequence[tuple[Run, Run]]) -> Gate:
@@ -179,20 +179,20 @@ def _same_outputs(pairs: Sequence[tuple[Run, Run]], *, exact: bool) -> Iterator[
     """Whether no more is lost; only where nothing is left to chance."""
     if not exact:
         return
-    ((one, other),) = pairs
+    ((first, second),) = pairs
     lost = [
-        f'{name} {one.frames.get(name, 0)} → {other.frames.get(name, 0)}'
+        f'{name} {first.frames.get(name, 0)} → {second.frames.get(name, 0)}'
         for name in ('superseded', 'rejected', 'failed')
-        if other.frames.get(name, 0) > one.frames.get(name, 0)
+        if second.frames.get(name, 0) > first.frames.get(name, 0)
     ]
     yield Gate('frames lost', holds=not lost, why=', '.join(lost))
-    before, after = one.verdicts.get('VALID', 0), other.verdicts.get('VALID', 0)
+    before, after = first.verdicts.get('VALID', 0), second.verdicts.get('VALID', 0)
     yield Gate('predictions forwarded', holds=after >= before, why=f'VALID {before} → {after}')
 
 
 def _cells(row: MetricRow) -> tuple[str, ...]:
-    said = row.verdict.value if row.decides else f'({row.verdict.value.lower()})'
+    word = row.verdict.value if row.decides else f'({row.verdict.value.lower()})'
     if not row.decides and row.verdict is Trend.INCONCLUSIVE:
-        said = ''
+        word = ''
     bounds = f'{row.low:.3f} … {row.high:.3f}'
-    return row.stage, row.quantile, str(row.pairs), f'{row.ratio:.3f}', bounds, said
+    return row.stage, row.quantile, str(row.pairs), f'{row.ratio:.3f}', bounds, word

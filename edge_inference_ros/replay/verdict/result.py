@@ -108,16 +108,16 @@ def read(path: Path) -> Result:
     try:
         if file.stat().st_size > _LARGEST_BYTES:
             raise BagError(f'INVALID INPUT: {file}: larger than {_LARGEST_BYTES} bytes')
-        said = json.loads(file.read_text(encoding='utf-8'))
-        if said['schema'] != SCHEMA:
-            raise BagError(f'INVALID INPUT: {file}: schema {said["schema"]}; we read {SCHEMA}')
-        runs = tuple(_run(row) for row in said['runs'])
+        table = json.loads(file.read_text(encoding='utf-8'))
+        if table['schema'] != SCHEMA:
+            raise BagError(f'INVALID INPUT: {file}: schema {table["schema"]}; we read {SCHEMA}')
+        runs = tuple(_run(row) for row in table['runs'])
         return Result(
-            pace=str(said['pace']),
-            bag=str(said['bag']),
-            bag_sha256=str(said['bag_sha256']),
+            pace=str(table['pace']),
+            bag=str(table['bag']),
+            bag_sha256=str(table['bag_sha256']),
             runs=runs,
-            settings=dict(said['settings']),
+            settings=dict(table['settings']),
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BagError(

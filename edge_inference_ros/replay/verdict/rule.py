@@ -128,10 +128,10 @@ def judge(
     Raises:
         ValueError: sides of different length, or a value that is no duration.
     """
-    found = [shift(log_ratios(m.baseline, m.candidate)) for m in measures]
+    shifts = [shift(log_ratios(m.baseline, m.candidate)) for m in measures]
     decide = [i for i, m in enumerate(measures) if m.decides and m.quantile in MATTERS]
-    worse = _chosen(decide, holm([found[i].p_greater for i in decide]))
-    better = _chosen(decide, holm([found[i].p_less for i in decide]))
+    worse = _chosen(decide, holm([shifts[i].p_greater for i in decide]))
+    better = _chosen(decide, holm([shifts[i].p_less for i in decide]))
     rows = tuple(
         MetricRow(
             stage=measure.stage,
@@ -143,7 +143,7 @@ def judge(
             verdict=_verdict(it, MATTERS.get(measure.quantile), (i in worse, i in better)),
             decides=i in decide,
         )
-        for i, (measure, it) in enumerate(zip(measures, found, strict=True))
+        for i, (measure, it) in enumerate(zip(measures, shifts, strict=True))
     )
     return Comparison(_whole(rows, gates), rows, tuple(gates), dict(void or {}))
 
@@ -189,10 +189,10 @@ def _verdict(it: Shift, matters: float | None, shown: tuple[bool, bool]) -> Tren
 
 def _whole(rows: Sequence[MetricRow], gates: Sequence[Gate]) -> Trend:
     """The worst that is said of what decides; nothing that decides is inconclusive."""
-    said = {row.verdict for row in rows if row.decides}
+    verdicts = {row.verdict for row in rows if row.decides}
     if not all(gate.holds for gate in gates):
         return Trend.REGRESSED
     for verdict in Trend:  # in the order of their gravity
-        if verdict in said:
+        if verdict in verdicts:
             return verdict
     return Trend.INCONCLUSIVE
