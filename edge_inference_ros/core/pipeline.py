@@ -116,7 +116,7 @@ def open_pipeline(
         manifest, file, keep, backend=backend, settings=settings, checkpoint=checkpoint
     )
     head = registry.load('heads', manifest.head.name).Head(manifest, engine.outputs)
-    cautions = (getattr(runtime, 'caution', _no_caution)(file.path), _idle(manifest.head, head))
+    cautions = (getattr(runtime, 'caution', _no_caution)(file.path), idle(head))
     follower = follow(track_settings or TrackSettings())
     return Pipeline(head, engine, follower, caution='; '.join(filter(None, cautions)))
 
@@ -158,18 +158,19 @@ def _no_caution(_path: Path) -> str:
     return ''
 
 
-def _idle(spec: HeadSpec, head: Any) -> str:
-    """What was set and does nothing, in words."""
+def idle(head: Any) -> str:
+    """What was set of a head and does nothing, in words; empty when all of it does something."""
+    spec: HeadSpec = head.spec
     usual = HeadSpec(spec.name)
     if getattr(head, 'suppresses', True):
         return ''
     names = [
         n for n in ('iou_threshold', 'class_agnostic') if getattr(spec, n) != getattr(usual, n)
     ]
-    words = ', '.join(f'head.{name} = {getattr(spec, name)}' for name in names)
+    words = ', '.join(f'{name} = {getattr(spec, name)}' for name in names)
     return words and (
-        f'{words} in the manifest does nothing: head {spec.name} suppresses no boxes, its network'
-        ' answers each object once'
+        f'{words} does nothing: head {spec.name} suppresses no boxes, its network answers each'
+        ' object once'
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_inference_ros.core import registry
-from edge_inference_ros.core.manifest import Manifest, load
+from edge_inference_ros.core.manifest import HeadSpec, Manifest, load
 from edge_inference_ros.core.params import param, together
 from edge_inference_ros.core.protocols import TrackSettings
 from edge_inference_ros.core.share import locate
@@ -96,6 +96,22 @@ class CameraDetectorParams(TrackSettings, TrtSettings):
         high=1.0,
         live=True,
     )
+    iou_threshold: float = param(
+        -1.0,
+        'a box that overlaps a surer one by more (IoU) is dropped; -1 takes the threshold in the'
+        ' manifest',
+        low=-1.0,
+        high=1.0,
+        live=True,
+    )
+    max_detections: int = param(
+        0,
+        'the surest so many objects of a picture are published; 0 takes the number in the'
+        ' manifest',
+        low=0,
+        high=1000,
+        live=True,
+    )
     expected_rate_hz: float = param(
         0.0,
         'frames the camera promises in a second; fewer are a warning; 0: no promise',
@@ -112,6 +128,19 @@ class CameraDetectorParams(TrackSettings, TrtSettings):
         1.0, 'time between two reports on /diagnostics', low=0.1, high=60.0
     )
     autostart: bool = param(False, 'configure and activate without being asked')
+
+    def head(self, spec: HeadSpec) -> HeadSpec:
+        """What the manifest says of the head, but for what these parameters say instead."""
+        instead: dict[str, Any] = {
+            name: value
+            for name, value, least in (
+                ('score_threshold', self.score_threshold, 0.0),
+                ('iou_threshold', self.iou_threshold, 0.0),
+                ('max_detections', self.max_detections, 1),
+            )
+            if value >= least
+        }
+        return dataclasses.replace(spec, **instead)
 
 
 NAMES = ('model', 'backend', 'tracker', 'precision')

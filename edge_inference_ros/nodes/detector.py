@@ -17,9 +17,9 @@ from std_msgs.msg import Float64
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.lane import PATIENCE, Job, Lane, Tally
 from edge_inference_ros.core.latency import WHOLE, Stopwatch, monotonic_ns
-from edge_inference_ros.core.manifest import HeadSpec, Manifest
+from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.params import together
-from edge_inference_ros.core.pipeline import Pipeline, Prediction, open_pipeline
+from edge_inference_ros.core.pipeline import Pipeline, Prediction, idle, open_pipeline
 from edge_inference_ros.core.stats import QUANTILES, Window, samples_needed
 from edge_inference_ros.core.types import NS_PER_S, Crowding, MonoNs, Origin, RosNs, Tracked
 from edge_inference_ros.errors import BadStamp, SampleError
@@ -161,9 +161,12 @@ class Detector(EdgeNode[CameraDetectorParams]):
         return f'reads {self._reader}; writes {written}'
 
     def adapt(self, params: CameraDetectorParams) -> None:
-        """Take over a new score threshold with the next frame."""
+        """Take over what of the head may change, with the next frame."""
         if self.is_configured:
-            self._pipeline.head.spec = _head(self.manifest, params)
+            head = self._pipeline.head
+            head.spec = params.head(self.manifest.head)
+            if words := idle(head):
+                self.get_logger().warning(words)
 
     def _make_publishers(self, keep: ExitStack) -> None:
         self._detections = self.advertise(keep, self.output_type, 'detections')
@@ -207,7 +210,7 @@ class Detector(EdgeNode[CameraDetectorParams]):
     def _open_jobs(self, keep: ExitStack) -> Sequence[Job]:
         params = self.parameters.current
         self._pipeline: Pipeline[Any, Any, Any] = open_pipeline(
-            self.manifest,
+            dataclasses.replace(self.manifest, head=params.head(self.manifest.head)),
             keep,
             backend=params.backend,
             precision=params.precision,
@@ -218,7 +221,6 @@ class Detector(EdgeNode[CameraDetectorParams]):
         )
         if self._pipeline.caution:
             self.get_logger().warning(self._pipeline.caution)
-        self._pipeline.head.spec = _head(self.manifest, params)
         self._engine = {
             'model': self.manifest.name,
             'digest': self.manifest.file(params.backend, params.precision).sha256[:12],
@@ -385,12 +387,6 @@ def _settings(params: CameraDetectorParams, checkpoint: Callable[[], None]) -> d
         return {}
     options = registry.load('backends', 'trt').Options(**params.trt_options())
     return {'options': options, 'checkpoint': checkpoint}
-
-
-def _head(manifest: Manifest, params: CameraDetectorParams) -> HeadSpec:
-    if params.score_threshold < 0:
-        return manifest.head
-    return dataclasses.replace(manifest.head, score_threshold=params.score_threshold)
 
 
 def _spread(window: Window) -> list[float]:

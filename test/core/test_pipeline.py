@@ -30,7 +30,7 @@ def caution(folder, name, **head):
 def test_what_a_head_without_suppression_ignores_is_said(tmp_path, head):
     said = caution(tmp_path / 'model', 'yolo_end2end', **head)
 
-    assert f'head.{next(iter(head))} = ' in said
+    assert f'{next(iter(head))} = ' in said
     assert 'yolo_end2end suppresses no boxes' in said
 
 

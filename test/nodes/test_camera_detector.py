@@ -2,6 +2,7 @@
 
 import array
 import gc
+import re
 import weakref
 
 import cv2
@@ -427,6 +428,50 @@ def test_the_score_threshold_changes_while_running_and_the_model_does_not(ros, m
     assert 'cannot change while configured' in refused.reason
     assert taken.successful
     assert not rig.exchange(2 * 10**9)[0].detections
+
+
+@pytest.fixture
+def twins(tmp_path):
+    """A model that finds one car twice, with an IoU of 0.82."""
+    rows = [
+        [0, row, column, value]
+        for column, x in ((5, 20.0), (6, 22.0))
+        for row, value in enumerate((x, 24.0, 20.0, 32.0, 0.0, 0.75 if column == 5 else 0.7))
+    ]
+    return scripted_model(tmp_path / 'twins', outputs={'output0': [rows]})
+
+
+def test_how_many_boxes_are_kept_is_set_for_one_deployment_and_changes_while_running(ros, twins):
+    from rclpy.parameter import Parameter
+
+    rig = Rig(ros, twins, iou_threshold=0.9).start()
+    stamps = iter(range(10**9, 10**11, 10**9))
+
+    def kept():
+        return len(rig.exchange(next(stamps))[0].detections)
+
+    assert kept() == 2
+    rig.node.set_parameters([Parameter('max_detections', value=1)])
+    assert kept() == 1
+    rig.node.set_parameters([Parameter('max_detections', value=0)])
+    assert kept() == 2
+    rig.node.set_parameters([Parameter('iou_threshold', value=-1.0)])
+    assert kept() == 1  # the manifest's 0.5
+
+
+def test_a_threshold_that_does_nothing_for_this_head_is_said(ros, tmp_path, capfd):
+    from rclpy.parameter import Parameter
+
+    outputs = {'output0': [[[0, 0, 4, 0.75]]]}
+    folder = scripted_model(tmp_path / 'end2end', outputs=outputs)
+    path = folder / 'manifest.yaml'
+    text = path.read_text().replace('name: yolov8', 'name: yolo_end2end')
+    path.write_text(re.sub(r'- 6\n(\s+)- 126', r'- 1\n\1- 6', text))
+    rig = Rig(ros, folder).start()
+
+    rig.node.set_parameters([Parameter('iou_threshold', value=0.7)])
+
+    assert 'iou_threshold = 0.7 does nothing: head yolo_end2end' in capfd.readouterr().err
 
 
 def test_a_dead_runtime_takes_the_node_to_unconfigured_and_it_can_come_back(ros, tmp_path):

@@ -134,10 +134,11 @@ def test_every_live_parameter_of_the_watchdog_is_tried():
     assert VALUES.keys() == live(watchdog_params()).keys()
 
 
-def test_the_detectors_only_live_parameter_is_tried_with_the_detector():
+def test_the_detectors_live_parameters_are_tried_with_the_detector():
     from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 
-    assert live(CameraDetectorParams) == {'score_threshold': -1.0}  # test_camera_detector.py
+    tried = {'score_threshold': -1.0, 'iou_threshold': -1.0, 'max_detections': 0}
+    assert live(CameraDetectorParams) == tried  # in test_camera_detector.py
 
 
 @pytest.mark.parametrize('name', VALUES)
