@@ -93,7 +93,7 @@ def test_every_value_of_the_heartbeat_is_explained():
         assert set(row[-1]) <= explained
 
 
-@pytest.mark.parametrize('room', ['core', 'guard', 'ros', 'catalog'])
+@pytest.mark.parametrize('room', ['core', 'guard', 'ros', 'catalog', 'backends'])
 def test_the_map_has_one_line_for_every_module(room):
     there = {
         f'{room}/{path.name}'
