@@ -529,6 +529,39 @@ def test_once_odometry_is_old_the_caps_hold_from_the_newest_sample_on():
     assert odometry.since(S, S + 300 * MS).path_m == pytest.approx(1.5 * 0.3)
 
 
+def test_what_two_poses_show_counts_for_the_time_between_them_too():
+    odometry = Odometry(AMR)
+    odometry.add(0, 0.0, 0.0, 0.0, now_ns=0, pose=(0.0, 0.0, 0.0))
+    odometry.add(100 * MS, 0.0, 0.0, 0.0, now_ns=100 * MS, pose=(0.14, 0.0, 0.09))
+
+    travel = odometry.since(0, 100 * MS)
+
+    assert travel.path_m >= 0.14
+    assert travel.turn_rad >= 0.09
+
+
+def test_a_robot_first_seen_creeping_backward_has_not_crept_before():
+    odometry = Odometry(AMR)
+    odometry.add(S, -0.05, 0.0, 0.0, now_ns=S)
+
+    assert not odometry.motion(S).toward & REVERSE
+
+
+def test_commands_too_many_to_keep_count_as_the_greatest_of_them():
+    odometry = Odometry(AMR)
+    odometry.command(1.0, 0.0, 0.2, now_ns=S + MS)
+    odometry.command(0.3, 0.0, 0.9, now_ns=S + 2 * MS)
+    for k in range(100):
+        odometry.command(0.0, 0.0, 0.0, now_ns=S + (3 + k) * MS)
+    odometry.add(S, 0.0, 0.0, 0.0, now_ns=S + 110 * MS)
+
+    travel = odometry.since(S + 110 * MS, S + 150 * MS)
+
+    assert travel.path_m >= 0.04 * 1.0
+    assert travel.turn_rad >= 0.04 * 0.9
+    assert len(odometry._commands) <= 64
+
+
 def test_a_sample_from_just_ahead_is_no_slower_motion():
     odometry = Odometry(AMR, skew_ns=5 * MS)
     odometry.add(S + 5 * MS, 1.0, 0.0, 0.5, now_ns=S)
