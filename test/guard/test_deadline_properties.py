@@ -160,6 +160,30 @@ def test_what_is_promised_holds_even_if_the_robot_gains_speed_and_turns(robot, v
     assert spent + robot.v_other_mps * for_s == pytest.approx(robot.d_max_m, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ('v', 'w', 'a', 'alpha', 'd_m'),
+    [
+        (0.2, 0.1, 1.0, 1.0, 0.05),  # spent while both still grow
+        (0.9, 0.0, 1.0, 0.5, 0.6),  # the speed is at its cap first
+        (0.0, 0.9, 0.5, 1.0, 0.6),  # the yaw rate is at its cap first
+        (0.8, 0.8, 1.0, 1.0, 2.0),  # both at once, and long after
+        (0.5, 0.5, 1.0, 2.0, 2.0),  # one after the other, and long after
+        (0.0, 0.5, 0.0, 2.0, 0.6),  # a robot that says it gains no speed
+    ],
+)
+def test_how_long_a_budget_lasts_is_what_small_steps_find(v, w, a, alpha, d_m):
+    robot = dataclasses.replace(
+        AMR, v_cap_mps=1.0, w_cap_radps=1.0, a_acc_mps2=a, alpha_acc_radps2=alpha, lever_m=0.7
+    )
+    step_s, t_s, gone_m = 1e-5, 0.0, 0.0
+    while gone_m < d_m:
+        at_s = t_s + 0.5 * step_s
+        fast = min(v + a * at_s, 1.0) + robot.lever_m * min(w + alpha * at_s, 1.0)
+        gone_m, t_s = gone_m + step_s * fast, t_s + step_s
+
+    assert spent_s(robot, v, w, d_m) == pytest.approx(t_s, abs=3e-5)
+
+
 def test_a_spent_budget_lasts_no_longer():
     assert spent_s(AMR, 0.0, 0.0, 0.0) == spent_s(AMR, 0.0, 0.0, -1.0) == 0.0
 

@@ -1,9 +1,12 @@
 """A profile that contradicts itself is refused with both of the values that do."""
 
+import math
+
 import pytest
+from support.robots import robot
 
 from edge_inference_ros.errors import ParameterError
-from edge_inference_ros.guard.robot import RobotProfile
+from edge_inference_ros.guard.robot import FORWARD, REVERSE, SIDE, RobotProfile
 
 
 @pytest.mark.parametrize(
@@ -28,3 +31,22 @@ def test_a_contradiction_is_named_with_both_values(said, words):
         RobotProfile(**said)
 
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize('reverses', [False, True])
+@pytest.mark.parametrize('strafes', [False, True])
+def test_an_unknown_direction_is_every_one_the_robot_can_move_in(reverses, strafes):
+    one = robot('amr', reverses=reverses, strafes=strafes)
+
+    assert one.anywhere == FORWARD + reverses * REVERSE + strafes * SIDE
+
+
+def test_up_to_twenty_times_its_caps_a_robot_is_believed():
+    one = robot('amr', v_cap_mps=1.5, w_cap_radps=0.5)
+    fastest, quickest = 20 * 1.5, 20 * 0.5 + 30.0
+
+    assert one.is_believable(fastest, quickest)
+    assert not one.is_believable(math.nextafter(fastest, math.inf), 0.0)
+    assert not one.is_believable(0.0, math.nextafter(quickest, math.inf))
+    assert not one.is_believable(math.nan, 0.0)
+    assert not one.is_believable(0.0, math.nan)
