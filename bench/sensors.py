@@ -220,13 +220,15 @@ def _deskew_row() -> Row:
     deskew = Deskew(len(points_m))
     work = points_m.copy(order='F')
 
-    def usual() -> object:
+    def usual() -> NDArray[np.float64]:
         angle = np.float64(w) * after_s
         sine, cosine = np.sin(angle), np.cos(angle)
         zero, one = np.zeros_like(sine), np.ones_like(sine)
         turns = np.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], 1)
         ways = np.stack([vx * sine - vy * (1 - cosine), vx * (1 - cosine) + vy * sine, zero], 1)
-        return np.einsum('nij,nj->ni', turns.reshape(-1, 3, 3), points_m) + ways / w
+        moved: NDArray[np.float64] = ways / w
+        moved += np.einsum('nij,nj->ni', turns.reshape(-1, 3, 3), points_m)
+        return moved
 
     def ours() -> object:
         deskew.apply(work, after_s, twist)
