@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from edge_inference_ros.core import cdr
 from edge_inference_ros.core.types import MonoNs, Origin, RosNs
 from edge_inference_ros.sensors import cloud, compressed, image
+from edge_inference_ros.sensors.points.deskew import Deskew
 
 WIDTH, HEIGHT = 1920, 1080
 POINTS = 130_000
@@ -193,6 +194,7 @@ def _cloud_rows() -> Iterator[Row]:
         lambda: structured_to_unstructured(_read_points(msg, axes, skip_nans=True)),
         finite_xyz,
     )
+    yield _deskew_row()
 
 
 def _xyz_row(point_step: int) -> Row:
@@ -208,6 +210,34 @@ def _xyz_row(point_step: int) -> Row:
         usual,
         lambda: cloud.xyz(cloud.view(msg, ORIGIN)),
     )
+
+
+def _deskew_row() -> Row:
+    """Every point by its own matrix in double precision, as a first version would be written."""
+    points_m = cloud.xyz(cloud.view(_sweep(), ORIGIN))
+    after_s = np.linspace(0.0, 0.1, len(points_m), dtype=np.float32)
+    vx, vy, w = twist = (1.5, 0.0, 1.0)
+    deskew = Deskew(len(points_m))
+    work = points_m.copy(order='F')
+
+    def usual() -> NDArray[np.float64]:
+        angle = np.float64(w) * after_s
+        sine, cosine = np.sin(angle), np.cos(angle)
+        zero, one = np.zeros_like(sine), np.ones_like(sine)
+        turns = np.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], 1)
+        ways = np.stack([vx * sine - vy * (1 - cosine), vx * (1 - cosine) + vy * sine, zero], 1)
+        moved: NDArray[np.float64] = ways / w
+        moved += np.einsum('nij,nj->ni', turns.reshape(-1, 3, 3), points_m)
+        return moved
+
+    def ours() -> object:
+        deskew.apply(work, after_s, twist)
+        return work
+
+    ours()
+    if not np.allclose(work, usual(), atol=1e-4, equal_nan=True):
+        raise SystemExit('deskew: the two ways differ')
+    return Row('deskew, 1.5 m/s and 1 rad/s', 'a matrix a point, float64', usual, ours)
 
 
 def _raw_rows() -> Iterator[Row]:
