@@ -48,6 +48,7 @@ GUARD = {
         'test_poses.py',
         'test_freshness_random.py',
     ],
+    'pose_history': ['test_pose_history.py'],
     'poses': ['test_poses.py', 'test_poses_slowly.py'],
     'robot': ['test_robot.py', 'test_deadline.py', 'test_deadline_properties.py'],
     'speed_limit': ['test_speed_limit.py'],

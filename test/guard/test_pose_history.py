@@ -40,6 +40,15 @@ def test_a_pose_lies_on_the_arc_between_and_a_little_beyond(at_ms):
     assert_same(driven().at(at_ms * MS), circle(at_ms * MS))
 
 
+@pytest.mark.parametrize('period_ms', [150, 200])
+def test_poses_as_far_apart_as_odometry_may_be_leave_no_gap(period_ms):
+    history = PoseHistory(AMR)
+    for k in range(4):
+        history.add(k * period_ms * MS, circle(k * period_ms * MS))
+
+    assert_same(history.at(2 * period_ms * MS + 10 * MS), circle(2 * period_ms * MS + 10 * MS))
+
+
 def test_a_straight_line_is_an_arc_too():
     def line(at_ns):
         return Pose(at_ns * 1e-9, 0.0, 0.0)

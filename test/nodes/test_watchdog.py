@@ -317,3 +317,14 @@ def test_a_required_input_that_nobody_publishes_is_a_row_of_the_diagnostics(
     ros.until(lambda: row('detections') and not row('detections').message, what='the detector')
     assert (row(topic).message if row(topic) else None) == said or said in row(topic).message
     assert row(topic) is None or row(topic).level == b'\x02'
+
+
+def test_the_watchdog_relays_small_messages_and_so_offers_the_events_executor(monkeypatch):
+    from edge_inference_ros.nodes import watchdog
+
+    offered = {}
+    monkeypatch.setattr(watchdog.process, 'run', lambda _, **options: offered.update(options))
+
+    watchdog.main()
+
+    assert offered == {'events': True}
