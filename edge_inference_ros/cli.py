@@ -30,6 +30,7 @@ from typing import Any
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.params import Spec, check, param, specs
+from edge_inference_ros.core.share import locate
 from edge_inference_ros.errors import ConfigError, EdgeInferenceError
 
 PROGRAM = 'edge_inference'
@@ -87,6 +88,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(arguments)
     except EdgeInferenceError as error:
         return _refuse(f'{type(error).__name__}: {error}')
+    except OSError as error:  # a full disk, a folder that may not be written, a path that is none
+        if error.strerror is None:
+            raise
+        where = f'{error.filename}: ' if error.filename else ''
+        return _refuse(f'{where}{error.strerror}')
     except ImportError as error:
         return _refuse(f'needs {error.name}, which is not installed here: {error}')
     except KeyboardInterrupt:
@@ -157,11 +163,20 @@ def _run(title: str, step: Step, arguments: list[str]) -> int:
     params = schema(**{name: _frozen(arguments_[name]) for name in names})
     check(params)
     extra = {name: arguments_[name] for name in _paths(function)}
+    if isinstance(extra.get('model'), Path):
+        extra['model'] = _model(extra['model'])
     if 'made_by' in inspect.signature(function).parameters:
         extra['made_by'] = f'{PROGRAM} {title} {shlex.join(arguments)}'.strip()
     with _clean(step, extra.get('out')):
         result = function(params=params, **extra)
     return _show(result, as_json=as_json)
+
+
+def _model(path: Path) -> Path:
+    """What is there, or else the folder of the shipped or added model of that name."""
+    if path.exists() or len(path.parts) != 1 or path.suffix:
+        return path
+    return locate('models', str(path))
 
 
 def _clean(step: Step, out: Path | None) -> AbstractContextManager[None]:

@@ -134,7 +134,7 @@ def test_an_optimise_step_is_found_by_its_file_and_gets_its_flags(capsys, squeez
 
 
 def test_a_report_is_json_when_asked_for(capsys, squeeze):
-    _, out, _ = said(capsys, 'optimize', 'squeeze', 'a', '--out', 'b', '--json')
+    _, out, _ = said(capsys, 'optimize', 'squeeze', 'a/b', '--out', 'c', '--json')
 
     assert json.loads(out)['facts'] == {'kbytes': 3}
 
@@ -159,7 +159,7 @@ def test_a_missing_library_is_named_not_traced(capsys, squeeze, monkeypatch):
 
     monkeypatch.setattr(registry, 'load', fail)
 
-    status, _, err = said(capsys, 'optimize', 'squeeze', 'a', '--out', 'b')
+    status, _, err = said(capsys, 'optimize', 'squeeze', 'a/b', '--out', 'c')
 
     assert status == cli.BAD_INPUT
     assert 'needs torch' in err
@@ -191,7 +191,7 @@ def test_interruption_has_its_own_status(capsys, squeeze, monkeypatch):
 
     monkeypatch.setattr(registry, 'load', interrupted)
 
-    assert cli.main(['optimize', 'squeeze', 'a', '--out', 'b']) == cli.INTERRUPTED
+    assert cli.main(['optimize', 'squeeze', 'a/b', '--out', 'c']) == cli.INTERRUPTED
 
 
 def test_our_own_errors_are_config_errors_where_a_name_is_wrong():
@@ -222,3 +222,29 @@ def test_a_failed_step_that_trains_nothing_leaves_nothing_whatever_its_room(caps
     assert status == cli.BAD_INPUT
     assert err
     assert not (tmp_path / 'new').exists()
+
+
+def test_a_shipped_model_is_known_to_every_step_by_its_name(capsys, tmp_path, monkeypatch):
+    pytest.importorskip('onnxruntime', reason='loads the network')
+    monkeypatch.chdir(tmp_path)
+
+    assert cli.main(['optimize', 'inspect', 'street_tiny', '--runs', '1']) == 0
+    assert cli.main(['optimize', 'inspect', 'street_tinny']) == cli.BAD_INPUT
+
+    assert 'there are person_nano, street_tiny' in capsys.readouterr().err
+
+
+def test_what_is_in_the_folder_one_stands_in_goes_before_a_shipped_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'street_tiny').mkdir()
+
+    assert cli._model(Path('street_tiny')) == Path('street_tiny')
+    assert cli._model(Path('street_tiny.onnx')) == Path('street_tiny.onnx')
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence(capsys, tmp_path):
+    (tmp_path / 'file').touch()
+
+    assert cli.main(['sim', 'drive', '--out', str(tmp_path / 'file' / 'bag')]) == cli.BAD_INPUT
+
+    assert capsys.readouterr().err == f'edge_inference: {tmp_path}/file: File exists\n'

@@ -14,8 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_inference_ros.catalog import confined, evidence, exported, inside, propose, views
-from edge_inference_ros.catalog.class_lists import LISTS
+from edge_inference_ros.catalog import (
+    class_lists,
+    confined,
+    evidence,
+    exported,
+    inside,
+    propose,
+    views,
+)
 from edge_inference_ros.catalog.evidence import Reading, Seen
 from edge_inference_ros.catalog.exported import Exported
 from edge_inference_ros.catalog.propose import HABITS, Proposal
@@ -26,7 +33,7 @@ from edge_inference_ros.core.params import param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.core.share import own_models, ships
 from edge_inference_ros.core.types import told_apart
-from edge_inference_ros.errors import ConfigError, ModelError
+from edge_inference_ros.errors import ConfigError, EdgeInferenceError, ModelError
 
 AUTO, UNKNOWN = 'auto', 'unknown'
 
@@ -146,7 +153,7 @@ def add_model(network: Path, params: AddParams) -> Report:
         BackendError: the runtime is not installed.
     """
     params = replace(params, name=params.name or network.stem)
-    classes = _classes(params)
+    classes = class_lists.chosen(params.classes, params.classes_file)
     _check(network, params)
     limits = inside.limits(network, params.backend)
     shelf = Path(params.folder) if params.folder else own_models()
@@ -155,8 +162,8 @@ def add_model(network: Path, params: AddParams) -> Report:
         raise ConfigError(f'{folder} exists; remove it or choose another --name')
     if not params.folder and ships('models', params.name):
         raise ConfigError(f'a shipped model is called {params.name}; choose another --name')
-    with _folder(folder):
-        file = folder / f'model{network.suffix}'
+    file = folder / f'model{network.suffix}'
+    with _folder(folder, file, network):
         shutil.copyfile(network, file)
         params = replace(params, precision=params.precision or onnx_file.precision(file))
         tensors = inside.tensors(file, _size(params), params.layout, params.backend, limits)
@@ -169,13 +176,18 @@ def add_model(network: Path, params: AddParams) -> Report:
 
 
 @contextmanager
-def _folder(folder: Path) -> Iterator[None]:
-    """A new folder, which goes again with all that is in it if anything at all fails."""
+def _folder(folder: Path, file: Path, network: Path) -> Iterator[None]:
+    """A new folder, which goes again with all that is in it if anything at all fails.
+
+    What is wrong with ``file`` is then said of ``network``, of which it was a copy.
+    """
     folder.mkdir(parents=True)
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder)
+        if isinstance(error, EdgeInferenceError):
+            error.args = tuple(str(arg).replace(str(file), str(network)) for arg in error.args)
         raise
 
 
@@ -186,23 +198,12 @@ def _check(network: Path, params: AddParams) -> None:
         raise ConfigError(f'--head {params.head!r}: expected one of {", ".join(heads)}')
     if params.despite and not params.head:
         raise ConfigError('--despite: name the head that is to be taken with --head')
+    if network.is_dir():
+        raise ConfigError(f'{network} is a folder; give the file of the network in it')
     if not network.is_file():
         raise ConfigError(f'{network}: no such file')
     if not network.stat().st_size:
         raise ModelError(f'{network}: the file is empty; export or fetch the network again')
-
-
-def _classes(params: AddParams) -> tuple[str, ...]:
-    names = params.classes
-    if len(names) == 1 and names[0] in LISTS:
-        names = LISTS[names[0]]
-    if params.classes_file:
-        try:
-            text = Path(params.classes_file).read_text(encoding='utf-8')
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f'--classes-file {params.classes_file}: {error}') from error
-        names += tuple(line.strip() for line in text.splitlines() if line.strip())
-    return names
 
 
 def _size(params: AddParams) -> tuple[int, int] | None:
@@ -234,7 +235,7 @@ def _described(network: _Network, classes: tuple[str, ...]) -> tuple[dict[str, A
 
 def _nameless(count: int, told: Exported) -> str:
     counted = f', all {count} of them' if count else ''
-    lists = [name for name, names in LISTS.items() if len(names) == count]
+    lists = [name for name, names in class_lists.LISTS.items() if len(names) == count]
     offered = ''.join(f' (--classes {name} if it was trained on those)' for name in lists)
     why = told.names.fault or 'the file has no names'
     asked = f'name the classes{counted}: --classes person car …{offered}'

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from edge_inference_ros.errors import ConfigError
+
 COCO80 = (
     'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat',
     'traffic light', 'fire hydrant', 'stop sign', 'parking meter', 'bench', 'bird', 'cat', 'dog',
@@ -17,3 +21,20 @@ COCO80 = (
 """The 80 things of COCO, in the order of its category numbers."""
 
 LISTS = {'coco80': COCO80}
+
+
+def chosen(names: tuple[str, ...], file: str) -> tuple[str, ...]:
+    """The class names a person gave: the name of a list, names, and those of a file, one a line.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if len(names) == 1 and names[0] in LISTS:
+        names = LISTS[names[0]]
+    if file:
+        try:
+            text = Path(file).read_text(encoding='utf-8')
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f'--classes-file {file}: {error}') from error
+        names += tuple(line.strip() for line in text.splitlines() if line.strip())
+    return names

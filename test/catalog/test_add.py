@@ -108,6 +108,20 @@ def added(tmp_path, network, **said):
     return add_model(network, AddParams(folder=str(tmp_path / 'shelf'), **said))
 
 
+def test_what_is_wrong_with_a_file_is_said_of_the_file_that_was_given(tmp_path):
+    network = tmp_path / 'exports' / 'net.onnx'
+    network.parent.mkdir()
+    network.write_bytes(b'\x0c' * 2000)
+
+    with pytest.raises(ModelError) as raised:
+        added(tmp_path, network)
+
+    assert str(raised.value).startswith(f'{network}: not an ONNX file')
+    assert list((tmp_path / 'shelf').iterdir()) == []
+    with pytest.raises(ConfigError, match='is a folder; give the file'):
+        added(tmp_path, network.parent, name='net')
+
+
 @pytest.mark.parametrize(
     ('layout', 'usual'),
     [
