@@ -328,3 +328,27 @@ def test_the_watchdog_relays_small_messages_and_so_offers_the_events_executor(mo
     watchdog.main()
 
     assert offered == {'events': True}
+
+
+def test_how_it_went_is_said_with_the_report_once_the_period_is_over(rig, monkeypatch, capfd):
+    monkeypatch.setattr('edge_inference_ros.ros.words.PERIOD_NS', 0)
+    rig.start().drive(0.5)
+    rig.detect(age_s=0.05)
+    heard = []
+
+    def is_said():
+        heard.append(capfd.readouterr().err)
+        return ': 1 outputs, 50.0 ms old on average' in ''.join(heard)
+
+    rig.until(is_said, what='the line')
+
+
+def test_a_change_of_frame_is_logged_once_with_both_names(rig, capfd):
+    rig.start().drive(0.5)
+    for frame_id in ('camera', 'other', 'other'):
+        rig.detect(age_s=0.05, frame_id=frame_id)
+    reports = len(rig.diagnostics)
+
+    rig.until(lambda: len(rig.diagnostics) > reports + 2, what='reports')
+
+    assert capfd.readouterr().err.count("expected frame_id 'camera', got 'other'") == 1
