@@ -35,9 +35,9 @@ import math
 from enum import Enum
 from typing import NamedTuple
 
+from edge_inference_ros.core.types import NS_PER_S
 from edge_inference_ros.guard.robot import RobotProfile
 
-NS_PER_S = 1_000_000_000
 SLACK = 1e-9
 """Relative room for the last bits of binary fractions: without it 1.5 * 0.2 > 0.3."""
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_inference_ros.core.types import Level, RosNs
+from edge_inference_ros.core.types import NS_PER_S, Level, RosNs
 from edge_inference_ros.errors import ParameterError
 from edge_inference_ros.guard.deadline import (
-    NS_PER_S,
     SLACK,
     Deadline,
     deadline,

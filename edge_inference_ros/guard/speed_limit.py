@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.stats import samples_needed
-from edge_inference_ros.core.types import MonoNs
-from edge_inference_ros.guard.deadline import NS_PER_S, SLACK, speed_for
+from edge_inference_ros.core.types import NS_PER_S, MonoNs
+from edge_inference_ros.guard.deadline import SLACK, speed_for
 from edge_inference_ros.guard.robot import RobotProfile
 
 GRID_MPS = 0.05
