@@ -70,6 +70,7 @@ class Judge:
             or self._stamps(facts)
             or self._crowd(facts, ends)
             or self._loss(facts)
+            or self._unnumbered(facts, ends)
             or self._time(facts)
             or self._rate(facts)
             or self._fine(facts)
@@ -133,15 +134,22 @@ class Judge:
         return None
 
     def _crowd(self, facts: Facts, ends: Ends) -> InputState | None:
-        known = facts.interleaved or not facts.is_numbered
-        if not facts.received or not known or len(ends.writers) < 2:
+        if not facts.interleaved or len(ends.writers) < 2:
             return None
-        remedy = 'remap all but one of them: a detector follows one camera'
-        crowd = f'{self.topic} has {len(ends.writers)} publishers'
-        names = ', '.join(ends.writers)
-        if facts.interleaved:
-            return InputState(Level.ERROR, f'{crowd} that send by turns: {names}', remedy)
-        return InputState(Level.WARN, f'{crowd}, of which more than one may send: {names}', remedy)
+        return self._crowded(Level.ERROR, ' that send by turns', ends)
+
+    def _unnumbered(self, facts: Facts, ends: Ends) -> InputState | None:
+        """Several publishers, and no numbers that would say how many of them send."""
+        if facts.is_numbered or not facts.received or len(ends.writers) < 2:
+            return None
+        return self._crowded(Level.WARN, ', of which more than one may send', ends)
+
+    def _crowded(self, level: Level, what: str, ends: Ends) -> InputState:
+        return InputState(
+            level,
+            f'{self.topic} has {len(ends.writers)} publishers{what}: {", ".join(ends.writers)}',
+            'remap all but one of them: a detector follows one camera',
+        )
 
     def _loss(self, facts: Facts) -> InputState | None:
         if facts.missing <= NOTABLE_LOSS:

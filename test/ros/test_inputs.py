@@ -181,6 +181,13 @@ def test_two_publishers_are_named_where_nobody_can_tell_which_of_them_sends():
     assert told(Ends(('/left', '/right')), received=0).message == 'waiting for /image'
 
 
+def test_loss_is_said_before_publishers_that_may_both_send():
+    level, message, _ = told(Ends(('/left', '/right')), missing=0.5, skipped=9, newly_lost=9)
+
+    assert level == Level.ERROR
+    assert 'publishers' not in message
+
+
 @pytest.mark.parametrize(('missing', 'level'), [(0.02, 0), (0.03, 1), (0.2, 1), (0.21, 2)])
 def test_how_much_is_missing_decides_how_bad_it_is(missing, level):
     assert told(missing=missing, skipped=9, newly_lost=9).level == level
