@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -55,7 +56,7 @@ WINDOW = samples_needed(0.99)
 """Samples behind the roll-ups: the fewest whose maximum bounds p99 with 95 % confidence."""
 
 
-class Detector(EdgeNode[CameraDetectorParams]):
+class Detector(EdgeNode[CameraDetectorParams], ABC):
     """Receives on the executor's thread, sees and publishes on the lane's.
 
     A subclass says what comes in and what goes out: ``output_type``, ``input``, ``view``,
@@ -69,21 +70,21 @@ class Detector(EdgeNode[CameraDetectorParams]):
         self._mismatches: set[qos.Mismatch] = set()
         self._ends: list[qos.QosWatch] = []
 
+    @abstractmethod
     def input(self) -> tuple[Sequence[type[Any]], str]:
         """Message types that will do, the likeliest first, and the topic; asked on activation."""
-        raise NotImplementedError
 
     def remedies(self) -> Mapping[str, str]:
         """What to do about other types on that topic, by their full names."""
         return {}
 
+    @abstractmethod
     def view(self, msg: Any, origin: Origin) -> Any:
         """See a message as a sample. Raises ``SampleError``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def writer(self, manifest: Manifest) -> Callable[[Tracked[Any]], bytes]:
         """What turns tracked detections into the serialised output message."""
-        raise NotImplementedError
 
     def show(self, sample: Any, prediction: Prediction[Any]) -> None:
         """Draw for people, after everything urgent has been sent."""
@@ -366,11 +367,11 @@ class Detector(EdgeNode[CameraDetectorParams]):
         before, self._crowding = self._crowding, dataclasses.replace(now)
         spec, rows = self._pipeline.head.spec, []
         if more := now.candidates - before.candidates:
-            rows.append(f'{more} pictures with more than head.candidates = {spec.candidates}')
+            rows.append(f'{more} pictures of over {spec.candidates} boxes: raise head.candidates')
         if more := now.detections - before.detections:
-            rows.append(f'{more} with head.max_detections = {spec.max_detections} objects')
-        raised = 'objects may be left out: raise it in the manifest'
-        self._crowded = f'CROWDED {", ".join(rows)}; {raised}' if rows else ''
+            full = f'{more} pictures of {spec.max_detections} objects or more'
+            rows.append(f'{full}: raise the parameter max_detections')
+        self._crowded = f'CROWDED, objects may be left out: {"; ".join(rows)}' if rows else ''
         return {
             'candidates_capped': str(now.candidates),
             'detections_capped': str(now.detections),

@@ -803,6 +803,19 @@ def test_odometry_that_nobody_publishes_is_a_warning_of_what_goes_unnoticed(ros,
     ros.until(lambda: not rig.reports(': odom')[-1], what='the odometry to be found')
 
 
+def test_a_full_list_of_objects_names_the_parameter_that_widens_it(ros, model):
+    rig = Rig(ros, model, diagnostics_period_s=0.1, max_detections=1).start()
+
+    rig.exchange(1_000_000_000)
+    ros.until(lambda: any('CROWDED' in said for said in rig.reports('latency')), what='the words')
+
+    (said,) = {said for said in rig.reports('latency') if 'CROWDED' in said}
+    assert said == (
+        'CROWDED, objects may be left out:'
+        ' 1 pictures of 1 objects or more: raise the parameter max_detections'
+    )
+
+
 def test_a_crowd_that_reaches_a_limit_is_counted_and_shown(ros, tmp_path):
     two = [[0, row, column, value] for column, x in ((5, 20.0), (6, 70.0))
            for row, value in enumerate((x, 24.0, 10.0, 12.0, 0.9))]  # fmt: skip
@@ -815,7 +828,8 @@ def test_a_crowd_that_reaches_a_limit_is_counted_and_shown(ros, tmp_path):
     ros.until(lambda: any('CROWDED' in said for said in rig.reports('latency')), what='the words')
 
     (said,) = {said for said in rig.reports('latency') if 'CROWDED' in said}
-    assert '1 pictures with more than head.candidates = 1' in said
+    assert '1 pictures of over 1 boxes: raise head.candidates' in said
+    assert 'max_detections' not in said
     rows = [status for array in rig.diagnostics for status in array.status]
     last = [row for row in rows if row.name.endswith('latency')][-1]
     assert {v.key: v.value for v in last.values}['candidates_capped'] == '1'
