@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -187,7 +188,7 @@ def run(
             raise
         return 0  # SIGTERM pulled the context from under a call in progress
     finally:
-        interrupt.over.set()
+        interrupt.over = True
         _ignore_interrupts()
         rclpy.try_shutdown()
 
@@ -223,9 +224,10 @@ def _answer(ear: socket.socket, _mouth: socket.socket, interrupt: _Interrupt) ->
     while number := ear.recv(1):
         if number[0] == signal.SIGHUP:
             os.kill(os.getpid(), signal.SIGTERM)
-        while number[0] in _ENDING and not interrupt.over.wait(_WAKE_S):
+        while number[0] in _ENDING and not interrupt.over:
             with contextlib.suppress(Exception):  # what it wakes may be gone by now
                 interrupt.wake()
+            time.sleep(_WAKE_S)
 
 
 def _join(args: Sequence[str] | None) -> None:
@@ -254,7 +256,7 @@ class _Interrupt:
     def __init__(self) -> None:
         self.gentle = False
         self.wake: Callable[[], object] = bool
-        self.over = threading.Event()
+        self.over = False  # an Event's lock could be left locked, see core/lane.py
 
     def __call__(self, *_: object) -> None:
         if not self.gentle:
@@ -275,7 +277,7 @@ def _live(make_node: Callable[[], Any], interrupt: _Interrupt, *, events: bool) 
             while rclpy.ok():
                 spinner.spin_once(turn_s)
         finally:
-            interrupt.over.set()
+            interrupt.over = True
             spinner.remove_node(node)  # the events executor aborts if it ends with callbacks left
     return 0
 
