@@ -123,7 +123,8 @@ def parser_of(title: str, step: Step) -> argparse.ArgumentParser:
             parser.add_argument('--out', type=Path, required=not optional, help='what to write')
         else:
             told = 'name of the model' if name == 'name' else f'path of the {name}'
-            parser.add_argument(name, type=Path, nargs='?' if optional else None, help=told)
+            kind = _model if name == 'model' else Path
+            parser.add_argument(name, type=kind, nargs='?' if optional else None, help=told)
     for name, default, kind, spec in specs(schema):
         parser.add_argument(_flag(name), **_options(default, kind, spec))
     if 'json' not in {field.name for field in dataclasses.fields(schema)}:
@@ -156,15 +157,13 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _run(title: str, step: Step, arguments: list[str]) -> int:
-    arguments_ = vars(parser_of(title, step).parse_args(arguments))
+    given = vars(parser_of(title, step).parse_args(arguments))
     function, schema = _load(step)
     names = [name for name, *_ in specs(schema)]
-    as_json = bool(arguments_.get('json')) and 'json' not in names
-    params = schema(**{name: _frozen(arguments_[name]) for name in names})
+    as_json = bool(given.get('json')) and 'json' not in names
+    params = schema(**{name: _frozen(given[name]) for name in names})
     check(params)
-    extra = {name: arguments_[name] for name in _paths(function)}
-    if isinstance(extra.get('model'), Path):
-        extra['model'] = _model(extra['model'])
+    extra = {name: given[name] for name in _paths(function)}
     if 'made_by' in inspect.signature(function).parameters:
         extra['made_by'] = f'{PROGRAM} {title} {shlex.join(arguments)}'.strip()
     with _clean(step, extra.get('out')):
@@ -172,11 +171,10 @@ def _run(title: str, step: Step, arguments: list[str]) -> int:
     return _show(result, as_json=as_json)
 
 
-def _model(path: Path) -> Path:
-    """What is there, or else the folder of the shipped or added model of that name."""
-    if path.exists() or len(path.parts) != 1 or path.suffix:
-        return path
-    return locate('models', str(path))
+def _model(text: str) -> Path:
+    """What is there, or else, of a bare name, the shipped or added model called so."""
+    path = Path(text)
+    return path if path.exists() or os.sep in text or path.suffix else locate('models', text)
 
 
 def _clean(step: Step, out: Path | None) -> AbstractContextManager[None]:
@@ -314,7 +312,7 @@ def drive(out: Path, params: DriveParams) -> dict[str, Any]:
 
     if out.exists():
         raise ConfigError(f'{out} exists; remove it or choose another --out')
-    drive_ = write_drive(
+    written = write_drive(
         out,
         seconds=params.seconds,
         seed=params.seed,
@@ -322,7 +320,7 @@ def drive(out: Path, params: DriveParams) -> dict[str, Any]:
         rate_hz=params.rate_hz,
         foreign=params.foreign,
     )
-    return {'bag': str(out), 'frames': len(drive_), 'topics': list(TOPICS)}
+    return {'bag': str(out), 'frames': len(written), 'topics': list(TOPICS)}
 
 
 @dataclass(frozen=True)

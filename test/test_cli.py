@@ -238,8 +238,14 @@ def test_what_is_in_the_folder_one_stands_in_goes_before_a_shipped_model(tmp_pat
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'street_tiny').mkdir()
 
-    assert cli._model(Path('street_tiny')) == Path('street_tiny')
-    assert cli._model(Path('street_tiny.onnx')) == Path('street_tiny.onnx')
+    assert cli._model('street_tiny') == Path('street_tiny')
+    assert cli._model('street_tiny.onnx') == Path('street_tiny.onnx')
+
+
+def test_a_path_is_never_taken_for_the_name_of_a_shipped_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert cli._model('./street_tiny') == Path('street_tiny')
 
 
 def test_a_file_that_cannot_be_written_is_a_sentence(capsys, tmp_path):

@@ -66,7 +66,7 @@ def read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f'{path}: {error.strerror}; restore the file') from error
+        raise ModelError(f'{path}: {error.strerror}; is the path right?') from error
     try:
         outside = _names_other_files(memoryview(data), 'model', 0)
     except (ValueError, IndexError) as error:
@@ -88,7 +88,7 @@ def size_bytes(path: Path) -> int:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise ModelError(f'{path}: {error.strerror}; restore the file') from error
+        raise ModelError(f'{path}: {error.strerror}; is the path right?') from error
     if size > LARGEST_BYTES:
         raise ModelError(f'{path}: {size} bytes; at most {LARGEST_BYTES}')
     return size
