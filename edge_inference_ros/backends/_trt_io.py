@@ -175,11 +175,11 @@ def _check_names(manifest: Manifest, inputs: set[str], outputs: set[str]) -> Non
         raise SpecMismatch(f'manifest names {sorted(missing)}, engine has {sorted(outputs)}')
 
 
-def _check_shapes(manifest: Manifest, specs_: Mapping[str, Spec]) -> None:
+def _check_shapes(manifest: Manifest, actual: Mapping[str, Spec]) -> None:
     promised = [(manifest.input.tensor, manifest.input.shape, manifest.input.dtype)]
     promised += [(spec.tensor, spec.shape, spec.dtype) for spec in manifest.outputs]
     for name, shape, dtype in promised:
-        spec = specs_[name]
+        spec = actual[name]
         open_or_equal = all(
             -1 in pair or len(set(pair)) == 1 for pair in _pairs(shape, spec.shape)
         )

@@ -126,8 +126,8 @@ class Engine:
         self._cuda = self._keep.enter_context(_cuda.entered(options.provider))
         self._trt = trt = library()
         self._log = _trt_words.log(trt)
-        library_ = _trt_plans.Library(trt, self._log, self._cuda)
-        plan, built = _trt_plans.find(library_, manifest, path, options)
+        opened = _trt_plans.Library(trt, self._log, self._cuda)
+        plan, built = _trt_plans.find(opened, manifest, path, options)
         checkpoint()
         self.digest = hashlib.sha256(plan).hexdigest()
         self._hold('_stream', self._cuda.queue.stream(options.priority), 'end_stream')
@@ -367,8 +367,8 @@ def build(
     store = EngineCache(Path(cache) if cache else default_folder())
     with _cuda.entered(provider) as cuda:
         trt = library()
-        library_ = _trt_plans.Library(trt, _trt_words.log(trt), cuda)
-        return _trt_plans.build(library_, path, options, store, anew=anew, progress=progress)
+        opened = _trt_plans.Library(trt, _trt_words.log(trt), cuda)
+        return _trt_plans.build(opened, path, options, store, anew=anew, progress=progress)
 
 
 def explain(

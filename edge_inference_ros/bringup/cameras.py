@@ -125,15 +125,15 @@ def _rows(schema: type[SchemaT], content: Mapping[str, Any], key: str) -> tuple[
     rows = content.get(key, [])
     if not isinstance(rows, list):
         raise ParameterError(f'{key} = {rows!r}: expected a list')
-    rows_ = []
+    cameras = []
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise ParameterError(f'{key}[{index}] = {row!r}: expected a mapping')
         try:
-            rows_.append(build(schema, row))
+            cameras.append(build(schema, row))
         except ParameterError as error:
             raise ParameterError(f'{key}[{index}]: {error}') from None
-    return tuple(rows_)
+    return tuple(cameras)
 
 
 def _check(cameras: tuple[Camera, ...], also: tuple[Guarded, ...]) -> None:

@@ -17,8 +17,8 @@ _BIG_ADDRESSES = ('trt',)  # CUDA reserves more addresses than there is memory
 
 def limits(network: Path, backend: str) -> confined.ChildLimits:
     """What a child that opens the network with this runtime may take."""
-    limits_ = confined.limits_for(network)
-    return replace(limits_, memory_bytes=0) if backend in _BIG_ADDRESSES else limits_
+    usual = confined.limits_for(network)
+    return replace(usual, memory_bytes=0) if backend in _BIG_ADDRESSES else usual
 
 
 def tensors(

@@ -202,13 +202,13 @@ def told_apart(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]
 
     Networks have such lists: of merged datasets, or cut from longer names.
     """
-    taken, names_, notes = set(names), list[str](), list[str]()
+    taken, distinct, notes = set(names), list[str](), list[str]()
     for index, name in enumerate(names):
-        if name not in names_:
-            names_.append(name)
+        if name not in distinct:
+            distinct.append(name)
             continue
         free = next(f'{name}_{n}' for n in itertools.count(2) if f'{name}_{n}' not in taken)
         taken.add(free)
-        names_.append(free)
+        distinct.append(free)
         notes.append(f'class {index} is called {name!r} like another: it goes by {free!r}')
-    return tuple(names_), tuple(notes)
+    return tuple(distinct), tuple(notes)

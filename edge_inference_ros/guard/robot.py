@@ -264,18 +264,18 @@ class RobotProfile:
             ),
             ('v_floor_mps', '<=', 'v_cap_mps', '', self.v_floor_mps <= self.v_cap_mps),
         )
-        faults_ = [
+        broken = [
             f'{small} = {getattr(self, small)} must be {relation} {large} ='
             f' {getattr(self, large)}{remark}'
             for small, relation, large, remark, holds in pairs
             if not holds
         ]
         if self.brake_mps2 <= 0.0:
-            faults_.append(
+            broken.append(
                 f'b_mps2 = {self.b_mps2} cannot stop the robot on a descent of'
                 f' slope_rad = {self.slope_rad}'
             )
-        return faults_
+        return broken
 
     @staticmethod
     def absent(names: Sequence[str]) -> str:

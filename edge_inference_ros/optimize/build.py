@@ -59,8 +59,8 @@ def onnx_file(model: Path) -> Path:
     """
     if not model.is_dir():
         return _foreign.admit(model)
-    manifest_ = manifest.load(model)
-    file = manifest_.file(BACKEND)
+    described = manifest.load(model)
+    file = described.file(BACKEND)
     if file.path.suffix != '.onnx':
         raise EngineMissing(f'{model}: its file for TensorRT is {file.path.name}, not a network')
     manifest.verify(file)

@@ -208,7 +208,7 @@ def _points(
 
 def frontier(points: Sequence[Point]) -> list[Point]:
     """The same points, each told whether another is at least as good, as fast and as small."""
-    points_ = []
+    best = []
     for point in points:
         beaten = any(
             rival.quality >= point.quality
@@ -218,8 +218,8 @@ def frontier(points: Sequence[Point]) -> list[Point]:
             != (point.quality, -point.ms, -point.size_bytes)
             for rival in points
         )
-        points_.append(replace(point, best=not beaten))
-    return points_
+        best.append(replace(point, best=not beaten))
+    return best
 
 
 def choose(points: Sequence[Point], params: Params) -> tuple[Point, str]:

@@ -284,9 +284,9 @@ def _node(name: str, parameters: dict[str, str], **remapped: str) -> list[str]:
 
 
 def _detector(params: Params) -> dict[str, str]:
-    params_ = {'model': params.model, 'backend': params.backend, 'tracker': params.tracker,
+    settings = {'model': params.model, 'backend': params.backend, 'tracker': params.tracker,
             'expected_rate_hz': str(float(params.rate_hz))}  # fmt: skip
-    return params_ | ({'precision': params.precision} if params.precision else {})
+    return settings | ({'precision': params.precision} if params.precision else {})
 
 
 def _tool(step: str, *arguments: str) -> list[str]:

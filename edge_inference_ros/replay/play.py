@@ -314,8 +314,8 @@ class _Player:
     def _tell(self, event: str, part: float) -> None:
         self._told_s = time.monotonic()
         if self._params.json:
-            event_ = {'event': event, 'part': round(part, 4), 'published': self._played.counts}
-            print(json.dumps(event_), flush=True)  # noqa: T201 - this is the output
+            line = {'event': event, 'part': round(part, 4), 'published': self._played.counts}
+            print(json.dumps(line), flush=True)  # noqa: T201 - this is the output
 
 
 def _no_clock(params: Params) -> str:

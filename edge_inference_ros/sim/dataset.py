@@ -101,10 +101,10 @@ def with_people(split: Split, *, within_m: float) -> Iterator[Example]:
     for seed in itertools.count(FIRST_SEED[split.name] + split.first):
         if not _somebody_near(seed, split, within_m):
             continue
-        example_ = example(seed, split)
-        theirs = (example_.truth.class_id == person) & ~example_.ignored
-        if (example_.truth.distance_m[theirs] < within_m).any():
-            yield example_
+        seen = example(seed, split)
+        theirs = (seen.truth.class_id == person) & ~seen.ignored
+        if (seen.truth.distance_m[theirs] < within_m).any():
+            yield seen
 
 
 def _somebody_near(seed: int, split: Split, within_m: float) -> bool:
@@ -243,12 +243,12 @@ def _single_threaded() -> None:
 
 
 def _example(job: tuple[int, Split]) -> tuple[Picture, _Labels]:
-    example_ = example(*job)
-    truth, seen = example_.truth, example_.truth.pixels > 0
-    return example_.picture, {
+    drawn = example(*job)
+    truth, seen = drawn.truth, drawn.truth.pixels > 0
+    return drawn.picture, {
         'class_id': truth.class_id[seen],
         'boxes_px': truth.boxes_px[seen],
         'distance_m': truth.distance_m[seen],
         'visibility': truth.visibility[seen],
-        'ignored': example_.ignored[seen],
+        'ignored': drawn.ignored[seen],
     }

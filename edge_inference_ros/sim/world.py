@@ -141,12 +141,12 @@ class World:
 
     def bodies(self, t_s: float, near_m: F32, radius_m: float) -> list[Body]:
         """The actors within `radius_m` of the point `near_m` (2,) at an instant."""
-        bodies_ = []
+        solids = []
         for index, actor in enumerate(self.actors):
             position, heading, travelled = actor.track.at(t_s)
             if float(np.hypot(*(position - near_m))) <= radius_m:
-                bodies_.append(_body(index, actor, position, heading, travelled))
-        return bodies_
+                solids.append(_body(index, actor, position, heading, travelled))
+        return solids
 
     def solids(self, bodies: list[Body]) -> Solids:
         """Scenery and bodies together; `owner` is the index in `bodies`, -1 for scenery."""

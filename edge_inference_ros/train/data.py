@@ -128,10 +128,10 @@ def moved(
     if rng.random() < 0.5:
         across, shift_x = -zoom, size[0] - shift_x
     matrix = np.array([[across, 0, shift_x], [0, zoom, shift_y]], np.float32)
-    picture_ = cv2.warpAffine(
+    shifted = cv2.warpAffine(
         picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(PAD, PAD, PAD)
     )
-    return np.asarray(picture_, np.uint8), _moved_labels(known, matrix, size)
+    return np.asarray(shifted, np.uint8), _moved_labels(known, matrix, size)
 
 
 def _moved_labels(known: Known, matrix: F32, size: tuple[int, int]) -> Known:
@@ -153,14 +153,14 @@ def recoloured(picture: Picture, rng: np.random.Generator) -> Picture:
     gain = rng.uniform(0.65, 1.5) * rng.uniform(0.88, 1.12, 3)
     curve = (np.arange(256) / 255.0)[:, None] ** rng.uniform(0.65, 1.45)
     table = np.clip(curve * gain * 255 + rng.uniform(-20, 20), 0, 255).astype(np.uint8)
-    recoloured_ = np.asarray(cv2.LUT(picture, np.ascontiguousarray(table[None])), np.uint8)
+    mapped = np.asarray(cv2.LUT(picture, np.ascontiguousarray(table[None])), np.uint8)
     chance = rng.random()
     if chance < 0.1:
-        grey = cv2.cvtColor(recoloured_, cv2.COLOR_BGR2GRAY)
+        grey = cv2.cvtColor(mapped, cv2.COLOR_BGR2GRAY)
         return np.repeat(grey[..., None], 3, 2).astype(np.uint8)
     if chance < 0.2:
-        return np.ascontiguousarray(recoloured_[..., rng.permutation(3)])
-    return recoloured_
+        return np.ascontiguousarray(mapped[..., rng.permutation(3)])
+    return mapped
 
 
 def retextured(picture: Picture, known: Known, rng: np.random.Generator) -> Picture:

@@ -44,13 +44,13 @@ def hushed() -> Iterator[None]:
 
 def fused(detector: nn.Module) -> nn.Module:
     """A copy whose batch normalisations are folded into the convolutions before them."""
-    fused_ = copy.deepcopy(detector).eval()
-    for parent in list(fused_.modules()):
+    network = copy.deepcopy(detector).eval()
+    for parent in list(network.modules()):
         if isinstance(parent, nn.Sequential) and len(parent) >= 2:
             conv, norm = parent[0], parent[1]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 parent[0], parent[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
-    return fused_
+    return network
 
 
 def export(detector: nn.Module, path: Path, *, width: int, height: int) -> None:

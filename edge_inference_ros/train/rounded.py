@@ -154,25 +154,25 @@ class Rounded(nn.Module):
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The ranges of the tensors that are rounded, from which a writer gets these scales."""
-        ranges_ = {}
+        by_tensor = {}
         for step in self._steps:
             if step.kind == QUANTISE:
                 scale = float(self.scales[_key(step.reads[1])].detach().exp())
                 zero, low, high = self._limits(step)
                 low = max(low, zero - _STEPS) if low < 0 else low
-                ranges_[step.reads[0]] = (low - zero) * scale, (high - zero) * scale
-        return ranges_
+                by_tensor[step.reads[0]] = (low - zero) * scale, (high - zero) * scale
+        return by_tensor
 
     def plain(self, model: Any) -> Any:
         """A copy of a float network with these weights."""
         from onnx import numpy_helper
 
-        plain_ = type(model).FromString(model.SerializeToString())
-        for tensor in plain_.graph.initializer:
+        bare = type(model).FromString(model.SerializeToString())
+        for tensor in bare.graph.initializer:
             if _key(tensor.name) in self.weights:
                 value = self.weights[_key(tensor.name)].detach().cpu().contiguous().numpy()
                 tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
-        return plain_
+        return bare
 
 
 def _largest(constants: Mapping[str, Any]) -> int:

@@ -61,11 +61,11 @@ class Network:
 
     def readers(self) -> dict[str, list[str]]:
         """Tensor → the nodes that read it."""
-        readers_: dict[str, list[str]] = {}
+        by_tensor: dict[str, list[str]] = {}
         for name, tensors in self.inputs.items():
             for tensor in tensors:
-                readers_.setdefault(tensor, []).append(name)
-        return readers_
+                by_tensor.setdefault(tensor, []).append(name)
+        return by_tensor
 
 
 def convolution_chains(network: Network) -> list[tuple[str, ...]]:

@@ -55,11 +55,11 @@ def layout(head: HeadSpec) -> Layout:
         raise ModelError(
             f'head {head.name!r}: boxes can be moved for {", ".join(sorted(LAYOUTS))} only'
         )
-    layout_ = LAYOUTS[head.name]
+    known = LAYOUTS[head.name]
     options = head.options
-    centred = {'centre': True, 'corners': False}.get(options.get('box', ''), layout_.centred)
-    fraction = layout_.fraction or options.get('unit') == 'fraction'
-    return Layout(layout_.output, layout_.axis, centred, fraction)
+    centred = {'centre': True, 'corners': False}.get(options.get('box', ''), known.centred)
+    fraction = known.fraction or options.get('unit') == 'fraction'
+    return Layout(known.output, known.axis, centred, fraction)
 
 
 def to_camera(manifest: Manifest, model: Any, place: Placement, camera: tuple[int, int]) -> None:

@@ -221,8 +221,8 @@ def _detections(
 ) -> list[score.Found]:
     """What an engine finds in pictures, down to the faintest; the model's own head reads it."""
     spec = score.faint(manifest.head)
-    manifest_ = dataclasses.replace(manifest, head=spec)
-    head = registry.load('heads', spec.name).Head(manifest_, engine.outputs)
+    lowered = dataclasses.replace(manifest, head=spec)
+    head = registry.load('heads', spec.name).Head(lowered, engine.outputs)
     detections = []
     for pixels in pictures:
         image = Image(_NOWHERE, np.ascontiguousarray(pixels), 'bgr')

@@ -59,7 +59,7 @@ def run(bag: Path, params: Params) -> RunReport:
         if params.robot:
             outcome = _guarded(outcome, opened, params)
     seen = outcome.observed()
-    result_ = result.Result(
+    whole = result.Result(
         result.LOGIC,
         bag.name,
         print_.hex(),
@@ -71,7 +71,7 @@ def run(bag: Path, params: Params) -> RunReport:
             'robot': params.robot,
         },
     )
-    written = [str(result.write(result_, Path(params.out)))] if params.out else []
+    written = [str(result.write(whole, Path(params.out)))] if params.out else []
     return judge(seen, str(bag), written, [f'results {outcome.sha256()}'])
 
 
