@@ -87,6 +87,28 @@ def test_the_limit_is_said_twice_a_second_for_who_has_forgotten_it(rig):
     rig.until(lambda: len(rig.limits) > said, what='the limit again')
 
 
+def test_a_limit_that_stands_is_not_said_at_every_tick(rig):
+    rig.until_valid(age_s=0.02)
+    rig.until(lambda: rig.limit == 1.5 and not rig.locked, what='full speed')
+    rig.next_beats()
+    said = len(rig.limits)
+
+    rig.next_beats(20)  # 20 ms of the 500 after which it is said again
+
+    assert len(rig.limits) - said <= 1
+
+
+def test_nothing_is_told_between_two_heartbeats_while_nothing_changes(rig):
+    rig.until_valid(age_s=0.02)
+    rig.next_beats()
+    beats, seen = len(rig.beats), len(rig.diagnostics)
+
+    # The clock stands; each row of diagnostics is several ticks of the node's own timer.
+    rig.ros.until(lambda: len(rig.diagnostics) > seen + 2, what='ticks to pass')
+
+    assert len(rig.beats) == beats
+
+
 def test_where_no_speed_is_low_enough_it_locks_though_every_source_is_valid(ros):
     rig = Rig(ros, v_floor_mps=1.0).start()
 
