@@ -22,7 +22,7 @@ from edge_inference_ros.heads._fit import Fit
 from edge_inference_ros.heads._objectness import ScoredRows
 
 OPTIONS = {
-    'strides': ('8-16-32', '8-16-32-64', '4-8-16-32'),
+    'strides': ('8-16-32', '8-16-32-64', '4-8-16-32', '16-32'),
     'boxes': ('cells', 'px'),
 }
 _LONGEST_LOG = 20.0
