@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).parent
-ON_REQUEST = {'distill', 'gpu', 'models'}  # long, or for a machine of its own: run when named
+ON_REQUEST = {'distill', 'exporters', 'gpu', 'models'}
+"""Long, or for a machine of its own: run when named."""
 
 
 def benchmarks() -> dict[str, ModuleType]:

@@ -15,7 +15,12 @@ from typing import Any
 from edge_inference_ros.catalog.exported import DETECT, Exported
 from edge_inference_ros.errors import ConfigError
 
-STRIDES = {'8-16-32': (8, 16, 32), '8-16-32-64': (8, 16, 32, 64), '4-8-16-32': (4, 8, 16, 32)}
+STRIDES = {
+    '8-16-32': (8, 16, 32),
+    '8-16-32-64': (8, 16, 32, 64),
+    '4-8-16-32': (4, 8, 16, 32),
+    '16-32': (16, 32),
+}
 ANCHORS = 3
 UNSUPPRESSED_ROWS = 1000
 """No network that chooses its boxes itself answers so many."""
@@ -101,7 +106,7 @@ def readings(
             f'the file says task = {exported.task}: we read boxes; export the detect variant'
         )
     proposals = list(_all(outputs, height_px, width_px, exported))
-    fitting = [p for p in proposals if _agrees(p, classes)]
+    fitting = [p for p in proposals if _agrees(p, classes)] or list(_counted(outputs, classes))
     if same := [p for p in fitting if head in ('', p.head)]:
         return same
     if head:
@@ -187,6 +192,19 @@ def _one_a_cell(columns: int, name: str, where: str) -> Iterator[Proposal]:
         yield Proposal('yolov5', f'{why}, objectness always 1 as in YOLOv6', columns - 5)
     why = f'[1, cells, 4 + classes]: {where}, box first'
     yield Proposal('scored_boxes', why, columns - 4, {'unit': 'px', 'suppression': 'needed'})
+
+
+def _counted(outputs: Sequence[Tensor], classes: int) -> Iterator[Proposal]:
+    """Boxes of strides nobody uses, told by how many classes are named."""
+    shape = tuple(outputs[0]['shape'])
+    if not classes or len(outputs) != 1 or len(shape) != 3 or shape[0] != 1:
+        return
+    _, rows, columns = shape
+    why = f'{classes} classes are named, and {max(rows, columns)} cells are of no usual strides'
+    if rows == 4 + classes < columns:
+        yield Proposal('yolov8', f'[1, 4 + classes, boxes]: {why}', classes)
+    if columns == 5 + classes < rows:
+        yield Proposal('yolov5', f'[1, boxes, 5 + classes]: {why}', classes)
 
 
 def _chosen(rows: int, exported: Exported, *, one_a_cell: bool) -> Iterator[Proposal]:

@@ -80,6 +80,31 @@ class Head(Protocol[SampleT_contra, FitT, FoundT_co]):
         """Read ``outputs`` back into the sample's own coordinates."""
 
 
+@dataclass(frozen=True, slots=True)
+class BoxPlace:
+    """Where a head's boxes are among its outputs, for tools that move them in the graph.
+
+    A head's module that has one as ``BOXES`` can be put behind a camera by ``optimize
+    preprocess``. Options ``unit`` and ``box`` of the manifest, where the head has them, go before
+    ``fraction`` and ``centred``.
+
+    Attributes:
+        output: which of the manifest's outputs.
+        axis: the axis along which the four numbers of a box follow each other.
+        first: the place of the first of them on that axis.
+        centred: they are centre and sides, x y w h; otherwise corners, x1 y1 x2 y2.
+        fraction: they are fractions of the input; otherwise its pixels.
+        corner: the head letterboxes into the top left corner instead of the middle.
+    """
+
+    output: int
+    axis: int
+    first: int = 0
+    centred: bool = True
+    fraction: bool = False
+    corner: bool = False
+
+
 @dataclass(frozen=True)
 class TrackSettings:
     """How long an object keeps its identity. Times follow the rate at which samples come.

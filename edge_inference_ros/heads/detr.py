@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.protocols import BoxPlace
 from edge_inference_ros.core.scratch import Scratch
 from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
@@ -30,6 +31,8 @@ _EVERY: Mapping[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
     'probability': np.copy,
 }
 """(Q, C) probabilities of all classes, by the option ``scores``."""
+
+BOXES = BoxPlace(output=1, axis=2, fraction=True)
 
 
 class Head(BoxHead):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.protocols import BoxPlace
 from edge_inference_ros.core.scratch import Scratch
 from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
@@ -26,6 +27,8 @@ OPTIONS = {
     'box': ('centre', 'corners'),
     'suppression': ('needed', 'done'),
 }
+
+BOXES = BoxPlace(output=0, axis=2)
 
 
 class Head(BoxHead):

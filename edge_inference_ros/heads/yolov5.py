@@ -7,11 +7,14 @@ and the class scores given an object; all of them probabilities.
 from __future__ import annotations
 
 from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.protocols import BoxPlace
 from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
 from edge_inference_ros.heads._boxes import BoxHead
 from edge_inference_ros.heads._fit import Fit
 from edge_inference_ros.heads._objectness import ScoredRows
+
+BOXES = BoxPlace(output=0, axis=2)
 
 
 class Head(BoxHead):

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from edge_inference_ros.core.manifest import Manifest
+from edge_inference_ros.core.protocols import BoxPlace
 from edge_inference_ros.core.scratch import Scratch
 from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.heads import _layout
 from edge_inference_ros.heads._boxes import BoxHead
 from edge_inference_ros.heads._choose import Choice, best_classes
 from edge_inference_ros.heads._fit import Fit
+
+BOXES = BoxPlace(output=0, axis=1)
 
 
 class Head(BoxHead):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inference_ros.core.manifest import InputSpec, Manifest
+from edge_inference_ros.core.protocols import BoxPlace
 from edge_inference_ros.core.types import Candidates2D, Detections2D, Image, Tensors
 from edge_inference_ros.errors import SpecMismatch
 from edge_inference_ros.heads import _layout
@@ -21,10 +22,12 @@ from edge_inference_ros.heads._fit import Fit
 from edge_inference_ros.heads._objectness import ScoredRows
 
 OPTIONS = {
-    'strides': ('8-16-32', '8-16-32-64', '4-8-16-32'),
+    'strides': ('8-16-32', '8-16-32-64', '4-8-16-32', '16-32'),
     'boxes': ('cells', 'px'),
 }
 _LONGEST_LOG = 20.0
+
+BOXES = BoxPlace(output=0, axis=2, corner=True)
 
 
 class Head(BoxHead):

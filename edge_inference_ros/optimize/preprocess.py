@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,23 @@ from numpy.typing import NDArray
 
 from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core import registry
-from edge_inference_ros.core.manifest import InputSpec, Manifest, TensorSpec
+from edge_inference_ros.core.manifest import InputSpec, Manifest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError, ModelError
 from edge_inference_ros.optimize.graph import front, nodes
-from edge_inference_ros.optimize.graph.tail import NMS_TENSOR, keep_best, suppress, to_camera
+from edge_inference_ros.optimize.graph.tail import (
+    NMS_TENSOR,
+    keep_best,
+    layout,
+    suppress,
+    to_camera,
+)
 
 FURTHEST_LEVELS = 1.0
 """How far a pixel may be from the host's: one of 255 levels, where two roundings differ."""
 FILE = 'model.onnx'
-CORNER_HEAD = 'yolox'
-"""The head that letterboxes into the top left corner."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,10 @@ def run(model: Path, out: Path, params: Params) -> Report:
     file = manifest.file(params.backend, params.precision)
     manifests.verify(file)
     camera = (params.height, params.width)
-    corner = manifest.head.name == CORNER_HEAD
-    levels = compare_pictures(manifest.input, params, corner=corner)
+    levels = compare_pictures(manifest, params)
     if (furthest := max(float(diff.max()) for diff in levels)) > FURTHEST_LEVELS:
         raise ModelError(f'the graph paints {furthest} levels from the host: not written')
-    network = nodes.load(file.path)
+    network, corner = nodes.load(file.path), layout(manifest.head).corner
     place = front.placement(manifest.input, camera, corner=corner)
     front.put_in_front(network, manifest.input, camera, params.order, corner=corner)
     to_camera(manifest, network, place, camera)
@@ -87,17 +90,15 @@ def run(model: Path, out: Path, params: Params) -> Report:
     return Report('preprocess', str(model), str(out), facts, notes=_notes(params))
 
 
-def compare_pictures(
-    spec: InputSpec, params: Params, *, corner: bool = False
-) -> list[NDArray[np.float32]]:
-    """Differences, in levels, between the picture of the graph and the host's.
+def compare_pictures(manifest: Manifest, params: Params) -> list[NDArray[np.float32]]:
+    """Differences, in levels, between the picture of the graph and what the head paints.
 
     Painted from noise, from edges of every width and from a slow ramp.
     """
-    camera = (params.height, params.width)
-    paint = _painter(spec, camera, params.order, corner=corner)
+    camera, corner = (params.height, params.width), layout(manifest.head).corner
+    paint = _painter(manifest.input, camera, params.order, corner=corner)
     return [
-        np.abs(paint(pixels) - _on_host(spec, pixels, params.order, corner=corner))
+        np.abs(paint(pixels) - _on_host(manifest, pixels, params.order))
         for pixels in _pictures(*camera)
     ]
 
@@ -121,37 +122,20 @@ def _painter(spec: InputSpec, camera: tuple[int, int], order: str, *, corner: bo
     return lambda pixels: session.run([name], {front.TENSOR: pixels[None]})[0][0]
 
 
-def _on_host(
-    spec: InputSpec, pixels: NDArray[np.uint8], order: str, *, corner: bool
-) -> NDArray[np.float32]:
+def _on_host(manifest: Manifest, pixels: NDArray[np.uint8], order: str) -> NDArray[np.float32]:
     """The picture as the head paints it, (3, H, W) levels before any scaling."""
+    spec = manifest.input
     shape = (1, spec.height_px, spec.width_px, 3)
     plain = InputSpec('x', shape, order=spec.order, fit=spec.fit, rounding=spec.rounding)
-    blank = np.zeros(plain.shape, np.uint8)
-    name = CORNER_HEAD if corner else 'yolov8'
-    cells = sum((spec.height_px // s) * (spec.width_px // s) for s in (8, 16, 32))
-    answer = np.zeros((1, cells, 6) if corner else (1, 5, 1))
-    manifest = _painted_by(plain, name, answer.shape)
-    head = registry.load('heads', name).Head(manifest, {'y': answer})
+    answer = {
+        output.tensor: np.zeros([max(size, 1) for size in output.shape], output.dtype)
+        for output in manifest.outputs
+    }
+    blank = np.zeros(shape, np.uint8)
+    head = registry.load('heads', manifest.head.name).Head(replace(manifest, input=plain), answer)
     head.prepare(Image(Origin('', RosNs(0), MonoNs(0)), pixels, order), {'x': blank})
     painted: NDArray[np.float32] = np.moveaxis(blank[0], 2, 0).astype(np.float32)
     return painted
-
-
-def _painted_by(spec: InputSpec, head: str, shape: tuple[int, ...]) -> Manifest:
-    """As little of a manifest as a head needs to paint."""
-    return Manifest(
-        folder=Path(),
-        name='',
-        task='detect2d',
-        licence='',
-        made_by='',
-        classes=('one',),
-        input=spec,
-        outputs=(TensorSpec('y', shape),),
-        head=manifests.HeadSpec(head),
-        files=(),
-    )
 
 
 def _pictures(height: int, width: int) -> list[NDArray[np.uint8]]:
@@ -175,7 +159,7 @@ def _changed(manifest: Manifest, network: Any, params: Params) -> dict[str, Any]
     """What the new manifest says otherwise."""
     precision = manifest.file(params.backend, params.precision).precision
     head: dict[str, Any] = {'name': 'yolo_end2end'} if params.tail == 'nms' else {}
-    if manifest.head.name == CORNER_HEAD:  # what is left has no grid: rows of YOLOv5
+    if manifest.head.name == 'yolox':  # what is left has no grid: rows of YOLOv5
         head = {'name': 'yolov5', 'options': {}}
     return {
         'name': f'{manifest.name}_{params.width}x{params.height}',

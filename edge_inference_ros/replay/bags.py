@@ -143,6 +143,20 @@ class Bag:
             raise BagError(f'{self.path}: {name} has no messages')
         return topic
 
+    def only(self, msgtypes: Collection[str], name: str = '', what: str = 'pictures') -> Topic:
+        """The topic ``name``, or the only one that holds messages of one of ``msgtypes``.
+
+        Raises:
+            BagError: as ``need`` does; or several hold ``what``, or none.
+        """
+        fitting = [t.name for t in self.topics.values() if t.msgtype in msgtypes and t.count]
+        if name or len(fitting) == 1:
+            return self.need(name or fitting[0], msgtypes)
+        if fitting:
+            raise BagError(f'{self.path}: which topic? {what} are on {", ".join(sorted(fitting))}')
+        held = ', '.join(f'{t.name} ({t.msgtype})' for t in self.topics.values()) or 'nothing'
+        raise BagError(f'{self.path}: a recording without {what}; it holds {held}')
+
     def records(self, names: Collection[str] = ()) -> Iterator[Record]:
         """Every message of the topics ``names``, in the order of reception.
 

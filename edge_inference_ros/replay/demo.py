@@ -16,7 +16,7 @@ from pathlib import Path
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.share import locate
-from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.errors import BagError, ConfigError
 from edge_inference_ros.guard.deadline import deadline
 from edge_inference_ros.guard.profiles import read_robot
 from edge_inference_ros.replay import photos, report
@@ -102,17 +102,19 @@ def run(params: Params) -> int:
     for note in scene.notes:
         say(f'  note       {note}')
     _play(params, scene, out)
-    answer = report.run(
-        report.Params(
-            bag=str(out / 'recording'),
-            played=str(out / 'played.json'),
-            source=str(scene.bag),
-            topic=CAMERA,
-            out=str(out),
-            pictures=params.pictures,
-            first=scene.first,
-        )
+    asked = report.Params(
+        bag=str(out / 'recording'),
+        played=str(out / 'played.json'),
+        source=str(scene.bag),
+        topic=CAMERA,
+        out=str(out),
+        pictures=params.pictures,
+        first=scene.first,
     )
+    try:
+        answer = report.run(asked)
+    except BagError as error:
+        raise ConfigError(f'{error}; {_complaint(out / "log" / "camera_detector.log")}') from error
     say('\n' + answer.as_table())
     _where(answer, out)
     return 0 if answer.frames.adds_up and answer.frames.detected else 1
@@ -361,6 +363,16 @@ class Progress:
         elif int(part * 10) > self._tenth:
             self._tenth = int(part * 10)
             say(f'{self._title}  {part:4.0%}  {words}')
+
+
+def _complaint(log: Path) -> str:
+    """The newest of what a node complained of, and where the rest is."""
+    lines = log.read_text(encoding='utf-8', errors='replace').splitlines()
+    grave = [line for line in lines if '[ERROR]' in line] or [
+        line for line in lines if '[WARN]' in line
+    ]
+    said = f'{log.stem} said: {grave[-1].rpartition("]: ")[2]}; ' if grave else ''
+    return f'{said}its log is {log}'
 
 
 def _where(answer: RunReport, out: Path) -> None:

@@ -45,13 +45,7 @@ def picture_topic(bag: Bag, name: str = '') -> str:
     Raises:
         BagError: none, several, or one of another type.
     """
-    if name:
-        return bag.need(name, tuple(SENSORS)).name
-    topics = [t.name for t in bag.topics.values() if t.msgtype in SENSORS and t.count]
-    if len(topics) != 1:
-        names = ', '.join(sorted(topics)) or 'none'
-        raise BagError(f'{bag.path}: expected one topic with pictures, found {names}; name it')
-    return topics[0]
+    return bag.only(tuple(SENSORS), name).name
 
 
 def viewer(msgtype: str) -> Callable[[Record], Image]:

@@ -91,6 +91,20 @@ def test_one_logit_too_many_is_no_object(width, known, scores):
     assert found.options == {'scores': scores}
 
 
+@pytest.mark.parametrize(('shape', 'head'), [((84, 8401), 'yolov8'), ((8401, 85), 'yolov5')])
+def test_boxes_of_unusual_strides_are_told_by_the_named_classes(shape, head):
+    found = propose([tensor('o', 1, *shape)], height_px=640, width_px=640, classes=80)
+
+    assert (found.head, found.classes) == (head, 80)
+    assert 'of no usual strides' in found.why
+
+
+def test_two_strides_are_a_grid_too():
+    found = propose([tensor('o', 1, 84, cells(320, 320, (16, 32)))], height_px=320, width_px=320)
+
+    assert found.head == 'yolov8'
+
+
 def test_the_strides_of_a_grid_are_found():
     found = propose(
         [tensor('o', 1, cells(640, 640, (8, 16, 32, 64)), 7)], height_px=640, width_px=640
@@ -112,7 +126,7 @@ def test_the_strides_of_a_grid_are_found():
             0,
             'without its decoding',
         ),
-        ([tensor('o', 1, 84, 8401)], 0, 'strides 8-16-32, .*4-8-16-32 make 8400,.*--head'),
+        ([tensor('o', 1, 84, 8401)], 0, 'strides 8-16-32, .*, 16-32 make 8400,.*--head'),
         (NMS[:3], 0, '--head'),
     ],
 )

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip('onnxruntime', reason='opens the network')
@@ -78,6 +80,63 @@ def test_a_head_from_outside_reads_a_network(installed, tmp_path):
     assert 'boxes at 0.25 or more' in added.stdout
     assert checked.returncode == 0, checked.stderr
     assert (tmp_path / 'seen.png').is_file()
+
+
+FOUND = """
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+import cv2
+from edge_inference_ros.core.manifest import load
+from edge_inference_ros.core.pipeline import open_pipeline
+from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
+image = Image(Origin('', RosNs(0), MonoNs(0)), cv2.imread(sys.argv[1]), 'bgr')
+for folder in sys.argv[2:]:
+    with ExitStack() as keep:
+        found = open_pipeline(load(Path(folder)), keep, backend='ort')(image).tracked.found
+        print(*found.boxes_px.ravel().tolist())
+"""
+
+
+def test_a_network_of_a_head_from_outside_is_put_behind_a_camera(installed, tmp_path):
+    network, own = class_first(tmp_path / 'network.onnx'), tmp_path / 'own'
+    picture = tmp_path / 'picture.png'
+    small = np.random.default_rng(7).integers(0, 256, (17, 29, 3), np.uint8)
+    cv2.imwrite(str(picture), small.repeat(7, 0).repeat(7, 1))  # 203 x 119
+
+    ran(installed, 'models', 'add', str(network), '--head', 'class_first', home=own)
+    behind = ran(
+        installed, 'optimize', 'preprocess', 'network', '--out', str(tmp_path / 'behind'),
+        '--width', '203', '--height', '119', home=own,
+    )  # fmt: skip
+    seen = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, '-c', FOUND, *map(str, (picture, own / 'network', tmp_path / 'behind'))],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join((str(ROOT), str(installed)))},
+    )  # fmt: skip
+
+    assert behind.returncode == 0, behind.stderr
+    assert seen.returncode == 0, seen.stderr
+    before, after = (np.array(line.split(), float) for line in seen.stdout.splitlines())
+    assert before.size > 3 * 4
+    np.testing.assert_allclose(after, before, atol=2.0)
+
+
+def test_a_head_that_does_not_say_where_its_boxes_are_is_refused_by_name(installed, tmp_path):
+    module = installed / 'my_package' / 'class_first.py'
+    module.write_text(module.read_text().replace('BOXES =', 'ELSEWHERE ='))
+    own = tmp_path / 'own'
+    network = class_first(tmp_path / 'network.onnx')
+
+    ran(installed, 'models', 'add', str(network), '--head', 'class_first', home=own)
+    behind = ran(
+        installed, 'optimize', 'preprocess', 'network', '--out', str(tmp_path / 'behind'),
+        home=own,
+    )  # fmt: skip
+
+    assert behind.returncode == 2
+    assert "head 'class_first' does not say where its boxes are" in behind.stderr
+    assert not (tmp_path / 'behind').exists()
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,13 @@ def test_a_bag_with_two_cameras_asks_which(model, tmp_path):
     assert len(seen.inputs) == 2
 
 
+def test_a_bag_without_a_camera_says_what_it_holds(model, tmp_path):
+    recording = str(bag(tmp_path / 'bag', [], ('/left',)))
+
+    with pytest.raises(ConfigError, match=r'without pictures; it holds /left \(sensor_msgs'):
+        calibrated(model, tmp_path / 'out', source=recording)
+
+
 @pytest.mark.parametrize('source', ['nowhere', 'empty'])
 def test_a_source_without_pictures_is_named(model, tmp_path, source):
     (tmp_path / 'empty').mkdir()

@@ -19,7 +19,7 @@ from edge_inference_ros.errors import ConfigError, ModelError, ParameterError
 from edge_inference_ros.optimize import preprocess
 from edge_inference_ros.optimize.graph import front
 from edge_inference_ros.optimize.graph.nodes import GraphEditor
-from edge_inference_ros.optimize.graph.tail import LAYOUTS, _affine, layout
+from edge_inference_ros.optimize.graph.tail import _affine, layout
 from edge_inference_ros.optimize.judge import agreement
 from edge_inference_ros.optimize.preprocess import Params
 
@@ -67,6 +67,13 @@ def made(tmp_path, params, **network):
 # ---- the picture
 
 
+def seen_by(spec):
+    return Manifest(
+        None, '', 'detect2d', '', '', ('one',), spec, (TensorSpec('y', (1, 5, 1)),),
+        HeadSpec('yolov8'), (),
+    )  # fmt: skip
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     width=st.integers(16, 200),
@@ -78,7 +85,7 @@ def test_every_pixel_is_within_one_level_of_the_hosts(width, height, fit, orders
     spec = InputSpec('x', (1, 64, 96, 3), fit=fit, order=orders[0])
     params = Params(width=width, height=height, order=orders[1])
 
-    for difference in preprocess.compare_pictures(spec, params):
+    for difference in preprocess.compare_pictures(seen_by(spec), params):
         assert difference.max() <= preprocess.FURTHEST_LEVELS
 
 
@@ -86,7 +93,9 @@ def test_every_pixel_is_within_one_level_of_the_hosts(width, height, fit, orders
 def test_camera_pictures_are_equal_but_for_roundings(width, height):
     spec = InputSpec('x', (1, 256, 320, 3))
 
-    for difference in preprocess.compare_pictures(spec, Params(width=width, height=height)):
+    for difference in preprocess.compare_pictures(
+        seen_by(spec), Params(width=width, height=height)
+    ):
         assert difference.max() <= 1
         assert difference.mean() < 0.2
 
@@ -94,7 +103,7 @@ def test_camera_pictures_are_equal_but_for_roundings(width, height):
 def test_a_picture_that_needs_no_resize_is_equal_to_the_last_bit():
     spec = InputSpec('x', (1, 64, 96, 3))
 
-    for difference in preprocess.compare_pictures(spec, Params(width=96, height=40)):
+    for difference in preprocess.compare_pictures(seen_by(spec), Params(width=96, height=40)):
         assert not difference.any()
 
 
@@ -102,16 +111,10 @@ def test_a_picture_that_needs_no_resize_is_equal_to_the_last_bit():
 @pytest.mark.parametrize('camera', [(1080, 1920), (37, 501), (501, 37), (64, 96), (16, 16)])
 def test_the_place_is_the_one_the_host_chooses(camera, fit):
     spec = InputSpec('x', (1, 64, 96, 3), fit=fit)
-    head = registry.load('heads', 'yolov8')
-    manifest = Manifest(
-        None, '', 'detect2d', '', '', ('one',), spec, (TensorSpec('y', (1, 5, 1)),),
-        HeadSpec('yolov8'), (),
-    )  # fmt: skip
+    head = registry.load('heads', 'yolov8').Head(seen_by(spec), {'y': np.zeros((1, 5, 1))})
     sample = Image(ORIGIN, np.zeros((*camera, 3), np.uint8), 'rgb')
 
-    seen = head.Head(manifest, {'y': np.zeros((1, 5, 1))}).prepare(
-        sample, {'x': np.zeros((1, 64, 96, 3), np.uint8)}
-    )
+    seen = head.prepare(sample, {'x': np.zeros((1, 64, 96, 3), np.uint8)})
 
     place = front.placement(spec, camera)
     assert (place.left, place.top) == (seen.left_px, seen.top_px)
@@ -238,7 +241,7 @@ def test_the_output_is_fixed_in_size_so_nothing_is_allocated_in_a_run(tmp_path):
 # ---- the other layouts a box can have
 
 
-@pytest.mark.parametrize('name', sorted(LAYOUTS))
+@pytest.mark.parametrize('name', registry.names('heads'))
 @pytest.mark.parametrize('unit', ['px', 'fraction'])
 def test_boxes_of_every_layout_move_as_the_host_moves_them(name, unit):
     spec = InputSpec('x', (1, 64, 96, 3))

@@ -71,6 +71,33 @@ def test_a_node_that_refuses_ends_the_demo_with_its_words(tmp_path, monkeypatch)
         drive(tmp_path, monkeypatch, model=str(model), robot=str(robot))
 
 
+RAISES = """
+from edge_inference_ros.heads.yolov8 import Head as Sound
+
+
+class Head(Sound):
+    def decode(self, *_):
+        raise ValueError('no such anchor')
+"""
+
+
+@pytest.mark.ros
+def test_a_head_that_raises_ends_the_demo_with_the_words_of_its_node(tmp_path, monkeypatch):
+    site = tmp_path / 'site'
+    told = site / 'outside-1.0.dist-info'
+    told.mkdir(parents=True)
+    (told / 'METADATA').write_text('Metadata-Version: 2.1\nName: outside\nVersion: 1.0\n')
+    (told / 'entry_points.txt').write_text('[edge_inference_ros.heads]\nraises = raises\n')
+    (site / 'raises.py').write_text(RAISES)
+    monkeypatch.setenv('PYTHONPATH', str(site), prepend=os.pathsep)
+    model = scripted_model(tmp_path / 'raising')
+    path = model / 'manifest.yaml'
+    path.write_text(path.read_text().replace('yolov8', 'raises'))
+
+    with pytest.raises(ConfigError, match=r'camera_detector said: .*no such anchor'):
+        drive(tmp_path, monkeypatch, model=str(model))
+
+
 @pytest.mark.ros
 @pytest.mark.parametrize(
     ('changes', 'words'),

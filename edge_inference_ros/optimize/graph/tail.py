@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import HeadSpec, InputSpec, Manifest
+from edge_inference_ros.core.protocols import BoxPlace
 from edge_inference_ros.errors import ModelError
 from edge_inference_ros.optimize.graph.front import Placement
 from edge_inference_ros.optimize.graph.nodes import GraphEditor, rename
@@ -18,48 +20,24 @@ _STRIDES, _LONGEST_LOG = '8-16-32', 20.0  # as heads/yolox.py has them
 _SOMEBODY = np.float32(-0.5)  # a score above this is a box's
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where a head's boxes are.
-
-    Attributes:
-        output: which of the manifest's outputs.
-        axis: the axis along which x, y come first.
-        centred: they are followed by width and height instead of another corner.
-    """
-
-    output: int
-    axis: int
-    centred: bool
-    fraction: bool = False
-
-
-LAYOUTS = {
-    'yolov8': Layout(0, 1, centred=True),
-    'yolov5': Layout(0, 2, centred=True),
-    'yolox': Layout(0, 2, centred=True),
-    'scored_boxes': Layout(0, 2, centred=True),
-    'yolo_end2end': Layout(0, 2, centred=False),
-    'detr': Layout(1, 2, centred=True, fraction=True),
-    'efficient_nms': Layout(1, 2, centred=False),
-}
-
-
-def layout(head: HeadSpec) -> Layout:
-    """Where the boxes of ``head`` are.
+def layout(head: HeadSpec) -> BoxPlace:
+    """Where the boxes of ``head`` are, as its module and its options say.
 
     Raises:
-        ModelError: they are not absolute, so they cannot be moved outside the head.
+        ModelError: it does not say.
     """
-    if head.name not in LAYOUTS:
+    known = getattr(registry.load('heads', head.name), 'BOXES', None)
+    if not isinstance(known, BoxPlace):
         raise ModelError(
-            f'head {head.name!r}: boxes can be moved for {", ".join(sorted(LAYOUTS))} only'
+            f'head {head.name!r} does not say where its boxes are: give its module BOXES, as in'
+            ' docs/extending.md'
         )
-    known = LAYOUTS[head.name]
     options = head.options
-    centred = {'centre': True, 'corners': False}.get(options.get('box', ''), known.centred)
-    fraction = known.fraction or options.get('unit') == 'fraction'
-    return Layout(known.output, known.axis, centred, fraction)
+    return replace(
+        known,
+        centred={'centre': True, 'corners': False}.get(options.get('box', ''), known.centred),
+        fraction=known.fraction or options.get('unit') == 'fraction',
+    )
 
 
 def to_camera(manifest: Manifest, model: Any, place: Placement, camera: tuple[int, int]) -> None:
@@ -74,7 +52,8 @@ def to_camera(manifest: Manifest, model: Any, place: Placement, camera: tuple[in
     shape = [1] * rank
     shape[where.axis] = length
     scale, offset = np.ones(length, np.float32), np.zeros(length, np.float32)
-    scale[:4], offset[:4] = factor, shift
+    box = slice(where.first, where.first + 4)
+    scale[box], offset[box] = factor, shift
     grown = graph.put('Mul', graph.cast(raw, 'FLOAT'), scale.reshape(shape))
     graph.put('Add', grown, offset.reshape(shape), out=name)
     _finish(model, graph, name)
@@ -220,7 +199,7 @@ def _survivors(graph: GraphEditor, boxes: str, offered: str, head: HeadSpec, cou
 
 
 def _affine(
-    where: Layout, spec: InputSpec, place: Placement, camera: tuple[int, int]
+    where: BoxPlace, spec: InputSpec, place: Placement, camera: tuple[int, int]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Factor and shift of the four numbers of a box."""
     growth = np.array(place.growth(camera))

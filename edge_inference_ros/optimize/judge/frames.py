@@ -6,7 +6,7 @@ same frames saved in a folder are the same set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ def _read(file: Path) -> Image:
 
 def _recording(path: Path, count: int, seed: int, topic: str) -> Pictures:
     with registry.load('replay', 'bags').open_bag(path) as bag:
-        camera = _camera(path, bag.topics, topic)
+        camera = bag.only(tuple(_MESSAGES), topic)
     places = chosen(camera.count, count, seed)
     return Pictures(len(places), _frames(path, camera, set(places)))
 
@@ -130,16 +130,3 @@ def _frames(path: Path, camera: Any, wanted: set[int]) -> Iterator[Image]:
         for place, record in enumerate(bag.records([camera.name])):
             if place in wanted:
                 yield view(record.data, _NOWHERE)
-
-
-def _camera(path: Path, topics: Mapping[str, Any], topic: str) -> Any:
-    """What the recording holds of ``topic``, or of the only camera there is."""
-    cameras = {name: t for name, t in topics.items() if t.msgtype in _MESSAGES and t.count}
-    if topic in cameras:
-        return cameras[topic]
-    if topic or len(cameras) != 1:
-        known = ', '.join(sorted(cameras)) or 'no pictures at all'
-        raise ConfigError(
-            f'{path}: {f"no pictures on {topic}" if topic else "which topic"}; {known}'
-        )
-    return next(iter(cameras.values()))
