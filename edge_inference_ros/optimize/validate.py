@@ -33,7 +33,7 @@ from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.guard.profiles import read_robot
 from edge_inference_ros.optimize.judge import agreement as pairwise
 from edge_inference_ros.optimize.judge import frames, people, plot, score
-from edge_inference_ros.optimize.judge.detector import OfflineDetector
+from edge_inference_ros.optimize.judge.detector import OfflineDetector, another
 from edge_inference_ros.optimize.judge.expected import Expected, expected
 from edge_inference_ros.optimize.judge.labelled import EVERY, open_labelled
 from edge_inference_ros.optimize.judge.labels import Labelled
@@ -51,7 +51,9 @@ class Params:
 
     backend: str = param('ort', 'runtime of the reference')
     precision: str = param('', 'precision of the reference; empty: the first file')
-    other_backend: str = param('trt', 'runtime of the candidate, which is judged')
+    other_backend: str = param(
+        '', 'runtime of the candidate, which is judged; empty: trt, openvino or ort, as is here'
+    )
     other_precision: str = param('', 'precision of the candidate; empty: the first file')
     other: str = param(
         '', 'model folder of the candidate; empty: the folder of the reference', path=True
@@ -197,7 +199,11 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
         reference = OfflineDetector(
             manifest, params.backend, params.precision, keep, classes=classes
         )
-        candidate = OfflineDetector(other_said, params.other_backend, params.other_precision, keep)
+        backend, precision = params.other_backend, params.other_precision
+        if backend:
+            candidate = OfflineDetector(other_said, backend, precision, keep)
+        else:
+            candidate = another(reference, other_said, precision, keep)
         if params.images or not _named(params.labelled):
             _agree(result, reference, candidate, params)
         if _named(params.labelled):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from optimize.networks import detector, onnx
 
 from edge_inference_ros import cli
@@ -100,6 +102,31 @@ def test_a_model_agrees_with_itself(tmp_path):
     assert report.facts['objects'] > 20
     assert report.rows[0]['furthest'] == 0
     assert json.loads((tmp_path / 'out' / 'validate.json').read_text())['refused'] == ''
+
+
+@pytest.fixture
+def only_ort(monkeypatch):
+    for library in ('tensorrt', 'openvino'):
+        monkeypatch.setitem(sys.modules, library, None)
+
+
+def test_with_nothing_said_another_file_that_can_run_here_is_judged(tmp_path, only_ort):
+    folder = detector(tmp_path / 'a')
+    path, copy = folder / 'manifest.yaml', folder / 'other.onnx'
+    copy.write_bytes((folder / 'net.onnx').read_bytes())
+    (row,) = (said := yaml.safe_load(path.read_text()))['files']
+    said['files'].append({**row, 'path': 'other.onnx', 'precision': 'fp16'})
+    path.write_text(yaml.safe_dump(said))
+
+    report = validate.run(folder, None, Params(count=2))
+
+    assert report.model.endswith('other.onnx on ort')
+    assert not report.refused
+
+
+def test_a_model_of_one_file_and_one_runtime_has_nothing_to_be_held_against(tmp_path, only_ort):
+    with pytest.raises(ConfigError, match=r'nothing here to hold against .*; quantize it'):
+        validate.run(detector(tmp_path / 'a'), None, Params(count=2))
 
 
 @pytest.mark.parametrize('tail', ['none', 'best', 'nms'])

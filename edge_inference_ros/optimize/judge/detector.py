@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from edge_inference_ros.core import registry
 from edge_inference_ros.core.manifest import HeadSpec, Manifest
 from edge_inference_ros.core.pipeline import open_engine
 from edge_inference_ros.core.types import Detections2D, Image
-from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.errors import BackendUnavailable, ConfigError
 from edge_inference_ros.optimize.judge import score
 
 
@@ -38,7 +38,7 @@ class OfflineDetector:
         *,
         classes: Sequence[str] = (),
     ) -> None:
-        self.file = manifest.file(backend, precision)
+        self.file, self.backend = manifest.file(backend, precision), backend
         self.manifest, self.name = manifest, f'{self.file.path} on {backend}'
         self.engine = open_engine(manifest, self.file, keep, backend=backend)
         self._head = self._head_with(manifest.head)
@@ -65,6 +65,29 @@ class OfflineDetector:
         class_ids = self._numbers[seen.class_ids]
         kept = class_ids >= 0
         return Detections2D(seen.origin, seen.boxes_px[kept], seen.scores[kept], class_ids[kept])
+
+
+def another(
+    reference: OfflineDetector, manifest: Manifest, precision: str, keep: ExitStack
+) -> OfflineDetector:
+    """The first file and runtime of ``manifest`` that can run here and is not the reference.
+
+    Raises:
+        ConfigError: there is none.
+        ModelError, BackendError: it is there, and does not open.
+    """
+    for backend in ('trt', 'openvino', 'ort'):
+        for file in manifest.files:
+            runs = backend in (file.backends or (backend,)) and precision in ('', file.precision)
+            if runs and (file.path, backend) != (reference.file.path, reference.backend):
+                with suppress(BackendUnavailable):
+                    return OfflineDetector(
+                        manifest, backend, file.precision, keep, classes=manifest.classes
+                    )
+    raise ConfigError(
+        f'{manifest.folder}: nothing here to hold against {reference.name}; quantize it, install'
+        ' openvino, or name --other MODEL'
+    )
 
 
 def _numbers(manifest: Manifest, classes: Sequence[str]) -> NDArray[np.int32]:
