@@ -205,7 +205,9 @@ def test_bytes_that_are_no_odometry_mean_the_caps_until_the_next_good_sample(rig
     rig.start().drive(0.2)
 
     rig.odometer.publish(b'\0\1\0\0 no odometry')
-    rig.until(lambda: rig.summary()['odometry'] != 'ok', what='the fault')
+    rig.taken(rig.odometer)
+    rig.next_beats(1)
+    assert rig.summary()['odometry'] == 'odometry is not a number'
     rig.until(lambda: float(rig.summary()['v_assumed_mps']) == 1.5, what='the caps')
 
     rig.drive(0.2)

@@ -11,6 +11,7 @@ import gc
 import os
 import random
 import socket
+import signal
 import subprocess
 import sys
 import threading
@@ -166,6 +167,8 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # under nohup the tests ignore SIGHUP, and what they start would too
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
         )
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)
