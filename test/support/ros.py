@@ -10,8 +10,8 @@ import contextlib
 import gc
 import os
 import random
-import socket
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -168,7 +168,7 @@ class Child:
             text=True,
             start_new_session=True,
             # under nohup the tests ignore SIGHUP, and what they start would too
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)
