@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,9 @@ from optimize.networks import detector, onnx
 
 from edge_inference_ros import cli
 from edge_inference_ros.core import manifest as manifests
+from edge_inference_ros.core import registry
 from edge_inference_ros.core.types import Detections2D, MonoNs, Origin, RosNs
-from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.errors import BackendUnavailable, ConfigError
 from edge_inference_ros.optimize import preprocess, validate
 from edge_inference_ros.optimize.judge.agreement import Agreement, add, add_outputs, matches
 from edge_inference_ros.optimize.judge.expected import expected
@@ -106,8 +106,11 @@ def test_a_model_agrees_with_itself(tmp_path):
 
 @pytest.fixture
 def only_ort(monkeypatch):
-    for library in ('tensorrt', 'openvino'):
-        monkeypatch.setitem(sys.modules, library, None)
+    def missing(*_, **__):
+        raise BackendUnavailable('not on this machine')
+
+    for name in ('trt', 'openvino'):
+        monkeypatch.setattr(registry.load('backends', name), 'open', missing)
 
 
 def test_with_nothing_said_another_file_that_can_run_here_is_judged(tmp_path, only_ort):
