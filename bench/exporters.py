@@ -183,8 +183,9 @@ def _compare(manifest: Manifest, theirs: Theirs, shown: Sequence[NDArray[np.uint
             loose.prepare(image, engine.inputs)
             engine.run()
             scores = np.sort(loose.candidates(engine.outputs).scores.max(axis=1))[::-1]
-            last = min(WANTED, np.count_nonzero(scores > 0.0) - 1)
-            threshold = float(scores[last - 1] + scores[last]) / 2
+            scores = scores[scores > 0.0][WANTED // 2 : 2 * WANTED]
+            widest = np.diff(-scores).argmax()  # no score stands at the threshold
+            threshold = float(scores[widest] + scores[widest + 1]) / 2
             head = head_at(threshold)
             fit = head.prepare(image, engine.inputs)
             ours = head.decode(engine.outputs, image, fit)

@@ -196,8 +196,10 @@ def _one_a_cell(columns: int, name: str, where: str) -> Iterator[Proposal]:
 
 def _counted(outputs: Sequence[Tensor], classes: int) -> Iterator[Proposal]:
     """Boxes of strides nobody uses, told by how many classes are named."""
+    if not classes or len(outputs) != 1:
+        return
     shape = tuple(outputs[0]['shape'])
-    if not classes or len(outputs) != 1 or len(shape) != 3 or shape[0] != 1:
+    if len(shape) != 3 or shape[0] != 1:
         return
     _, rows, columns = shape
     why = f'{classes} classes are named, and {max(rows, columns)} cells are of no usual strides'

@@ -13,6 +13,7 @@ from edge_inference_ros.errors import ConfigError
 
 _GOLDEN_RATIO = 0.618033988749895
 _ROWS = 5  # how many lines off its box a label may stand
+_NEAR = 8  # places of a label that touch its box
 
 
 def colour(index: int) -> tuple[int, int, int]:
@@ -33,7 +34,7 @@ def draw(
     Args:
         picture: (H, W, 3) bgr, contiguous; changed in place.
         objects: (x1 y1 x2 y2 in pixels, class index, label) for each.
-        caption: a line for the upper left corner.
+        caption: a line for the lower left corner; it says how many labels had no room.
     """
     scale = max(picture.shape[0] / 900, 0.4)
     rows = list(objects)
@@ -69,41 +70,45 @@ def places_of(
         The lower left corner of each label; None where there was no room, and for a label
         that is larger than the picture.
     """
-    taken = np.empty((0, 4))
+    sides, limit = np.array(sizes_px, np.float64).reshape(-1, 2), np.array(shape[::-1])
+    tried = _candidates(np.array(boxes_px, np.float64).reshape(-1, 4).round(), sides, limit)
+    taken, count = np.empty((len(tried), 4)), 0
     places: list[tuple[int, int] | None] = []
-    for box, size in zip(boxes_px, sizes_px, strict=True):
-        tried = _candidates(box, size, shape)
-        apart = (
-            (tried[:, None, 0] >= taken[None, :, 2])
-            | (tried[:, None, 2] <= taken[None, :, 0])
-            | (tried[:, None, 1] >= taken[None, :, 3])
-            | (tried[:, None, 3] <= taken[None, :, 1])
-        ).all(axis=1)
-        if not apart.any():
-            places.append(None)
-            continue
-        chosen = tried[apart.argmax()]
-        taken = np.vstack([taken, chosen])
-        places.append((int(chosen[0]), int(chosen[3])))
+    for near_and_far, fits in zip(tried, np.all(sides <= limit, axis=1).tolist(), strict=True):
+        free = _free(near_and_far, taken[:count]) if fits else None
+        places.append(None if free is None else (int(free[0]), int(free[3])))
+        if free is not None:
+            taken[count] = free
+            count += 1
     return places
 
 
+def _free(tried: NDArray[np.float64], taken: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The first of the rectangles ``tried`` that covers none of ``taken``."""
+    left, top, right, bottom = taken.T
+    for some in (tried[:_NEAR], tried[_NEAR:]):  # most find room near their box
+        x1, y1, x2, y2 = some.T[:, :, None]
+        apart = ((x1 >= right) | (x2 <= left) | (y1 >= bottom) | (y2 <= top)).all(axis=1)
+        if apart.any():
+            chosen: NDArray[np.float64] = some[int(apart.argmax())]
+            return chosen
+    return None
+
+
 def _candidates(
-    box_px: tuple[float, float, float, float], size_px: tuple[int, int], shape: tuple[int, int]
+    boxes_px: NDArray[np.float64], sizes_px: NDArray[np.float64], limit_px: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """(N, 4) x1 y1 x2 y2: places for a label inside the picture, the best one first."""
-    (x1, y1, x2, y2), (width, height) = (round(v) for v in box_px), size_px
-    if width > shape[1] or height > shape[0]:
-        return np.empty((0, 4))
-    tops = [y1 - height, y2, y1]
-    corners = [(x1, top) for top in tops] + [(x2 - width, top) for top in tops]
-    corners += [(x2, y1), (x1 - width, y1)]
+    """(N, K, 4) x1 y1 x2 y2: places for N labels inside the picture, the best ones first."""
+    (x1, y1, x2, y2), (width, height) = boxes_px.T, sizes_px.T
+    columns = (x1, x2 - width, x2, x1 - width)
+    corners = [(x, y) for x in columns[:2] for y in (y1 - height, y2, y1)]
+    corners += [(x, y1) for x in columns[2:]]
     for row in range(1, _ROWS):
-        corners += [(x, y1 - height * (row + 1)) for x in (x1, x2 - width, x2, x1 - width)]
-        corners += [(x, y2 + height * row) for x in (x1, x2 - width, x2, x1 - width)]
-    x, y = np.array(corners, np.float64).T
-    x, y = x.clip(0, shape[1] - width), y.clip(0, shape[0] - height)
-    return np.stack([x, y, x + width, y + height], axis=1)
+        corners += [(x, y1 - height * (row + 1)) for x in columns]
+        corners += [(x, y2 + height * row) for x in columns]
+    low = np.moveaxis(np.array(corners), 2, 0)
+    low = np.clip(low, 0, np.maximum(limit_px - sizes_px, 0)[:, None])
+    return np.concatenate((low, low + sizes_px[:, None]), axis=2)
 
 
 def _size(text: str, scale: float) -> tuple[int, int]:

@@ -127,6 +127,18 @@ def test_with_nothing_said_another_file_that_can_run_here_is_judged(tmp_path, on
     assert not report.refused
 
 
+def test_of_two_files_of_one_precision_none_is_judged_against_itself(tmp_path, only_ort):
+    folder = detector(tmp_path / 'a')
+    path = folder / 'manifest.yaml'
+    (folder / 'other.onnx').write_bytes((folder / 'net.onnx').read_bytes())
+    (row,) = (said := yaml.safe_load(path.read_text()))['files']
+    said['files'].append({**row, 'path': 'other.onnx'})
+    path.write_text(yaml.safe_dump(said))
+
+    with pytest.raises(ConfigError, match='nothing here to hold against'):
+        validate.run(folder, None, Params(count=2))
+
+
 def test_a_model_of_one_file_and_one_runtime_has_nothing_to_be_held_against(tmp_path, only_ort):
     with pytest.raises(ConfigError, match=r'nothing here to hold against .*; quantize it'):
         validate.run(detector(tmp_path / 'a'), None, Params(count=2))

@@ -79,7 +79,9 @@ def another(
     for backend in ('trt', 'openvino', 'ort'):
         for file in manifest.files:
             runs = backend in (file.backends or (backend,)) and precision in ('', file.precision)
-            if runs and (file.path, backend) != (reference.file.path, reference.backend):
+            if not runs or manifest.file(backend, file.precision) is not file:
+                continue  # of two files of one precision the second is never taken
+            if (file.path, backend) != (reference.file.path, reference.backend):
                 with suppress(BackendUnavailable):
                     return OfflineDetector(
                         manifest, backend, file.precision, keep, classes=manifest.classes
