@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shutil
 import sys
 import tempfile
@@ -113,12 +114,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     shown = [image.pixels for image in frames.pictures(asked.pictures, count=asked.count, seed=0)]
     say('| family | read as | boxes, ours | theirs | in both | furthest, px |')
     say('|---|---|---|---|---|---|')
-    wrong = 0
-    with tempfile.TemporaryDirectory() as folder:
+    wrong, pictures = 0, str(Path(asked.pictures).resolve())
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as keep:
+        keep.callback(os.chdir, here)
+        os.chdir(folder)  # where exporters write
         for family, make in _families():
             if asked.only not in family:
                 continue
-            row, good = _row(make, Path(folder), asked.pictures, shown)
+            row, good = _row(make, Path(folder), pictures, shown)
             wrong += not good
             say(f'| {family} | {row} |')
     return int(bool(wrong))
@@ -234,9 +238,7 @@ def _ultralytics(
     _settle(made.model, shown)
     _spread(made.model.model[-1], -2.0 if options.get('nms') else -5.0)
     given = {'imgsz': SIDE_PX, 'simplify': False, 'opset': 17, 'verbose': False, **options}
-    made.ckpt_path = str(folder / f'{name}.pt')
-    made.model.pt_path = made.model.yaml_file = str(folder / f'{name}.yaml')
-    file = Path(made.export(format='onnx', **given))
+    file = folder / made.export(format='onnx', **given)
     reader = kind(file) if name.startswith('rtdetr') else kind(file, task='detect')
 
     def theirs(pixels: NDArray[np.uint8], threshold: float) -> Boxes:

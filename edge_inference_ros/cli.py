@@ -174,7 +174,7 @@ def _run(title: str, step: Step, arguments: list[str]) -> int:
 def _model(text: str) -> Path:
     """What is there, or else, of a bare name, the shipped or added model called so."""
     path = Path(text)
-    return path if path.exists() or os.sep in text or path.suffix else locate('models', text)
+    return path if path.exists() or path.suffix else locate('models', text)
 
 
 def _clean(step: Step, out: Path | None) -> AbstractContextManager[None]:

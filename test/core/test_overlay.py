@@ -46,6 +46,14 @@ def test_a_box_alone_has_its_label_above():
     assert overlay.places_of([(50, 60, 90, 100)], [(80, 12)], SHAPE) == [(50, 60)]
 
 
+@pytest.mark.parametrize('box', [(-30, -30, 20, 20), (600, 440, 660, 500)])
+def test_a_label_stays_inside_the_picture_though_its_box_does_not(box):
+    ((x, bottom),) = overlay.places_of([box], [(80, 12)], SHAPE)
+
+    assert 0 <= x <= 640 - 80
+    assert 12 <= bottom <= 480
+
+
 def test_at_the_upper_edge_the_label_goes_below():
     first, second = overlay.places_of(
         [(50, 0, 90, 40), (50, 1, 90, 41)], [(80, 12)] * 2, SHAPE

@@ -71,6 +71,16 @@ def test_a_node_that_refuses_ends_the_demo_with_its_words(tmp_path, monkeypatch)
         drive(tmp_path, monkeypatch, model=str(model), robot=str(robot))
 
 
+def test_of_what_a_node_says_the_newest_error_goes_before_warnings(tmp_path):
+    log = tmp_path / 'camera_detector.log'
+    log.write_text(
+        '[ERROR] [1.0] [camera_detector]: old\n[ERROR] [2.0] [camera_detector]: grave\n'
+        '[WARN] [3.0] [camera_detector]: mild\n[INFO] [4.0] [camera_detector]: well\n'
+    )
+
+    assert demo._complaint(log) == f'camera_detector said: grave; its log is {log}'
+
+
 RAISES = """
 from edge_inference_ros.heads.yolov8 import Head as Sound
 
