@@ -250,9 +250,11 @@ def _looked(seen: Seen, params: AddParams) -> str:
         return f'tried on {where}: {seen.found} boxes at {params.score_threshold:g} or more'
     if not seen.most:
         return f'tried on {where}: no box at all; that the reading is right is not shown'
+    untold = 'a trained network finds things on photographs: --images FOLDER'
+    remedy = 'is it trained, and on such pictures?' if params.images else untold
     return (
         f'tried on {where}: nothing reaches {params.score_threshold:g}, the best score is'
-        f' {seen.highest:.2g}; a trained network finds things on photographs: --images FOLDER'
+        f' {seen.highest:.2g}; {remedy}'
     )
 
 
@@ -365,9 +367,8 @@ def _manifest(network: _Network, classes: Sequence[str], read: _Read) -> dict[st
     shown = dict(read.shown)
     if shown['rounding'] == 'nearest':
         del shown['rounding']
-    licence = params.licence
-    if licence == UNKNOWN and network.told.licence:
-        licence = network.told.licence
+    told = network.told.licence or UNKNOWN
+    licence = told if params.licence == UNKNOWN else params.licence
     return {
         'schema': 1,
         'name': params.name,

@@ -294,5 +294,12 @@ def test_a_network_is_tried_on_the_pictures_that_are_given(foreign, tmp_path):
     report = added(tmp_path, network, images=str(tmp_path / 'photos'))
 
     assert any(f'tried on {tmp_path}/photos: ' in note for note in report.notes)
+    (note,) = (n for n in added(
+        tmp_path, network, name='sure', images=str(tmp_path / 'photos'), score_threshold=1.0
+    ).notes if 'nothing reaches' in n)  # fmt: skip
+    assert note.endswith('is it trained, and on such pictures?')
+    (note,) = (n for n in added(tmp_path, network, name='more', score_threshold=1.0).notes
+               if 'nothing reaches' in n)  # fmt: skip
+    assert note.endswith('--images FOLDER')
     with pytest.raises(ConfigError, match='no picture in it'):
         added(tmp_path, network, name='other', images=str(tmp_path))

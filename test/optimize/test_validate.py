@@ -127,6 +127,36 @@ def test_with_nothing_said_another_file_that_can_run_here_is_judged(tmp_path, on
     assert not report.refused
 
 
+def test_another_file_goes_before_another_runtime_and_tensorrt_before_both(tmp_path, monkeypatch):
+    folder = detector(tmp_path / 'a')
+    path = folder / 'manifest.yaml'
+    (folder / 'other.onnx').write_bytes((folder / 'net.onnx').read_bytes())
+    (row,) = (said := yaml.safe_load(path.read_text()))['files']
+    said['files'].append({**row, 'path': 'other.onnx', 'precision': 'fp16'})
+    path.write_text(yaml.safe_dump(said))
+    ort, gone = registry.load('backends', 'ort').open, set()
+
+    def opened(name):
+        def opener(*given, **_):
+            if name in gone:
+                raise BackendUnavailable('not on this machine')
+            return ort(*given)
+
+        return opener
+
+    for name in ('trt', 'openvino'):
+        monkeypatch.setattr(registry.load('backends', name), 'open', opened(name))
+
+    def judged():
+        return validate.run(folder, None, Params(count=1)).model.rpartition('/')[2]
+
+    assert judged() == 'net.onnx on trt'
+    gone.add('trt')
+    assert judged() == 'other.onnx on openvino'
+    gone.add('openvino')
+    assert judged() == 'other.onnx on ort'
+
+
 def test_of_two_files_of_one_precision_none_is_judged_against_itself(tmp_path, only_ort):
     folder = detector(tmp_path / 'a')
     path = folder / 'manifest.yaml'

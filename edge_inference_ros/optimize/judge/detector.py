@@ -70,22 +70,29 @@ class OfflineDetector:
 def another(
     reference: OfflineDetector, manifest: Manifest, precision: str, keep: ExitStack
 ) -> OfflineDetector:
-    """The first file and runtime of ``manifest`` that can run here and is not the reference.
+    """What of ``manifest`` can run here and is not the reference.
+
+    On TensorRT if that is here, else another file, else the same one on another runtime.
 
     Raises:
         ConfigError: there is none.
         ModelError, BackendError: it is there, and does not open.
     """
-    for backend in ('trt', 'openvino', 'ort'):
-        for file in manifest.files:
-            runs = backend in (file.backends or (backend,)) and precision in ('', file.precision)
-            if not runs or manifest.file(backend, file.precision) is not file:
-                continue  # of two files of one precision the second is never taken
-            if (file.path, backend) != (reference.file.path, reference.backend):
-                with suppress(BackendUnavailable):
-                    return OfflineDetector(
-                        manifest, backend, file.precision, keep, classes=manifest.classes
-                    )
+    pairs = [
+        (backend, file)
+        for backend in ('trt', 'openvino', 'ort')
+        for file in manifest.files
+        if backend in (file.backends or (backend,))
+        and precision in ('', file.precision)
+        and manifest.file(backend, file.precision) is file  # the second of two is never taken
+        and (file.path, backend) != (reference.file.path, reference.backend)
+    ]
+    same = reference.file.path
+    for backend, file in sorted(pairs, key=lambda pair: pair[0] != 'trt' and pair[1].path == same):
+        with suppress(BackendUnavailable):
+            return OfflineDetector(
+                manifest, backend, file.precision, keep, classes=manifest.classes
+            )
     raise ConfigError(
         f'{manifest.folder}: nothing here to hold against {reference.name}; quantize it, install'
         ' openvino, or name --other MODEL'
