@@ -214,6 +214,19 @@ def test_bytes_that_are_no_odometry_mean_the_caps_until_the_next_good_sample(rig
     rig.until(lambda: rig.summary()['odometry'] == 'ok', what='good odometry')
 
 
+def test_bytes_without_a_header_are_counted_and_refused(rig):
+    rig.start().drive(0.2)
+    rig.detect()
+
+    rig.detector.publish(b'\0\1\0\0 no header')
+    rig.taken(rig.detector)
+    rig.next_beats(1)
+
+    assert rig.source()['verdict'] == 'MALFORMED'
+    assert rig.source()['MALFORMED'] == '1'
+    assert len(rig.fresh) == 1
+
+
 @pytest.mark.parametrize('kind', ['Twist', 'TwistStamped'])
 def test_bytes_that_are_no_command_count_as_the_caps(ros, kind):
     import geometry_msgs.msg

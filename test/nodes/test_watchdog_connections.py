@@ -135,6 +135,17 @@ def test_a_publisher_with_other_demands_is_named_with_the_policy_until_it_leaves
     assert until_row(rig, '/detections: QoS', OK) == ''
 
 
+def test_who_cannot_reach_us_is_reported_at_once_and_not_with_the_next_report(ros):
+    from vision_msgs.msg import Detection2DArray
+
+    from edge_inference_ros.ros import qos
+
+    rig = Rig(ros, diagnostics_period_s=60.0).start()  # the test ends, or fails, before it
+    ros.publisher(Detection2DArray, 'detections', qos.sensor())
+
+    assert 'reliability' in until_row(rig, '/detections: QoS', ERROR)
+
+
 def test_a_reader_with_other_demands_is_an_error_that_names_the_policy(ros):
     from std_msgs.msg import Bool
 
