@@ -167,7 +167,7 @@ class Guard:
         age_ns = axis_ns - place_ns
         alien = watch.is_of_another_frame(frame_id, now.mono_ns)
         if refusal := payload or self._refusal(watch, stamp_ns, place_ns, age_ns, alien=alien):
-            judgement = Judgement(refusal, age_ns, 0, 0.0, _NEVER, motion.v_mps)
+            judgement = Judgement(refusal, age_ns, 0, 0.0, motion.v_mps)
         else:
             # Captured after what is held, whatever the clock was set to in between.
             place_ns = min(max(place_ns, watch.place_ns or place_ns), axis_ns)
@@ -227,12 +227,18 @@ class Guard:
     def _measure(
         self, robot: RobotProfile, limit_ns: int, place_ns: int, here: _Here
     ) -> Judgement:
-        """Judge what was captured at ``place_ns``, and say for how long it will do."""
-        now, axis_ns, (v, w, toward, fault) = here
+        """Judge what was captured at ``place_ns``."""
+        _, axis_ns, (v, _, _, fault) = here
         age_ns = axis_ns - place_ns
         off_m = self.odometry.off_m(robot, place_ns, axis_ns)
-        if stale := _stale(robot, age_ns, limit_ns, off_m):
-            return Judgement(stale, age_ns, limit_ns, off_m, _NEVER, v)
+        verdict = _stale(robot, age_ns, limit_ns, off_m)
+        verdict = verdict or (Verdict.NO_ODOM if fault else Verdict.OK)
+        return Judgement(verdict, age_ns, limit_ns, off_m, v)
+
+    def _expires_ns(self, robot: RobotProfile, held: Judgement, here: _Here) -> RosNs:
+        """Until when what is fresh now may be used whatever the robot does within its limits."""
+        now, axis_ns, (v, w, toward, _) = here
+        _, age_ns, limit_ns, off_m, _ = held
         age_s, range_m = age_ns * S_PER_NS, robot.range_toward(toward)
         holds_s = left_s(robot, v, w, range_m=range_m, off_m=off_m, age_s=age_s)
         for turn_s, way in self.odometry.turns(axis_ns, within_s=holds_s):
@@ -242,9 +248,7 @@ class Guard:
                 after_s = left_s(robot, v, w, range_m=less_m, off_m=off_m, age_s=age_s)
                 holds_s, range_m = max(turn_s, after_s), less_m
         left_ns = int(min(holds_s, (limit_ns - age_ns) * S_PER_NS) * NS_PER_S)
-        expires_ns = RosNs(now.ros_ns + max(0, left_ns))
-        verdict = Verdict.NO_ODOM if fault else Verdict.OK
-        return Judgement(verdict, age_ns, limit_ns, off_m, expires_ns, v)
+        return RosNs(now.ros_ns + max(0, left_ns))
 
     def _look_at_everything_held(self, axis_ns: int) -> None:
         """Let lapse what lapses before the news that comes now is taken.
@@ -276,7 +280,7 @@ class Guard:
     def _review(self, watch: SourceWatch, here: _Here, *, stalled: bool) -> SourceStatus:
         now, _, motion = here
         limit = _limit(watch.robot, motion)
-        held = self._held(watch, limit.limit_ns, here)
+        held, expires_ns = self._held(watch, limit.limit_ns, here)
         if not self._resumable(watch, here, 1.0):
             watch.standing.lapse()
         state = watch.standing.state
@@ -291,6 +295,7 @@ class Guard:
             self._level(watch, state, now, motion),
             watch.last,
             held,
+            expires_ns,
             watch.stamp_ns,
             watch.counts,
             watch.two_senders,
@@ -300,16 +305,19 @@ class Guard:
         watch.news = False
         return status
 
-    def _held(self, watch: SourceWatch, limit_ns: int, here: _Here) -> Judgement | None:
-        """What is held, judged again; it lapses if it is found to be stale."""
+    def _held(
+        self, watch: SourceWatch, limit_ns: int, here: _Here
+    ) -> tuple[Judgement | None, RosNs]:
+        """What is held, judged again, and its expiry; it lapses if it is found to be stale."""
         if watch.place_ns is None:
-            return None
+            return None, _NEVER
         held = self._measure(watch.robot, limit_ns, watch.place_ns, here)
         if not held.forwarded:
             watch.lapse(held.verdict)
         if watch.lapsed:
-            return held._replace(verdict=watch.lapsed, expires_at_ns=_NEVER)
-        return held if watch.news else held._replace(verdict=Verdict.NONEWDATA)
+            return held._replace(verdict=watch.lapsed), _NEVER
+        expires_ns = self._expires_ns(watch.robot, held, here)
+        return (held if watch.news else held._replace(verdict=Verdict.NONEWDATA)), expires_ns
 
     def _level(self, watch: SourceWatch, state: State, now: Instant, motion: Motion) -> Level:
         if state is State.NODATA:

@@ -49,8 +49,6 @@ class Judgement(NamedTuple):
         age_ns: since capture; negative only for FUTURE.
         deadline_ns: how old it may be; 0 where something else decided first.
         travelled_m: how far a point in it may be off by now.
-        expires_at_ns: on the ROS clock, the last instant it may be used whatever the robot does
-            within its limits; 0 for what may not be used at all.
         v_assumed_mps: the speed that was assumed; void the message early if it is exceeded by
             more than a_acc since.
     """
@@ -59,7 +57,6 @@ class Judgement(NamedTuple):
     age_ns: int
     deadline_ns: int
     travelled_m: float
-    expires_at_ns: RosNs
     v_assumed_mps: float
 
     @property
@@ -99,6 +96,8 @@ class SourceStatus(NamedTuple):
         last: the verdict on the newest message, NONEWDATA before the first.
         held: the newest acceptable message judged again now, with NONEWDATA if none came since
             the tick before; None when nothing acceptable has come yet.
+        expires_at_ns: on the ROS clock, the last instant it may be used whatever the robot does
+            within its limits; 0 when it may not be used at all, or nothing is held.
         stamp_ns: capture time of what is held, as its header says; 0 when nothing is.
         counts: messages by verdict since the start; live, do not change it.
         two_senders: so many are out of order that two nodes seem to publish on one topic.
@@ -113,6 +112,7 @@ class SourceStatus(NamedTuple):
     level: Level
     last: Verdict
     held: Judgement | None
+    expires_at_ns: RosNs
     stamp_ns: int
     counts: dict[Verdict, int]
     two_senders: bool

@@ -44,7 +44,7 @@ def source_row(source: SourceStatus, *, sim_time: bool) -> Row:
             'deadline_ms': f'{held.deadline_ns * MS:.3f}',
             'travelled_m': f'{held.travelled_m:.4f}',
             'stamp_ns': str(source.stamp_ns),
-            'expires_at_ns': str(held.expires_at_ns),
+            'expires_at_ns': str(source.expires_at_ns),
             'v_assumed_mps': f'{held.v_assumed_mps:.3f}',
         }
     values |= _wrong(source, sim_time=sim_time)

@@ -113,10 +113,7 @@ def sound(robot, start_ns, *, for_ns=SOUND_NS):
 def answers(player, count=12):
     """The last things that a guard said, without what only counts and what only warns."""
     ticks = list(player.ticks.values())[-count:]
-    judged = [
-        (judgement._replace(expires_at_ns=judgement.expires_at_ns - now_ns))
-        for judgement, now_ns in list(player.judged.values())[-count:]
-    ]
+    judged = [judgement for judgement, _ in list(player.judged.values())[-count:]]
     status = player.status
     return [tick._replace(limit_mps=0.0) for tick in ticks], judged, status.state, status.motion
 

@@ -307,6 +307,7 @@ class Player:
     def _tick(self, event):
         status = self.guard.tick(self.now)
         motion, held = status.motion, status.sources[0].held
+        expires_ns = status.sources[0].expires_at_ns
         limit = self.limiter.limit(status.age_ns, motion.w_radps, self.now.mono_ns)
         if limit is not None:
             self.limited_since_ns = min(self.limited_since_ns, event.at_ns)
@@ -317,7 +318,7 @@ class Player:
             held.age_ns if held else math.inf,
             held.deadline_ns if held else 0,
             held.travelled_m if held else math.inf,
-            held.expires_at_ns - self.now.ros_ns if held and held.expires_at_ns else 0,
+            expires_ns - self.now.ros_ns if expires_ns else 0,
             not status.fresh,
             limit or 0.0,
         )
@@ -335,8 +336,6 @@ def permits_more(less, more, *, limits=True):
                 found.append((key, 'verdict', a, b))
             if a.deadline_ns > b.deadline_ns and b.aged:
                 found.append((key, 'deadline', a, b))
-            if a.expires_at_ns and a.expires_at_ns - a_ns > b.expires_at_ns - b_ns + 1:
-                found.append((key, 'expiry', a, b))
     for key, a in less.ticks.items():
         b = more.ticks[key]
         tighter = (
