@@ -274,6 +274,20 @@ def test_every_sample_of_a_burst_of_odometry_counts(ros):
     assert float(rig.source()['travelled_m']) < 0.3  # 0.14, and what each gap leaves open
 
 
+def test_of_a_burst_of_detections_only_the_newest_is_judged(ros):
+    rig = Rig(ros).start()
+    rig.drive(0.2)
+
+    for age_s in (0.03, 0.02, 0.01):
+        data, _ = rig.detection(age_s=age_s)
+        rig.detector.publish(data)
+    rig.taken(rig.detector)
+    rig.next_beats(1)
+
+    assert rig.fresh == [data]
+    assert rig.source()['OK'] == '1'
+
+
 def test_a_twist_in_the_frame_of_the_world_is_named(ros):
     rig = Rig(ros).start()
     rig.drive(0.2, child='odom', frame='odom')
