@@ -1,5 +1,7 @@
 """The limit and the lock are one decision, and the limit is heard first."""
 
+import gc
+
 import pytest
 from support.watchdog import Rig, S
 
@@ -159,3 +161,26 @@ def test_a_message_without_a_stamp_does_not_count_as_an_age(rig):
     rig.next_beats()
 
     assert rig.limit == 1.5
+
+
+def test_what_was_started_with_the_activation_ends_with_it(rig):
+    rig.configure()
+    before = [len(list(entities)) for entities in _entities(rig.node)]
+    rig.activate()
+    assert [len(list(entities)) for entities in _entities(rig.node)] != before
+
+    rig.node.trigger_deactivate()
+
+    assert [len(list(entities)) for entities in _entities(rig.node)] == before
+
+
+def _entities(node):
+    return node.timers, node.subscriptions, node.publishers
+
+
+def test_the_collector_never_looks_again_at_what_lives_when_it_is_active(rig):
+    gc.unfreeze()
+
+    rig.start()
+
+    assert gc.get_freeze_count() > 0
