@@ -163,8 +163,8 @@ def test_a_message_without_a_stamp_does_not_count_as_an_age(rig):
     assert rig.limit == 1.5
 
 
-def test_what_was_started_with_the_activation_ends_with_it(rig):
-    rig.configure()
+def test_what_was_started_with_the_activation_ends_with_it(ros):
+    rig = Rig(ros).configure()
     before = [len(list(entities)) for entities in _entities(rig.node)]
     rig.activate()
     assert [len(list(entities)) for entities in _entities(rig.node)] != before
@@ -178,9 +178,9 @@ def _entities(node):
     return node.timers, node.subscriptions, node.publishers
 
 
-def test_the_collector_never_looks_again_at_what_lives_when_it_is_active(rig):
+def test_the_collector_never_looks_again_at_what_lives_when_it_is_active(ros):
     gc.unfreeze()
 
-    rig.start()
+    Rig(ros).start()
 
     assert gc.get_freeze_count() > 0
