@@ -87,7 +87,6 @@ class Watchdog(EdgeNode[WatchdogParams]):
         ):
             self.get_logger().warning(refusal)
         self._limiter = SpeedLimiter(params, rules=params)
-        self._command: CommandInput | None = None
         self._told: tuple[Any, ...] = ()
         self._limit_until_ns = self._beat_ns = 0
         self._limit_mps: float | None = None
@@ -122,9 +121,9 @@ class Watchdog(EdgeNode[WatchdogParams]):
         self._listen(Odometry, 'odom', self._moved, keep)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         looks = [(params.tick_s, self._tick), (params.diagnostics_period_s, self._report)]
+        self._command: CommandInput | None = None
         if params.command != 'none':
             command = CommandInput(self, params.command, self._listen, self._commanded)
-            keep.callback(setattr, self, '_command', None)
             self._command = keep.enter_context(command)
             looks.append((COMMAND_LOOK_S, command.look))
         for period_s, look in looks:
