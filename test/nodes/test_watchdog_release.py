@@ -164,7 +164,9 @@ def test_a_message_without_a_stamp_does_not_count_as_an_age(rig):
 
 
 def test_what_was_started_with_the_activation_ends_with_it(ros):
-    rig = Rig(ros).configure()
+    rig = Rig(ros)
+    unconfigured = [len(list(entities)) for entities in _entities(rig.node)]
+    rig.configure()
     before = [len(list(entities)) for entities in _entities(rig.node)]
     rig.activate()
     assert [len(list(entities)) for entities in _entities(rig.node)] != before
@@ -172,6 +174,8 @@ def test_what_was_started_with_the_activation_ends_with_it(ros):
     rig.node.trigger_deactivate()
 
     assert [len(list(entities)) for entities in _entities(rig.node)] == before
+    rig.node.trigger_cleanup()
+    assert [len(list(entities)) for entities in _entities(rig.node)] == unconfigured
 
 
 def _entities(node):
