@@ -91,7 +91,8 @@ class Guard:
             robot: the profile.
             rules: None: those there were.
         """
-        self._robot = self.odometry.robot = robot
+        self._robot = robot
+        self.odometry.reconfigure(robot)
         self._rules = rules or self._rules
         self._timeline.skew_ns = int(self._rules.skew_tol_s * NS_PER_S)
         self._skew_ns = self.odometry.skew_ns = self._timeline.tolerance_ns()
@@ -121,7 +122,7 @@ class Guard:
         """
         axis_ns = self._look(now)
         place_ns = self._timeline.place(stamp_ns, self._moves)
-        if self._moves.eras:
+        if self._moves.doubtful:
             # It may have been measured later than that, when the robot had moved faster: as if
             # it had not come, until the time of its source is known again.
             return False
@@ -286,7 +287,8 @@ class Guard:
         state = watch.standing.state
         if stalled:
             state = State.CLOCK_STALLED
-        elif not (limit.feasible or motion.fault or watch.silent):
+        elif not (limit.feasible or watch.silent) and (state is State.VALID or not motion.fault):
+            # Of a speed that is not known nobody can ask for less; but nothing is trusted there.
             state = State.SPEED_INFEASIBLE
         status = SourceStatus(
             watch.source.name,

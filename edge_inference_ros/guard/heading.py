@@ -28,26 +28,30 @@ class Heading:
         sure_s: up to which age none of them does.
     """
 
-    __slots__ = ('_run_m', '_velocity', '_way', 'sure_s', 'turns', 'ways')
+    __slots__ = ('_run_m', '_speed', '_velocity', '_way', 'sure_s', 'turns', 'ways')
 
     def __init__(self) -> None:
         self.ways = 0
         self.turns: list[tuple[float, int]] = []
         self.sure_s = math.inf
-        self._way, self._run_m, self._velocity = 0, 0.0, (0.0, 0.0)
+        self._way, self._run_m, self._velocity, self._speed = 0, 0.0, (0.0, 0.0), 0.0
 
     def take(self, robot: RobotProfile, vx: float, vy: float, *, span_s: float) -> None:
         """Take a sample's velocity, m/s, ``span_s`` after the sample before."""
-        way = robot.toward(vx, vy)
+        way, v = robot.toward(vx, vy), math.hypot(vx, vy)
+        # Nothing brakes harder than 1 g: what goes on for longer than a sample says goes on.
+        before, left_mps = self.ways & ~FORWARD, self._speed - GRAVITY_MPS2 * span_s
+        kept = before if left_mps > 0.0 and not way & before else 0
+        self._speed = left_mps if kept else max(v, left_mps if way & before else 0.0)
         if way in (REVERSE, SIDE):
-            begin_s, v, run_m = self._beginning(robot, way)
+            begin_s, from_mps, run_m = self._beginning(robot, way)
             gone_s = max(0.0, span_s - begin_s)
-            run_m += reach(v, gone_s, robot.a_acc_mps2, robot.v_cap_mps)
-            counts = creep_s(robot, math.hypot(vx, vy), run_m) <= 0.0
+            run_m += reach(from_mps, gone_s, robot.a_acc_mps2, robot.v_cap_mps)
+            counts = creep_s(robot, v, run_m) <= 0.0
         else:
             run_m, counts = 0.0, True
         self._way, self._run_m, self._velocity = way, run_m, (vx, vy)
-        self.ways = way if counts else 0
+        self.ways = (way if counts else 0) | kept
         ways = (robot.anywhere | self._way) & ~(self.ways | FORWARD)
         self.turns = sorted(
             (self._turn_s(robot, direction), direction)
@@ -55,6 +59,16 @@ class Heading:
             if ways & direction
         )
         self.sure_s = self.turns[0][0] if self.turns else math.inf
+
+    def hear_late(self, robot: RobotProfile, vx: float, vy: float) -> None:
+        """Take one that is no newer than the newest: its way counts until the next sample."""
+        self.ways |= robot.toward(vx, vy)
+
+    def reconfigure(self, robot: RobotProfile) -> None:
+        """See the newest sample by other limits; what counted goes on."""
+        ways = self.ways
+        self.take(robot, *self._velocity, span_s=0.0)
+        self.ways |= ways
 
     def toward(self, age_s: float) -> int:
         """Directions that count ``age_s`` after the sample."""

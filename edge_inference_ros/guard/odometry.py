@@ -45,7 +45,7 @@ class OdometryFault(Enum):
     NONFINITE = 'odometry is not a number'
     FUTURE = 'odometry is stamped in the future'
     ABSURD = 'odometry is faster than a robot of this profile can be'
-    CONTRADICTED = 'the poses in odometry move faster than its twist says'
+    CONTRADICTED = 'the poses in odometry move faster, or another way, than its twist says'
 
 
 class Motion(NamedTuple):
@@ -89,6 +89,10 @@ class _Bound(NamedTuple):
     gain: float
     top: float
 
+    def at(self, t_s: float) -> float:
+        """The rate that is not exceeded then."""
+        return min(self.start + self.gain * t_s, self.top)
+
 
 class _Leg(NamedTuple):
     """What the odometer read at a sample, and the bounds from there to the next."""
@@ -116,7 +120,7 @@ class Odometry:
     Feed it from one thread. Reading costs one bisection; memory does not grow.
 
     Attributes:
-        robot: the limits; may be replaced while running.
+        robot: the limits; see ``reconfigure``.
         skew_ns: how far in the future a sample may be stamped; likewise.
         late: samples that came out of order. They are not needed: the bound covers them.
     """
@@ -129,6 +133,7 @@ class Odometry:
         '_heading',
         '_last',
         '_legs',
+        '_likely',
         '_lost',
         '_poses',
         '_seen_ns',
@@ -151,13 +156,28 @@ class Odometry:
         """Forget everything: time itself has jumped."""
         self._times: list[int] = []
         self._legs: list[_Leg] = []
-        self._last = (0.0, 0.0)
+        self._last = self._likely = (0.0, 0.0)
         self._heading, self._poses = Heading(), Poses()
         self._fault: OdometryFault | None = OdometryFault.ABSENT
         self._floor = (0.0, 0.0)
         self._tail: _Leg | None = None
         self._commands: list[_Command] = []
         self._seen_ns: int | None = None
+
+    def reconfigure(self, robot: RobotProfile) -> None:
+        """Other limits from now on; what the newest sample leaves open is seen anew by them."""
+        self.robot = robot
+        if not self._times:
+            return
+        path_fm, turn_frad, v, w = self._legs[-1]
+        self._legs[-1] = _Leg(
+            path_fm,
+            turn_frad,
+            _Bound(v.start, max(robot.a_acc_mps2, v.gain), max(robot.v_cap_mps, v.top)),
+            _Bound(w.start, max(robot.yaw_acc_radps2, w.gain), max(robot.w_cap_radps, w.top)),
+        )
+        self._heading.reconfigure(robot)
+        self._seen_ns, self._tail = None, None
 
     def command(self, vx: float, vy: float, wz: float, *, now_ns: int) -> None:
         """Take note of a velocity command, m/s and rad/s in the base frame.
@@ -169,7 +189,10 @@ class Odometry:
         if robot.is_believable(v, w):
             toward = robot.toward(vx, vy)
         else:
-            v, w, toward = robot.v_cap_mps, robot.w_cap_radps, robot.anywhere
+            # No less than what is known to have been asked for.
+            v, w, toward = self._commanded(now_ns)
+            v, w = max(robot.v_cap_mps, v), max(robot.w_cap_radps, w)
+            toward |= robot.anywhere
         self._commands.append(_Command(now_ns, v, w, toward))
         if len(self._commands) > _COMMANDS:
             (_, v0, w0, _), second = self._commands[:2]
@@ -202,19 +225,59 @@ class Odometry:
         if fault := self._refusal(v, w, place_ns - now_ns):
             self._fault, self._seen_ns = fault, None
             return False
+        place_ns = min(place_ns, now_ns)  # or true samples would be late until then
         if self._times and place_ns <= self._times[-1]:
             self.late += 1
+            self._hear_late(place_ns, vx, vy, w)
             return False
-        self._poses.take(self.robot, place_ns, (v, w), pose and Pose(*pose))
+        way = self.robot.toward(vx, vy)
+        self._poses.take(self.robot, place_ns, (v, w), pose and Pose(*pose), way=way)
         shown_v, shown_w, _ = self._poses.shown
         self._raise_floor(shown_v, shown_w)
         span_s = (place_ns - self._times[-1]) * S_PER_NS if self._times else 0.0
         self._heading.take(self.robot, vx, vy, span_s=span_s)
         self._append(place_ns, v, w)
-        self._last, self._fault = (v, w), None
+        if span_s > 0.0:
+            # Nothing brakes harder than 1 g: a sample that says so is a spike too.
+            before_v, before_w = self._likely
+            self._likely = (
+                _braked(v, before_v, self.robot.v_cap_mps, GRAVITY_MPS2 * span_s),
+                _braked(w, before_w, self.robot.w_cap_radps, SPIKE_RADPS2 * span_s),
+            )
+        else:
+            self._likely = v, w
+        self._last = max(v, self._likely[0]), max(w, self._likely[1])
+        self._fault = None
         command_v, command_w = self._commanded_since(place_ns)
         self._set_floor(max(command_v, shown_v), max(command_w, shown_w))
         return True
+
+    def _hear_late(self, place_ns: int, vx: float, vy: float, w: float) -> None:
+        """A sample no newer than the newest: not needed, unless it shows more than that allows.
+
+        Then two publishers disagree, or the newest is wrong. Until the next one the greater
+        holds: of the speeds, less what brakes can have taken since, of the directions, and of
+        the ways that were gone.
+        """
+        robot, v = self.robot, math.hypot(vx, vy)
+        gone_s = (self._times[-1] - place_ns) * S_PER_NS
+        if gone_s > robot.deadline_cap_s:
+            return  # nothing that may be used is so old
+        left = v - GRAVITY_MPS2 * gone_s, w - SPIKE_RADPS2 * gone_s
+        self._last = max(self._last[0], left[0]), max(self._last[1], left[1])
+        self._likely = max(self._likely[0], left[0]), max(self._likely[1], left[1])
+        if left[0] > 0.0:
+            self._heading.hear_late(robot, vx, vy)
+        at = max(0, bisect_right(self._times, place_ns) - 1)
+        since_s = (place_ns - self._times[at]) * S_PER_NS
+        newest = at == len(self._times) - 1
+        leg = self._open_leg(lost=False) if newest else self._legs[at]
+        if v > leg.v.at(since_s) + SLACK or w > leg.w.at(since_s) + SLACK:
+            missed = _Leg(0, 0, _bound(v, robot.a_acc_mps2, robot.v_cap_mps),
+                          _bound(w, robot.yaw_acc_radps2, robot.w_cap_radps)).after(gone_s)  # fmt: skip
+            path_fm, turn_frad, *bounds = self._legs[-1]
+            self._legs[-1] = _Leg(path_fm + missed[0], turn_frad + missed[1], *bounds)
+        self._raise_floor(max(0.0, left[0]), max(0.0, left[1]))
 
     def _refusal(self, v: float, w: float, ahead_ns: int) -> OdometryFault | None:
         if not math.isfinite(v + w):
@@ -333,8 +396,8 @@ class Odometry:
             _Leg(
                 path_fm,
                 turn_frad,
-                _Bound(v, robot.a_acc_mps2, max(robot.v_cap_mps, v)),
-                _Bound(w, robot.yaw_acc_radps2, max(robot.w_cap_radps, w)),
+                _bound(v, robot.a_acc_mps2, robot.v_cap_mps),
+                _bound(w, robot.yaw_acc_radps2, robot.w_cap_radps),
             )
         )
         if len(self._times) >= 2 * self._capacity:
@@ -377,11 +440,21 @@ class Odometry:
         )
 
 
+def _bound(rate: float, gain: float, cap: float) -> _Bound:
+    return _Bound(rate, gain, max(cap, rate))
+
+
 def _sure(rate: float, before: float, cap: float, most_change: float) -> float:
     """``rate``, unless it is beyond the cap and out of reach from the sample before."""
     if rate <= cap or rate - before <= most_change:
         return rate
     return max(cap, before)
+
+
+def _braked(rate: float, before: float, cap: float, most_change: float) -> float:
+    """``rate``, or what brakes at their hardest leave of ``before``; a spike leaves as much."""
+    believed = rate if rate <= cap or rate - before <= most_change else before
+    return max(believed, before - most_change)
 
 
 def _open(bound: _Bound, *, floor: float, lost: bool) -> _Bound:

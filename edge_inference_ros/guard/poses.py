@@ -16,7 +16,7 @@ import math
 from typing import NamedTuple
 
 from edge_inference_ros.guard.deadline import reach
-from edge_inference_ros.guard.robot import RobotProfile
+from edge_inference_ros.guard.robot import FORWARD, RobotProfile
 
 HOLD_NS = 500_000_000
 """For so long a contradiction counts, and so old an anchor may be."""
@@ -64,13 +64,13 @@ class Poses:
         shown: the motion to be assumed at least.
     """
 
-    __slots__ = ('_anchor', '_last', '_rates', '_way', 'shown', 'until_ns')
+    __slots__ = ('_anchor', '_last', '_rates', '_said', '_way', 'shown', 'until_ns')
 
     def __init__(self) -> None:
         self._anchor: _Seen | None = None
         self._last: _Seen | None = None
         self._rates = (0.0, 0.0)
-        self._way = 0
+        self._way = self._said = 0
         self.shown = NOTHING
         self.until_ns: int | None = None
 
@@ -79,29 +79,56 @@ class Poses:
         return self.until_ns is not None and now_ns <= self.until_ns
 
     def take(
-        self, robot: RobotProfile, at_ns: int, rates: tuple[float, float], pose: Pose | None
+        self,
+        robot: RobotProfile,
+        at_ns: int,
+        rates: tuple[float, float],
+        pose: Pose | None,
+        *,
+        way: int = 0,
     ) -> None:
-        """Take a sample: its place on the axis, speed and yaw rate of its twist, and its pose."""
+        """Take a sample: its place on the axis, speed and yaw rate of its twist, and its pose.
+
+        ``way`` is the direction of the twist.
+        """
         before, self._rates = self._rates, rates
+        self._said |= way
         if self.until_ns is not None and at_ns > self.until_ns:
             self.until_ns, self.shown, self._way = None, NOTHING, 0
         if pose is None or not all(map(math.isfinite, pose)):
-            # What was contradicted and cannot be checked is not cleared by that.
-            self._last = self._anchor = None
+            # What was contradicted and cannot be checked is not cleared by that. The next pose is
+            # compared with the one before, and with the most that was said in between.
+            self._rates = max(before[0], rates[0]), max(before[1], rates[1])
             if self.until_ns is not None:
                 self.until_ns = at_ns + HOLD_NS
             return
         last, anchor = self._last, self._anchor
         if last is None or anchor is None or at_ns - last.at_ns > HOLD_NS:
             self._last = self._anchor = _Seen(at_ns, pose)
+            self._said = way
             return
         self._last = seen = self._explain(robot, last, before, _Seen(at_ns, pose))
+        self._compare(robot, anchor, last, seen, way)
+
+    def _compare(
+        self, robot: RobotProfile, anchor: _Seen, last: _Seen, seen: _Seen, way: int
+    ) -> None:
         if _is_unexplained(anchor, seen) or _is_unexplained(last, seen):
             self._contradict(robot, anchor, last, seen)
+        elif other := self._other_way(robot, anchor, last, seen):
+            self.shown = _most(self.shown, _shown(robot, anchor, seen)._replace(toward=other))
+            self.until_ns, self._anchor, self._said = seen.at_ns + HOLD_NS, seen, way
         elif self.until_ns is not None:
             self.shown = _most(self.shown, _shown(robot, last, seen))
-        elif at_ns - anchor.at_ns > HOLD_NS:
-            self._anchor = seen
+        elif seen.at_ns - anchor.at_ns > HOLD_NS:
+            self._anchor, self._said = seen, way
+
+    def _other_way(self, robot: RobotProfile, anchor: _Seen, last: _Seen, seen: _Seen) -> int:
+        """A direction in which the poses went on, and which no twist has said; 0 for none."""
+        if _apart(anchor, seen)[0] <= 2.0 * NOISE_M:
+            return 0
+        way = _way(robot, anchor, seen) & _way(robot, last, seen)
+        return way & ~(self._said | FORWARD)
 
     def _explain(
         self, robot: RobotProfile, last: _Seen, before: tuple[float, float], seen: _Seen
@@ -157,5 +184,8 @@ def _way(robot: RobotProfile, last: _Seen, seen: _Seen) -> int:
     dx, dy = seen.pose.x_m - last.pose.x_m, seen.pose.y_m - last.pose.y_m
     if math.hypot(dx, dy) > _JUMP * robot.v_cap_mps * span_s + NOISE_M:
         return 0
-    c, s = math.cos(last.pose.yaw_rad), math.sin(last.pose.yaw_rad)
+    # The chord of an arc lies along the yaw in the middle of it.
+    turned_rad = math.remainder(seen.pose.yaw_rad - last.pose.yaw_rad, math.tau)
+    yaw_rad = last.pose.yaw_rad + 0.5 * turned_rad
+    c, s = math.cos(yaw_rad), math.sin(yaw_rad)
     return robot.toward((c * dx + s * dy) / span_s, (c * dy - s * dx) / span_s)

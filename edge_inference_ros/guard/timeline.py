@@ -80,23 +80,38 @@ class Track:
     Attributes:
         place_ns: where its newest stamp is on the axis; None before the first.
         turns: how often it has shown a stamp of a newer time.
+        newer: of how many eras the stamp that was placed last is no more; they end when it came.
     """
 
-    __slots__ = ('eras', 'place_ns', 'turns')
+    __slots__ = ('eras', 'newer', 'place_ns', 'turns')
 
     def __init__(self) -> None:
         self.eras: list[_Era] = []
         self.place_ns: int | None = None
-        self.turns = 0
+        self.turns = self.newer = 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the stamp placed last may still be of a time before the clock was set back."""
+        return self.newer < len(self.eras)
 
     def came(self, place_ns: int) -> None:
-        """Take note of a stamp that could be judged: later ones of its time come after it."""
+        """Take note of the stamp that was placed last, and could be judged.
+
+        Later ones of its time come after it. Of one that was refused nothing is learned: it may
+        be another sensor's.
+        """
+        if self.newer:
+            self.turns += self.newer
+            del self.eras[: self.newer]
+            self.newer = 0
         if self.place_ns is None or place_ns > self.place_ns:
             self.place_ns = place_ns
 
     def forget(self) -> None:
         """Time itself has jumped."""
         self.eras.clear()
+        self.newer = 0
         self.place_ns = None
 
     def set_back(self, era: _Era) -> None:
@@ -186,6 +201,7 @@ class Timeline:
     def place(self, stamp_ns: int, track: Track) -> int:
         """Where a stamp of a source is on the axis, as of the last ``read``."""
         place_ns = stamp_ns - self._offset_ns
+        track.newer = 0
         return self._older(stamp_ns, place_ns, track) if track.eras else place_ns
 
     def tolerance_ns(self) -> int:
@@ -202,13 +218,11 @@ class Timeline:
         Only a stamp that is plausible in the new time can rule one out: rubbish shows nothing.
         """
         plausible = -self.skew_ns <= self._axis_ns - newer_ns <= _AGE_NS
-        while track.eras:
-            era = track.eras[0]
+        for era in track.eras:
             older_ns = stamp_ns - era.offset_ns
             if not (plausible and self._is_ruled_out(older_ns, era, track)):
                 return older_ns
-            del track.eras[0]
-            track.turns += 1
+            track.newer += 1
         return newer_ns
 
     def _is_ruled_out(self, older_ns: int, era: _Era, track: Track) -> bool:

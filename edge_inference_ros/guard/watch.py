@@ -70,7 +70,7 @@ class SourceWatch:
 
         By the stamps, which are exact, unless the clock was set back in between.
         """
-        if self.turns == self.track.turns or self.place_ns is None:
+        if self.turns == self.track.turns + self.track.newer or self.place_ns is None:
             return stamp_ns - self.stamp_ns
         return place_ns - self.place_ns
 

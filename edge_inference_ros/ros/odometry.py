@@ -9,6 +9,10 @@ from edge_inference_ros.core.cdr import CdrReader
 from edge_inference_ros.core.types import RosNs
 from edge_inference_ros.errors import BadStamp
 
+_LEAST_NORM = 1e-3
+_LOST = 9999.0
+"""The variance with which laser and visual odometry say that they are lost."""
+
 
 class OdometrySample(NamedTuple):
     """What a nav_msgs/Odometry says of a robot in the plane.
@@ -46,12 +50,19 @@ def read_odometry(data: bytes) -> OdometrySample:
     """What a serialised nav_msgs/Odometry says.
 
     Raises:
-        BadStamp: these bytes are no such message.
+        BadStamp: these bytes are no such message, or it says that nothing is known: no rotation
+            has a quaternion of zeros, and nobody measures a speed to within 100 m/s.
     """
     reader = CdrReader(data, BadStamp)
     stamp_ns, frame_id = reader.header()
     child_frame_id = reader.text('child_frame_id')
     px, py, _, qx, qy, qz, qw, *_ = reader.doubles(7 + 36, 'pose')
-    yaw_rad = math.atan2(2.0 * (qw * qz + qx * qy), 1.0 - 2.0 * (qy * qy + qz * qz))
+    if math.hypot(qx, qy, qz, qw) < _LEAST_NORM:
+        raise BadStamp('a pose whose quaternion is all zeros: odometry is lost')
+    # Of a quaternion of any length.
+    yaw_rad = math.atan2(2.0 * (qw * qz + qx * qy), qw * qw + qx * qx - qy * qy - qz * qz)
     twist = reader.doubles(6, 'twist')
+    variance, *_ = reader.doubles(36, 'covariance of the twist')
+    if variance >= _LOST or variance < 0.0:
+        raise BadStamp(f'a twist whose variance is {variance:g} m²/s²: odometry is lost')
     return OdometrySample(stamp_ns, frame_id, child_frame_id, (px, py, yaw_rad), twist)

@@ -1213,7 +1213,10 @@ def test_in_simulation_a_stamp_may_be_as_far_ahead_as_the_clock_steps():
 
     assert bench.say(-100).verdict is OK
     assert bench.say(-101).verdict is Verdict.FUTURE
-    assert bench.guard.moved(bench.now.ros_ns + 100 * MS, 0.0, 0.0, 0.0, bench.now)
+    bench.guard.moved(bench.now.ros_ns + 100 * MS, 0.0, 0.0, 0.0, bench.now)
+    assert bench.tick().motion.fault is None
+    bench.guard.moved(bench.now.ros_ns + 101 * MS, 0.0, 0.0, 0.0, bench.now)
+    assert bench.tick().motion.fault is OdometryFault.FUTURE
 
 
 # What is promised.

@@ -365,12 +365,12 @@ def test_a_speed_above_the_cap_is_not_clipped_when_odometry_goes_stale():
     assert odometry.since(100 * MS, S).path_m == pytest.approx(1.8 * 0.9)
 
 
-def test_late_samples_are_counted_and_change_nothing():
+def test_late_samples_that_the_bound_covers_are_counted_and_change_nothing():
     odometry = drive(lambda _: 0.5, until_s=0.1)
     before = odometry.since(0, 110 * MS), odometry.motion(110 * MS)
 
-    assert not odometry.add(50 * MS, 0.9, 0.0, 0.0, now_ns=110 * MS)
-    assert not odometry.add(100 * MS, 0.9, 0.0, 0.0, now_ns=110 * MS)
+    assert not odometry.add(50 * MS, 0.5, 0.0, 0.0, now_ns=110 * MS)
+    assert not odometry.add(100 * MS, 0.4, 0.0, 0.0, now_ns=110 * MS)
     assert odometry.late == 2
     assert (odometry.since(0, 110 * MS), odometry.motion(110 * MS)) == before
 

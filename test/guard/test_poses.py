@@ -62,7 +62,10 @@ def test_poses_show_the_direction_too(way, toward):
 )
 def test_a_pose_that_jumps_costs_the_caps_for_half_a_second_and_no_more(jump):
     def pose(t):
-        return (0.5 * t + jump[0], jump[1], jump[2]) if t >= 1.0 else (0.5 * t, 0.0, 0.0)
+        if t < 1.0:
+            return 0.5 * t, 0.0, 0.0
+        gone_m, yaw = 0.5 * (t - 1.0), jump[2]
+        return 0.5 + jump[0] + gone_m * math.cos(yaw), jump[1] + gone_m * math.sin(yaw), yaw
 
     odometry, now_ns = drive(1.0, twist=lambda _: (0.5, 0.0, 0.0), pose=pose)
     v, w, toward, fault = odometry.motion(now_ns)
@@ -86,8 +89,11 @@ def test_sound_odometry_contradicts_nothing(hz):
         return 0.7 + 0.7 * math.sin(t)
 
     def pose(t):
-        k = round(t * hz)
-        return (0.7 * t - 0.7 * math.cos(t) + noise[k % 1000], 0.0, 0.3 * t)
+        steps = [t * (k + 0.5) / 400 for k in range(400)]
+        x, y = (
+            sum(v(s) * part(0.3 * s) for s in steps) * t / 400 for part in (math.cos, math.sin)
+        )
+        return x + noise[round(t * hz) % 1000], y, 0.3 * t
 
     odometry, now_ns = drive(8.0, twist=lambda t: (v(t), 0.0, 0.3), pose=pose, hz=hz)
 

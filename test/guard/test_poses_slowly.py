@@ -37,10 +37,12 @@ def between(one, other):
     return (other['at'] - one['at']) / 1e9, gone, abs(turned)
 
 
-def slowly(robot, samples):
+def slowly(robot, samples):  # noqa: C901 - one rule a branch
     """After each sample until when a contradiction counts, and the motion it shows."""
     run, anchor, until, shown, way, last_rates = [], 0, None, (0.0, 0.0, 0), 0, (0.0, 0.0)
-    for at, rates, pose in samples:
+    said = 0
+    for at, rates, pose, said_now in samples:
+        said |= said_now
         if until is not None and at > until:
             until, shown, way = None, (0.0, 0.0, 0), 0
         span_s = (at - run[-1]['at']) / 1e9 if run else math.inf
@@ -52,11 +54,14 @@ def slowly(robot, samples):
             )
             if run
         ]
-        last_rates = rates
         if pose is None or not all(math.isfinite(x) for x in pose):
-            run, until = [], until and at + HALF_S
-        elif not run or span_s > 0.5:
-            run, anchor = [{'at': at, 'pose': pose, 'allowed': (0.0, 0.0)}], 0
+            until = until and at + HALF_S
+            last_rates = tuple(map(max, last_rates, rates))
+            yield until, shown
+            continue
+        last_rates = rates
+        if not run or span_s > 0.5:
+            run, anchor, said = [{'at': at, 'pose': pose, 'allowed': (0.0, 0.0)}], 0, said_now
         else:
             run.append({'at': at, 'pose': pose, 'allowed': allowed})
             found = [moved(robot, run, start) for start in (len(run) - 2, anchor)]
@@ -65,10 +70,13 @@ def slowly(robot, samples):
                 toward = now_way if until is not None and now_way == way else shown[2]
                 shown = (max(v for _, v, _ in found), max(w for _, _, w in found), toward)
                 way, until, anchor = now_way, at + HALF_S, len(run) - 1
+            elif other := unsaid(robot, run, anchor, said):
+                shown = (max(shown[0], found[1][1]), max(shown[1], found[1][2]), shown[2] | other)
+                until, anchor, said = at + HALF_S, len(run) - 1, said_now
             elif until is not None:
                 shown = (max(shown[0], found[0][1]), max(shown[1], found[0][2]), shown[2])
             elif at - run[anchor]['at'] > HALF_S:
-                anchor = len(run) - 1
+                anchor, said = len(run) - 1, said_now
         yield until, shown
 
 
@@ -84,12 +92,22 @@ def moved(robot, run, start):
     )
 
 
+def unsaid(robot, run, anchor, said):
+    """A way besides forward that both the whole and its last part went, and no twist said."""
+    if between(run[anchor], run[-1])[1] <= 0.06:
+        return 0
+    ways = {direction(robot, run[start], run[-1]) for start in (anchor, len(run) - 2)}
+    way = ways.pop()
+    return way if not ways and way in (2, 4) and not said & way else 0
+
+
 def direction(robot, last, now):
     span_s, gone, _ = between(last, now)
     if gone > 1.5 * robot.v_cap_mps * span_s + 0.03:
         return 0
     step = complex(*now['pose'][:2]) - complex(*last['pose'][:2])
-    turned_back = step * cmath.exp(-1j * last['pose'][2])
+    turned = cmath.phase(cmath.exp(1j * (now['pose'][2] - last['pose'][2])))
+    turned_back = step * cmath.exp(-1j * (last['pose'][2] + turned / 2))
     return robot.toward(turned_back.real / span_s, turned_back.imag / span_s)
 
 
@@ -115,7 +133,8 @@ def drive(draw, robot):
         pose = Pose(x, y, math.remainder(yaw, math.tau))
         if draw.random() < 0.05:
             pose = draw.choice((None, Pose(math.nan, y, yaw), Pose(x, y, math.inf)))
-        yield at, rates, pose
+        lies = draw.choice((1, 1, 1, -1)) if draw.random() < 0.2 else 1
+        yield at, rates, pose, robot.toward(lies * honest * v, honest * side)
 
 
 @pytest.mark.parametrize('seed', range(300))
@@ -124,8 +143,10 @@ def test_it_shows_what_keeping_everything_shows(seed):
     robot, poses = draw.choice(ROBOTS), Poses()
     samples = list(drive(draw, robot))
     assert not poses.contradicts(0)
-    for (at, rates, pose), (until, shown) in zip(samples, slowly(robot, samples), strict=True):
-        poses.take(robot, at, rates, pose)
+    for (at, rates, pose, way), (until, shown) in zip(
+        samples, slowly(robot, samples), strict=True
+    ):
+        poses.take(robot, at, rates, pose, way=way)
 
         assert poses.until_ns == until
         assert poses.shown == pytest.approx(shown, rel=1e-6, abs=1e-9)

@@ -35,7 +35,7 @@ class Clocks:
         return place
 
     def age(self, stamp):
-        return self.now - self.place(stamp)
+        return self.now - self.hear(stamp)
 
 
 def test_a_stamp_is_placed_by_the_offset_of_the_clocks():
@@ -196,7 +196,7 @@ def test_an_older_reading_a_millisecond_before_what_was_sent_is_ruled_out(before
     place = clocks.now
     old = clocks.ahead
     set_back(clocks, since=700.0)
-    clocks.place(place - before + old)
+    clocks.hear(place - before + old)
 
     assert clocks.track.turns == ruled_out
 
@@ -209,7 +209,7 @@ def test_only_what_is_plausible_in_the_new_time_shows_it(age, shows):
     clocks.look(11_000)
     clocks.hear(clocks.now + clocks.ahead)
     set_back(clocks)
-    clocks.place(clocks.now + clocks.ahead - age)
+    clocks.hear(clocks.now + clocks.ahead - age)
 
     assert clocks.track.turns == shows
 
@@ -278,7 +278,7 @@ def test_a_source_that_was_never_heard_is_no_more_than_a_minute_late(beyond, tur
     clocks.ahead -= LONGEST_FLIGHT_NS / MS + beyond
     clocks.look()
     clocks.look()
-    clocks.place(clocks.now + clocks.ahead)
+    clocks.hear(clocks.now + clocks.ahead)
 
     assert clocks.track.turns == turns
 

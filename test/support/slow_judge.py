@@ -32,6 +32,11 @@ class Sample:
     floor: tuple[float, float] = (0.0, 0.0)
     way: int = 0
     run_m: float = 0.0
+    likely: tuple[float, float] = (0.0, 0.0)
+    told: tuple[float, float] = (0.0, 0.0)
+    speed: float = 0.0
+    kept: int = 0
+    missed: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass
@@ -52,18 +57,34 @@ class SlowJudge:
         one = self.robot
         return v <= 20 * one.v_cap_mps and w <= 20 * one.w_cap_radps + SPIKE
 
-    def odometry(self, at_s, vx, vy, wz, *, now_s, skew_s):
+    def odometry(self, at_s, vx, vy, wz, *, now_s, skew_s):  # noqa: C901 - as the sentences are
         """Sort a sample in; what cannot be used is named and changes nothing else."""
         one, v, w = self.robot, math.hypot(vx, vy), abs(wz)
         if not self.believes(v, w) or at_s > now_s + skew_s:
             self.named = True
             return
+        at_s = min(at_s, now_s)
         if self.samples and at_s <= self.samples[-1].at_s:
+            self.late(at_s, vx, vy, v, w)
             return
         sure_v, sure_w, way, run_m = v, w, self.way(vx, vy), 0.0
+        likely, speed, kept = (v, w), v, 0
         if self.samples:
             last = self.samples[-1]
             gone_s = at_s - last.at_s
+            likely = tuple(
+                max(
+                    was - most * gone_s, was if said > cap and said > was + most * gone_s else said
+                )
+                for was, said, cap, most in (
+                    (last.likely[0], v, one.v_cap_mps, GRAVITY),
+                    (last.likely[1], w, one.w_cap_radps, SPIKE),
+                )
+            )
+            before, left = self.counted(last) & ~FORWARD, last.speed - GRAVITY * gone_s
+            if left > 0.0:
+                kept = 0 if way & before else before
+                speed = left if kept else max(v, left) if way & before else v
             if v > one.v_cap_mps and v > last.v + GRAVITY * gone_s:
                 sure_v = max(one.v_cap_mps, last.v)
             if w > one.w_cap_radps and w > last.w + SPIKE * gone_s:
@@ -78,7 +99,42 @@ class SlowJudge:
             max((c[1] for c in counted), default=0.0),
             max((c[2] for c in counted), default=0.0),
         )
-        self.samples.append(Sample(at_s, vx, vy, v, w, sure_v, sure_w, floor, way, run_m))
+        told = max(v, likely[0]), max(w, likely[1])
+        self.samples.append(
+            Sample(
+                at_s, vx, vy, v, w, sure_v, sure_w, floor, way, run_m, likely, told, speed, kept
+            )
+        )
+
+    def late(self, at_s, vx, vy, v, w):
+        """What comes out of order counts only if it shows more than was known, or another way."""
+        one, newest = self.robot, self.samples[-1]
+        gone_s = newest.at_s - at_s
+        if gone_s > one.deadline_cap_s:
+            return
+        older = [k for k, sample in enumerate(self.samples) if sample.at_s <= at_s]
+        k = older[-1] if older else 0
+        _, _, begins_s, *bounds = self.leg(k, newest.at_s, newest.at_s, lost=False)
+        known = [
+            min(start + gain * (at_s - begins_s), top)
+            for start, gain, top in (bounds[:3], bounds[3:])
+        ]
+        left = v - GRAVITY * gone_s, w - SPIKE * gone_s
+        if left[0] > 0.0:
+            newest.kept |= self.way(vx, vy)
+        newest.told = tuple(map(max, newest.told, left))
+        newest.likely = tuple(map(max, newest.likely, left))
+        newest.floor = tuple(map(max, newest.floor, left))
+        if v <= known[0] + 1e-9 and w <= known[1] + 1e-9:
+            return
+        at = (np.arange(POINTS) + 0.5) / POINTS * gone_s
+        newest.missed = tuple(
+            missed + float(np.minimum(rate + gain * at, max(cap, rate)).mean()) * gone_s
+            for missed, rate, gain, cap in (
+                (newest.missed[0], v, one.a_acc_mps2, one.v_cap_mps),
+                (newest.missed[1], w, self.alpha, one.w_cap_radps),
+            )
+        )
 
     def commanded(self, vx, vy, wz, *, now_s):
         """A command is motion from now on."""
@@ -104,8 +160,8 @@ class SlowJudge:
             return v, w, toward | self.all_ways(), False, True
         last = self.samples[-1]
         age_s = max(0.0, now_s - last.at_s)
-        v = grown(max(last.v, command_v), one.a_acc_mps2 * age_s, one.v_cap_mps)
-        w = grown(max(last.w, command_w), self.alpha * age_s, one.w_cap_radps)
+        v = grown(max(last.told[0], command_v), one.a_acc_mps2 * age_s, one.v_cap_mps)
+        w = grown(max(last.told[1], command_w), self.alpha * age_s, one.w_cap_radps)
         toward |= self.counted(last)
         for way, short_m in self.may_have_turned(last, age_s):
             toward |= way if short_m < 0.0 else 0
@@ -154,8 +210,8 @@ class SlowJudge:
 
     def counted(self, sample):
         if sample.way in (REVERSE, SIDE) and self.reach_m(sample.run_m, sample.v, 0.0) < 0.0:
-            return 0
-        return sample.way
+            return sample.kept
+        return sample.way | sample.kept
 
     def reach_m(self, run_m, v, for_s):
         """How far beyond creep_m a run is, its stop included, after gaining speed for a while."""
@@ -217,6 +273,9 @@ class SlowJudge:
             v = max(one.v_cap_mps, first.sure_v if first else 0.0)
             w = max(one.w_cap_radps, first.sure_w if first else 0.0)
             total += (v + w * one.lever_m) * (min(first_s, now_s) - since_s)
+        for sample in self.samples:
+            if since_s < sample.at_s:
+                total += sample.missed[0] + sample.missed[1] * one.lever_m
         k = len(self.samples) - 1
         legs = []
         while k >= 0 and (k == len(self.samples) - 1 or self.samples[k + 1].at_s > since_s):
