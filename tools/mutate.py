@@ -36,24 +36,32 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 JUSTIFIED = ROOT / 'docs' / 'safety.md'
-FRESHNESS = ['test_freshness.py', 'test_freshness_random.py', 'test_freshness_replay.py']
+FRESHNESS = [
+    'test_freshness.py',
+    'test_deception.py',
+    'test_freshness_random.py',
+    'test_freshness_replay.py',
+]
 GUARD = {
+    'commands': ['test_odometry.py', 'test_deception.py', 'test_freshness_random.py'],
     'deadline': ['test_deadline.py', 'test_deadline_properties.py'],
     'drift': ['test_drift.py', 'test_drift_slowly.py'],
     'freshness': FRESHNESS,
-    'heading': ['test_heading.py', 'test_freshness_random.py'],
+    'heading': ['test_heading.py', 'test_deception.py', 'test_freshness_random.py'],
+    'legs': ['test_odometry.py', 'test_deception.py', 'test_freshness_random.py'],
     'odometry': [
+        'test_deception.py',
         'test_odometry.py',
         'test_heading.py',
         'test_poses.py',
         'test_freshness_random.py',
     ],
     'pose_history': ['test_pose_history.py'],
-    'poses': ['test_poses.py', 'test_poses_slowly.py'],
+    'poses': ['test_poses.py', 'test_poses_slowly.py', 'test_deception.py'],
     'robot': ['test_robot.py', 'test_deadline.py', 'test_deadline_properties.py'],
     'speed_limit': ['test_speed_limit.py'],
     'standing': ['test_standing.py', 'test_freshness.py'],
-    'timeline': ['test_timeline.py', 'test_freshness.py'],
+    'timeline': ['test_timeline.py', 'test_freshness.py', 'test_deception.py'],
     'verdict': ['test_freshness.py'],
     'watch': ['test_freshness.py'],
 }

@@ -18,7 +18,8 @@ from edge_inference_ros.guard.deadline import (
     deadline_ns,
     left_s,
 )
-from edge_inference_ros.guard.odometry import S_PER_NS, Motion, Odometry
+from edge_inference_ros.guard.legs import S_PER_NS
+from edge_inference_ros.guard.odometry import Motion, Odometry
 from edge_inference_ros.guard.robot import RobotProfile
 from edge_inference_ros.guard.standing import Rules, Standing, State
 from edge_inference_ros.guard.timeline import Instant, Timeline
@@ -34,7 +35,8 @@ from edge_inference_ros.guard.verdict import (
 from edge_inference_ros.guard.watch import SourceWatch
 
 _NEVER = RosNs(0)
-
+_JUMPS, _JUMPS_NS = 3, 10 * NS_PER_S
+_PATIENCE_NS = 5 * NS_PER_S
 
 _Here = tuple[Instant, int, Motion]
 """What is known at one instant: both clocks, the axis, and how the robot moves."""
@@ -47,6 +49,7 @@ class Guard:
 
     Attributes:
         odometry: how the robot moved; ``motion`` and ``command`` feed it.
+        clock_jumps: simulated time went back several times within ten seconds.
         resume_mps: the speed the robot will take up when it is released, by default v_cap. A
             source that went stale is judged at this speed, not at the speed 0 it stopped the
             robot to: else it would be released, go, and go stale again.
@@ -76,6 +79,8 @@ class Guard:
         self.odometry = Odometry(robot)
         self._moves = self._timeline.track()
         self._since_ns: int | None = None
+        self._rewound: list[int] = []
+        self.clock_jumps = False
         self._watches = {
             s.name: SourceWatch(
                 s, robot, Standing(self._rules), self._timeline.track(), s.frame_id
@@ -179,9 +184,12 @@ class Guard:
         if verdict in FORWARDED:
             watch.hold(stamp_ns, frame_id, place_ns)
             watch.drift.observe(age_ns, now.mono_ns)
-            share = self._rules.resume_share
+            watch.sound_since_ns = watch.sound_since_ns or now.mono_ns
+            patient = now.mono_ns - watch.sound_since_ns >= _PATIENCE_NS
+            share = 1.0 if patient else self._rules.resume_share
             watch.standing.good(resumable=self._resumable(watch, here, share))
         elif verdict not in UNCOUNTED:
+            watch.sound_since_ns = 0
             watch.standing.bad()
         return judgement
 
@@ -201,15 +209,23 @@ class Guard:
     def _look(self, now: Instant) -> int:
         """Now on the axis, after dealing with clocks that jumped."""
         axis_ns = self._timeline.read(now)
-        if self._since_ns is None or self._timeline.rewound:
+        if self._since_ns is None:
             self._since_ns = now.mono_ns
         if self._timeline.rewound:
+            # Two clocks that take turns must not be forgiven at every turn.
+            self._rewound = [*self._rewound[-(_JUMPS - 1) :], now.mono_ns]
+            if not self._jumps_at(now.mono_ns):
+                self._since_ns = now.mono_ns
             self.odometry.flush()
             for watch in self._watches.values():
                 watch.forget()
+        self.clock_jumps = self._sim and self._jumps_at(now.mono_ns)
         if self._sim:
             self._skew_ns = self.odometry.skew_ns = self._timeline.tolerance_ns()
         return axis_ns
+
+    def _jumps_at(self, mono_ns: int) -> bool:
+        return len(self._rewound) == _JUMPS and mono_ns - self._rewound[0] < _JUMPS_NS
 
     def _refusal(
         self, watch: SourceWatch, stamp_ns: int, place_ns: int, age_ns: int, *, alien: bool

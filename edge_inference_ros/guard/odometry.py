@@ -27,14 +27,23 @@ from bisect import bisect_right
 from enum import Enum
 from typing import NamedTuple
 
-from edge_inference_ros.guard.deadline import SLACK, reach
+from edge_inference_ros.guard.commands import Commands
+from edge_inference_ros.guard.deadline import SLACK
 from edge_inference_ros.guard.heading import Heading
+from edge_inference_ros.guard.legs import (
+    FEMTO,
+    NOWHERE,
+    S_PER_NS,
+    Bound,
+    Leg,
+    bound_of,
+    braked,
+    closed_bound,
+    open_bound,
+    sure,
+)
 from edge_inference_ros.guard.poses import Pose, Poses
 from edge_inference_ros.guard.robot import GRAVITY_MPS2, SPIKE_RADPS2, RobotProfile
-
-S_PER_NS = 1e-9
-_FEMTO = 1e15
-_COMMANDS = 64
 
 
 class OdometryFault(Enum):
@@ -73,47 +82,6 @@ class Travel(NamedTuple):
     turn_rad: float
 
 
-class _Command(NamedTuple):
-    """What was commanded, and when it came."""
-
-    at_ns: int
-    v_mps: float
-    w_radps: float
-    toward: int
-
-
-class _Bound(NamedTuple):
-    """A rate that is not exceeded: min(start + gain t, top), t after a sample."""
-
-    start: float
-    gain: float
-    top: float
-
-    def at(self, t_s: float) -> float:
-        """The rate that is not exceeded then."""
-        return min(self.start + self.gain * t_s, self.top)
-
-
-class _Leg(NamedTuple):
-    """What the odometer read at a sample, and the bounds from there to the next."""
-
-    path_fm: int
-    turn_frad: int
-    v: _Bound
-    w: _Bound
-
-    def after(self, t_s: float) -> tuple[int, int]:
-        """What it reads ``t_s`` after the sample, rounded up."""
-        path_fm, turn_frad, (v, v_gain, v_top), (w, w_gain, w_top) = self
-        return (
-            path_fm + 1 + int(reach(v, t_s, v_gain, v_top) * _FEMTO),
-            turn_frad + 1 + int(reach(w, t_s, w_gain, w_top) * _FEMTO),
-        )
-
-
-_NOWHERE = _Leg(0, 0, _Bound(0.0, 0.0, 0.0), _Bound(0.0, 0.0, 0.0))
-
-
 class Odometry:
     """A bounded history of motion on the axis of ``guard/timeline.py``.
 
@@ -122,7 +90,7 @@ class Odometry:
     Attributes:
         robot: the limits; see ``reconfigure``.
         skew_ns: how far in the future a sample may be stamped; likewise.
-        late: samples that came out of order. They are not needed: the bound covers them.
+        late: samples that came out of order; see ``_hear_late``.
     """
 
     __slots__ = (
@@ -155,13 +123,13 @@ class Odometry:
     def flush(self) -> None:
         """Forget everything: time itself has jumped."""
         self._times: list[int] = []
-        self._legs: list[_Leg] = []
+        self._legs: list[Leg] = []
         self._last = self._likely = (0.0, 0.0)
         self._heading, self._poses = Heading(), Poses()
         self._fault: OdometryFault | None = OdometryFault.ABSENT
         self._floor = (0.0, 0.0)
-        self._tail: _Leg | None = None
-        self._commands: list[_Command] = []
+        self._tail: Leg | None = None
+        self._commands = Commands()
         self._seen_ns: int | None = None
 
     def reconfigure(self, robot: RobotProfile) -> None:
@@ -170,11 +138,11 @@ class Odometry:
         if not self._times:
             return
         path_fm, turn_frad, v, w = self._legs[-1]
-        self._legs[-1] = _Leg(
+        self._legs[-1] = Leg(
             path_fm,
             turn_frad,
-            _Bound(v.start, max(robot.a_acc_mps2, v.gain), max(robot.v_cap_mps, v.top)),
-            _Bound(w.start, max(robot.yaw_acc_radps2, w.gain), max(robot.w_cap_radps, w.top)),
+            Bound(v.start, max(robot.a_acc_mps2, v.gain), max(robot.v_cap_mps, v.top)),
+            Bound(w.start, max(robot.yaw_acc_radps2, w.gain), max(robot.w_cap_radps, w.top)),
         )
         self._heading.reconfigure(robot)
         self._seen_ns, self._tail = None, None
@@ -190,15 +158,10 @@ class Odometry:
             toward = robot.toward(vx, vy)
         else:
             # No less than what is known to have been asked for.
-            v, w, toward = self._commanded(now_ns)
+            v, w, toward = self._commands.newest(now_ns, robot.command_timeout_s)
             v, w = max(robot.v_cap_mps, v), max(robot.w_cap_radps, w)
             toward |= robot.anywhere
-        self._commands.append(_Command(now_ns, v, w, toward))
-        if len(self._commands) > _COMMANDS:
-            (_, v0, w0, _), second = self._commands[:2]
-            self._commands[:2] = [
-                second._replace(v_mps=max(v0, second.v_mps), w_radps=max(w0, second.w_radps))
-            ]
+        self._commands.take(now_ns, v, w, toward)
         self._raise_floor(v, w)
 
     def add(
@@ -241,14 +204,14 @@ class Odometry:
             # Nothing brakes harder than 1 g: a sample that says so is a spike too.
             before_v, before_w = self._likely
             self._likely = (
-                _braked(v, before_v, self.robot.v_cap_mps, GRAVITY_MPS2 * span_s),
-                _braked(w, before_w, self.robot.w_cap_radps, SPIKE_RADPS2 * span_s),
+                braked(v, before_v, self.robot.v_cap_mps, GRAVITY_MPS2 * span_s),
+                braked(w, before_w, self.robot.w_cap_radps, SPIKE_RADPS2 * span_s),
             )
         else:
             self._likely = v, w
         self._last = max(v, self._likely[0]), max(w, self._likely[1])
         self._fault = None
-        command_v, command_w = self._commanded_since(place_ns)
+        command_v, command_w = self._commands.since(place_ns, self.robot.command_timeout_s)
         self._set_floor(max(command_v, shown_v), max(command_w, shown_w))
         return True
 
@@ -273,10 +236,11 @@ class Odometry:
         newest = at == len(self._times) - 1
         leg = self._open_leg(lost=False) if newest else self._legs[at]
         if v > leg.v.at(since_s) + SLACK or w > leg.w.at(since_s) + SLACK:
-            missed = _Leg(0, 0, _bound(v, robot.a_acc_mps2, robot.v_cap_mps),
-                          _bound(w, robot.yaw_acc_radps2, robot.w_cap_radps)).after(gone_s)  # fmt: skip
+            v_bound = bound_of(v, robot.a_acc_mps2, robot.v_cap_mps)
+            w_bound = bound_of(w, robot.yaw_acc_radps2, robot.w_cap_radps)
+            missed = Leg(0, 0, v_bound, w_bound).after(gone_s)
             path_fm, turn_frad, *bounds = self._legs[-1]
-            self._legs[-1] = _Leg(path_fm + missed[0], turn_frad + missed[1], *bounds)
+            self._legs[-1] = Leg(path_fm + missed[0], turn_frad + missed[1], *bounds)
         self._raise_floor(max(0.0, left[0]), max(0.0, left[1]))
 
     def _refusal(self, v: float, w: float, ahead_ns: int) -> OdometryFault | None:
@@ -291,9 +255,9 @@ class Odometry:
         if now_ns != self._seen_ns:
             self._see(now_ns)
         robot = self.robot
-        command_v, command_w, toward = self._commanded(now_ns)
+        command_v, command_w, toward = self._commands.newest(now_ns, robot.command_timeout_s)
         if self._lost:
-            _, _, sure_v, sure_w = self._legs[-1] if self._legs else _NOWHERE
+            _, _, sure_v, sure_w = self._legs[-1] if self._legs else NOWHERE
             v = max(robot.v_cap_mps, command_v, sure_v.start)
             w = max(robot.w_cap_radps, command_w, sure_w.start)
             return Motion(v, w, toward | robot.anywhere | self._heading.ways, self._lost)
@@ -340,7 +304,7 @@ class Odometry:
             self._see(now_ns)
         path_fm, turn_frad = self._shown
         from_fm, from_frad = self._read(place_ns)
-        return (path_fm - from_fm) / _FEMTO, (turn_frad - from_frad) / _FEMTO
+        return (path_fm - from_fm) / FEMTO, (turn_frad - from_frad) / FEMTO
 
     def _see(self, now_ns: int) -> None:
         """Work out, once for an instant, why the caps hold, if so, and what the odometer shows."""
@@ -361,66 +325,46 @@ class Odometry:
         """No less than ``v`` and ``w`` since the newest sample."""
         self._floor, self._seen_ns, self._tail = (v, w), None, None
 
-    def _commanded(self, now_ns: int) -> tuple[float, float, int]:
-        if not self._commands or not self._counts(newest := self._commands[-1], now_ns):
-            return (0.0, 0.0, 0)
-        return newest[1:]
-
-    def _counts(self, command: _Command, at_ns: int) -> bool:
-        return (at_ns - command.at_ns) * S_PER_NS <= self.robot.command_timeout_s
-
-    def _commanded_since(self, place_ns: int) -> tuple[float, float]:
-        """The greatest command that counted at ``place_ns`` or later; older ones are forgotten."""
-        before = [command for command in self._commands if command.at_ns <= place_ns]
-        del self._commands[: max(0, len(before) - 1)]
-        counted = self._commands
-        if before and not self._counts(before[-1], place_ns):
-            counted = counted[1:]
-        return (
-            max((command.v_mps for command in counted), default=0.0),
-            max((command.w_radps for command in counted), default=0.0),
-        )
-
     def _append(self, place_ns: int, v: float, w: float) -> None:
         """Close the leg before the sample and open the one after it."""
         robot = self.robot
         path_fm = turn_frad = 0
         if self._times:
             span_s = (place_ns - self._times[-1]) * S_PER_NS
-            v = _sure(v, self._last[0], robot.v_cap_mps, GRAVITY_MPS2 * span_s)
-            w = _sure(w, self._last[1], robot.w_cap_radps, SPIKE_RADPS2 * span_s)
+            v = sure(v, self._last[0], robot.v_cap_mps, GRAVITY_MPS2 * span_s)
+            w = sure(w, self._last[1], robot.w_cap_radps, SPIKE_RADPS2 * span_s)
             self._legs[-1] = leg = self._closed(self._legs[-1], v, w, span_s)
             path_fm, turn_frad = leg.after(span_s)
         self._times.append(place_ns)
         self._legs.append(
-            _Leg(
+            Leg(
                 path_fm,
                 turn_frad,
-                _bound(v, robot.a_acc_mps2, robot.v_cap_mps),
-                _bound(w, robot.yaw_acc_radps2, robot.w_cap_radps),
+                bound_of(v, robot.a_acc_mps2, robot.v_cap_mps),
+                bound_of(w, robot.yaw_acc_radps2, robot.w_cap_radps),
             )
         )
         if len(self._times) >= 2 * self._capacity:
             del self._times[: self._capacity]
             del self._legs[: self._capacity]
 
-    def _closed(self, leg: _Leg, v: float, w: float, span_s: float) -> _Leg:
+    def _closed(self, leg: Leg, v: float, w: float, span_s: float) -> Leg:
         """The leg, once the sample at its end is known to read ``v`` and ``w``."""
         floor_v, floor_w = self._floor
         gap = span_s > self.robot.odom_timeout_s
         return leg._replace(
-            v=_between(leg.v, v, floor=floor_v, span_s=span_s, gap=gap),
-            w=_between(leg.w, w, floor=floor_w, span_s=span_s, gap=gap),
+            v=closed_bound(leg.v, v, floor=floor_v, span_s=span_s, gap=gap),
+            w=closed_bound(leg.w, w, floor=floor_w, span_s=span_s, gap=gap),
         )
 
-    def _open_leg(self, *, lost: bool) -> _Leg:
+    def _open_leg(self, *, lost: bool) -> Leg:
         """The leg from the newest sample on, whose end is not known; at the caps if ``lost``."""
         path_fm, turn_frad, v, w = self._legs[-1]
-        return _Leg(
+        return Leg(
             path_fm,
             turn_frad,
-            _open(v, floor=self._floor[0], lost=lost),
-            _open(w, floor=self._floor[1], lost=lost),
+            open_bound(v, floor=self._floor[0], lost=lost),
+            open_bound(w, floor=self._floor[1], lost=lost),
         )
 
     def _read(self, at_ns: int) -> tuple[int, int]:
@@ -435,38 +379,6 @@ class Odometry:
         v = max(self.robot.v_cap_mps, first.v.start)
         w = max(self.robot.w_cap_radps, first.w.start)
         return (
-            first.path_fm - int(v * before_s * _FEMTO),
-            first.turn_frad - int(w * before_s * _FEMTO),
+            first.path_fm - int(v * before_s * FEMTO),
+            first.turn_frad - int(w * before_s * FEMTO),
         )
-
-
-def _bound(rate: float, gain: float, cap: float) -> _Bound:
-    return _Bound(rate, gain, max(cap, rate))
-
-
-def _sure(rate: float, before: float, cap: float, most_change: float) -> float:
-    """``rate``, unless it is beyond the cap and out of reach from the sample before."""
-    if rate <= cap or rate - before <= most_change:
-        return rate
-    return max(cap, before)
-
-
-def _braked(rate: float, before: float, cap: float, most_change: float) -> float:
-    """``rate``, or what brakes at their hardest leave of ``before``; a spike leaves as much."""
-    believed = rate if rate <= cap or rate - before <= most_change else before
-    return max(believed, before - most_change)
-
-
-def _open(bound: _Bound, *, floor: float, lost: bool) -> _Bound:
-    top = max(bound.top, floor)
-    return _Bound(top if lost else max(bound.start, floor), bound.gain, top)
-
-
-def _between(bound: _Bound, end: float, *, floor: float, span_s: float, gap: bool) -> _Bound:
-    start, end = max(bound.start, floor), max(end, floor)
-    top = max(bound.top, start, end)
-    if gap:
-        return _Bound(top, bound.gain, top)
-    if end > (start + bound.gain * span_s) * (1.0 + SLACK):
-        return _Bound(end, bound.gain, end)
-    return _Bound(start, bound.gain, top)

@@ -20,6 +20,8 @@ from edge_inference_ros.guard.robot import RobotProfile
 GRID_MPS = 0.05
 """Limits are multiples of this, rounded down, so that noise in the age is not news."""
 
+_STEPS = 20
+
 SAMPLES = samples_needed(0.99)
 """299: the greatest of so many ages is above their 99th percentile with 95 % confidence."""
 
@@ -50,9 +52,15 @@ def on_grid(v_mps: float, robot: RobotProfile) -> float | None:
     """``v_mps`` rounded down to what may be published; None below v_floor."""
     if not v_mps >= robot.v_floor_mps:
         return None
-    steps = math.floor(min(v_mps, robot.v_cap_mps) / GRID_MPS * (1.0 + SLACK))
-    v_mps = min(round(steps * GRID_MPS, 9), robot.v_cap_mps)
-    return v_mps if v_mps >= robot.v_floor_mps else None
+    step_mps = _step_mps(robot)
+    steps = math.floor(min(v_mps, robot.v_cap_mps) / step_mps * (1.0 + SLACK))
+    v_mps = min(round(steps * step_mps, 9), robot.v_cap_mps)
+    return max(v_mps, robot.v_floor_mps) or None
+
+
+def _step_mps(robot: RobotProfile) -> float:
+    """A slow robot has finer steps: it must not be stopped by the rounding."""
+    return min(GRID_MPS, robot.v_cap_mps / _STEPS)
 
 
 class SpeedLimiter:
@@ -99,15 +107,23 @@ class SpeedLimiter:
         worst_s = max(tail.bound_s for tail in self._tails.values())
         return min(worst_s, self.robot.deadline_cap_s)
 
-    def limit(self, age_ns: int | None, w_radps: float, now_ns: MonoNs) -> float | None:
+    def limit(
+        self,
+        age_ns: int | None,
+        w_radps: float,
+        now_ns: MonoNs,
+        *,
+        range_m: float | None = None,
+    ) -> float | None:
         """The limit to publish now; None: stop the robot by another path.
 
         Args:
             age_ns: of what is held now, so that a stall bites before it ends; None if nothing is.
             w_radps: the yaw rate to expect.
             now_ns: steady time.
+            range_m: how far is seen where the robot goes; None: forward.
         """
-        allowed = self._allowed(age_ns, w_radps)
+        allowed = self._allowed(age_ns, w_radps, range_m)
         if self._never and allowed is None:
             return None
         hold_ns = int(self._rules.raise_hold_s * NS_PER_S)
@@ -123,7 +139,7 @@ class SpeedLimiter:
             self.published = on_grid(max(slowest, min(could_mps, step_mps)), self.robot)
         return self.published
 
-    def _allowed(self, age_ns: int | None, w_radps: float) -> float | None:
+    def _allowed(self, age_ns: int | None, w_radps: float, range_m: float | None) -> float | None:
         """The limit for the worse of the tail and the moment, whatever was published before."""
         tail_s = self.tail_s
         if age_ns is None or tail_s is None:
@@ -131,12 +147,13 @@ class SpeedLimiter:
         tau_s = max(tail_s, age_ns / NS_PER_S)
         if not tau_s <= self.robot.deadline_cap_s:
             return None
-        return on_grid(speed_for(self.robot, tau_s, w_radps), self.robot)
+        return on_grid(speed_for(self.robot, tau_s, w_radps, range_m=range_m), self.robot)
 
     @property
     def _slowest(self) -> float:
         """The slowest limit worth asking for."""
-        return math.ceil(self.robot.v_floor_mps / GRID_MPS * (1.0 - SLACK)) * GRID_MPS
+        step_mps = _step_mps(self.robot)
+        return math.ceil(self.robot.v_floor_mps / step_mps * (1.0 - SLACK)) * step_mps
 
 
 class _Tail:

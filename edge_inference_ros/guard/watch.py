@@ -28,6 +28,7 @@ class SourceWatch:
         lapsed: why what is held may not be used any more.
         news: whether something came since the last tick.
         last: the verdict on the newest message.
+        sound_since_ns: steady time since which nothing was refused and nothing lapsed; 0: not now.
         other_frame: the frame that messages carry instead, since ``other_since_ns``.
     """
 
@@ -45,6 +46,7 @@ class SourceWatch:
     news: bool = False
     last: Verdict = Verdict.NONEWDATA
     strays: int = 0
+    sound_since_ns: int = 0
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     drift: Drift = field(default_factory=Drift)
 
@@ -63,6 +65,7 @@ class SourceWatch:
         """What is held goes stale once and for all, though the robot may slow down later."""
         if not self.lapsed:
             self.lapsed = why
+            self.sound_since_ns = 0
             self.standing.lapse()
 
     def order(self, stamp_ns: int, place_ns: int) -> int:

@@ -39,7 +39,7 @@ from edge_inference_ros.nodes.watchdog_params import WatchdogParams
 from edge_inference_ros.nodes.watchdog_rows import source_row, strange_frame, summary_row
 from edge_inference_ros.ros import process, qos, words
 from edge_inference_ros.ros.base import EdgeNode
-from edge_inference_ros.ros.connections import Connections, Row
+from edge_inference_ros.ros.connections import Connections, Row, publishers
 from edge_inference_ros.ros.messages import ERROR, MS, OK, WARN
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import diagnostics
@@ -49,8 +49,8 @@ _LOCKED = {locked: bytes(serialize_message(Bool(data=locked))) for locked in (Fa
 LIMIT_PERIOD_NS = 500_000_000
 """Between two repetitions of an unchanged speed limit: a restarted controller has forgotten it."""
 
-ODOMETRY_DEPTH = 20
-"""Of odometry every sample counts: one that is superseded unread leaves a gap at full speed."""
+MOTION_DEPTH = 20
+"""Of odometry and commands each counts: one that is superseded unread may have been the faster."""
 
 COMMAND_LOOK_S = 0.1
 """Between two looks at who publishes velocity commands. Until then one unheard counts as none."""
@@ -154,7 +154,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         self, kind: Any, topic: str, receive: Callable[[bytes], None], keep: ExitStack
     ) -> None:
         profile = qos.follow(self, topic)
-        profile.depth = ODOMETRY_DEPTH if kind is Odometry else 1
+        profile.depth = MOTION_DEPTH if topic in _REMEDIES else 1
         self._profiles[topic] = profile
         subscription = qos.subscribe(
             self,
@@ -226,7 +226,13 @@ class Watchdog(EdgeNode[WatchdogParams]):
         if self._command is not None:
             self._command.tell()
         status = self._guard.tick(now)
-        limit_mps = self._limiter.limit(status.age_ns, status.motion.w_radps, now.mono_ns)
+        motion = status.motion
+        limit_mps = self._limiter.limit(
+            status.age_ns,
+            motion.w_radps,
+            now.mono_ns,
+            range_m=self._limiter.robot.range_toward(motion.toward),
+        )
         return _limited(status, limit_mps)
 
     def _beat(self, status: Status, now: Instant) -> None:
@@ -242,6 +248,8 @@ class Watchdog(EdgeNode[WatchdogParams]):
             wrong.append(f'cmd_vel is sent as {", ".join(self._command.foreign)}: unknown')
         if self._in_world:
             wrong.append(self._turned)
+        if self._guard.clock_jumps:
+            wrong.append('/clock goes back again and again: do two nodes publish it?')
         return summary_row(status, wrong=wrong)
 
     @property
@@ -290,6 +298,10 @@ class Watchdog(EdgeNode[WatchdogParams]):
             return ERROR, row, wrong, '', {}
         if kind is Odometry and self._in_world:
             return WARN, row, self._turned, '', {}
+        senders = publishers(self, self.resolve_topic_name(topic)).get(qos.type_name(kind), ())
+        if kind is Odometry and len(senders) > 1:
+            words = f'{len(senders)} nodes publish it: {", ".join(sorted(senders))}; let one do it'
+            return WARN, row, f'{words}, for of two the faster is believed', '', {}
         return OK, row, '', '', {}
 
     def _report(self) -> None:

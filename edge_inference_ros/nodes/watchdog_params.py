@@ -12,6 +12,7 @@ from edge_inference_ros.guard.speed_limit import LimitRules
 from edge_inference_ros.guard.standing import Rules
 from edge_inference_ros.guard.verdict import Source
 
+_OWN = ('perception', 'freshness', 'lock', 'speed_limit', 'odom', 'cmd_vel')
 _RELATIVE = re.compile(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
 
@@ -35,6 +36,12 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
         ' less than 0 where arrival is; none, or one for each topic',
         low=-1.0,
         high=1.0,
+    )
+    frames: tuple[str, ...] = param(
+        (),
+        'frame_id that each topic must carry, the empty string for any; none: that of its first'
+        ' good message, which may change after two seconds without one. Give them where several'
+        ' sensors share a topic',
     )
     command: str = param(
         'none',
@@ -66,6 +73,13 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
         ]
         if len(self.types) not in (1, len(self.topics)):
             faults.append(f'types = {self.types!r}: expected one, or one for each of topics')
+        faults += [
+            f'topics has {name!r}, which is a topic or a row of the watchdog itself'
+            for name in self.topics
+            if name in _OWN or name.startswith('fresh/')
+        ]
+        if len(self.frames) not in (0, len(self.topics)):
+            faults.append(f'frames = {self.frames!r}: expected none, or one for each of topics')
         if len(self.stamp_offsets_s) not in (0, len(self.topics)):
             faults.append(
                 f'stamp_offsets_s = {self.stamp_offsets_s!r}:'
@@ -84,13 +98,15 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
     def sources(self) -> list[Source]:
         """What is to be judged, and how its stamps are to be read."""
         offsets_s = self.stamp_offsets_s or (0.0,) * len(self.topics)
+        frames = self.frames or ('',) * len(self.topics)
         return [
             Source(
                 topic,
                 required=topic not in self.optional,
+                frame_id=frame,
                 stamp_offset_ns=round(offset_s * 1e9),
             )
-            for topic, offset_s in zip(self.topics, offsets_s, strict=True)
+            for topic, offset_s, frame in zip(self.topics, offsets_s, frames, strict=True)
         ]
 
     @property

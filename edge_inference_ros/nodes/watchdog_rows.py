@@ -57,7 +57,11 @@ def _wrong(source: SourceStatus, *, sim_time: bool) -> dict[str, str]:
     if source.two_senders:
         words['senders'] = 'ASYMMETRIC: two nodes seem to publish on this topic'
     if source.drift_ppm is not None:
-        words['clock'] = f'DRIFT: stamps fall behind our clock by {source.drift_ppm:.0f} ppm'
+        way = 'fall behind' if source.drift_ppm > 0.0 else 'run ahead of'
+        words['clock'] = (
+            f'DRIFT: stamps {way} our clock by {abs(source.drift_ppm):.0f} ppm, or what is between'
+            ' them takes longer and longer'
+        )
     if source.last is Verdict.FUTURE:
         words['clock'] = f'stamps of {source.name} lie in the future of ours: {_FUTURE[sim_time]}'
     if frame := strange_frame(source):

@@ -559,7 +559,7 @@ def test_commands_too_many_to_keep_count_as_the_greatest_of_them():
 
     assert travel.path_m >= 0.04 * 1.0
     assert travel.turn_rad >= 0.04 * 0.9
-    assert len(odometry._commands) <= 64
+    assert len(odometry._commands._kept) <= 64
 
 
 def test_a_sample_from_just_ahead_is_no_slower_motion():

@@ -75,7 +75,8 @@ def test_a_limit_never_exceeds_a_cap_off_the_grid_nor_undercuts_such_a_floor():
     odd = robot('amr', v_cap_mps=1.52, v_floor_mps=0.07)
 
     assert on_grid(1.52, odd) == 1.5
-    assert on_grid(0.08, odd) is None
+    assert on_grid(0.08, odd) == 0.07
+    assert on_grid(0.069, odd) is None
     assert on_grid(0.11, odd) == 0.1
     assert on_grid(1.5, robot('amr', v_cap_mps=math.nextafter(1.5, 0.0))) < 1.5
 

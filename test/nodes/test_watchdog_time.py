@@ -151,6 +151,7 @@ def test_a_sensor_clock_that_drifts_is_named_in_heartbeat_and_diagnostics(ros, p
         reports = [row for report in rig.diagnostics for row in report.status]
         return [item.value for row in reports for item in row.values if item.key == 'clock']
 
-    assert f'by {ppm} ppm' in rig.source()['clock']
+    assert f'by {abs(ppm)} ppm' in rig.source()['clock']
+    assert ('fall behind' if ppm > 0 else 'run ahead') in rig.source()['clock']
     ros.until(said, what='the drift in a report')
-    assert f'by {ppm} ppm' in said()[0]
+    assert f'by {abs(ppm)} ppm' in said()[0]

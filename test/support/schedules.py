@@ -308,7 +308,10 @@ class Player:
         status = self.guard.tick(self.now)
         motion, held = status.motion, status.sources[0].held
         expires_ns = status.sources[0].expires_at_ns
-        limit = self.limiter.limit(status.age_ns, motion.w_radps, self.now.mono_ns)
+        range_m = self.robot.range_toward(motion.toward)
+        limit = self.limiter.limit(
+            status.age_ns, motion.w_radps, self.now.mono_ns, range_m=range_m
+        )
         if limit is not None:
             self.limited_since_ns = min(self.limited_since_ns, event.at_ns)
         self.ticks[event.key] = Permitted(

@@ -85,10 +85,10 @@ class SlowJudge:
             if left > 0.0:
                 kept = 0 if way & before else before
                 speed = left if kept else max(v, left) if way & before else v
-            if v > one.v_cap_mps and v > last.v + GRAVITY * gone_s:
-                sure_v = max(one.v_cap_mps, last.v)
-            if w > one.w_cap_radps and w > last.w + SPIKE * gone_s:
-                sure_w = max(one.w_cap_radps, last.w)
+            if v > one.v_cap_mps and v > last.told[0] + GRAVITY * gone_s:
+                sure_v = max(one.v_cap_mps, last.told[0])
+            if w > one.w_cap_radps and w > last.told[1] + SPIKE * gone_s:
+                sure_w = max(one.w_cap_radps, last.told[1])
             if way in (REVERSE, SIDE):
                 run_m = self.run_m(last, way, gone_s)
         self.named = False
