@@ -35,7 +35,7 @@ from edge_inference_ros.guard.verdict import (
 from edge_inference_ros.guard.watch import SourceWatch
 
 _NEVER = RosNs(0)
-_JUMPS, _JUMPS_NS = 3, 10 * NS_PER_S
+_JUMPS, _JUMPS_NS = 3, 5 * NS_PER_S
 _PATIENCE_NS = 5 * NS_PER_S
 
 _Here = tuple[Instant, int, Motion]
@@ -49,7 +49,7 @@ class Guard:
 
     Attributes:
         odometry: how the robot moved; ``motion`` and ``command`` feed it.
-        clock_jumps: simulated time went back several times within ten seconds.
+        clock_jumps: simulated time went back several times within five seconds.
         resume_mps: the speed the robot will take up when it is released, by default v_cap. A
             source that went stale is judged at this speed, not at the speed 0 it stopped the
             robot to: else it would be released, go, and go stale again.

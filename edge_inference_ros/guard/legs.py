@@ -17,10 +17,6 @@ class Bound(NamedTuple):
     gain: float
     top: float
 
-    def at(self, t_s: float) -> float:
-        """The rate that is not exceeded then."""
-        return min(self.start + self.gain * t_s, self.top)
-
 
 class Leg(NamedTuple):
     """What the odometer read at a sample, and the bounds from there to the next."""

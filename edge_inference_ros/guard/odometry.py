@@ -28,7 +28,6 @@ from enum import Enum
 from typing import NamedTuple
 
 from edge_inference_ros.guard.commands import Commands
-from edge_inference_ros.guard.deadline import SLACK
 from edge_inference_ros.guard.heading import Heading
 from edge_inference_ros.guard.legs import (
     FEMTO,
@@ -51,7 +50,7 @@ class OdometryFault(Enum):
 
     ABSENT = 'no odometry yet'
     STALE = 'odometry too old'
-    NONFINITE = 'odometry is not a number'
+    NONFINITE = 'odometry is not a number, or says that it is lost'
     FUTURE = 'odometry is stamped in the future'
     ABSURD = 'odometry is faster than a robot of this profile can be'
     CONTRADICTED = 'the poses in odometry move faster, or another way, than its twist says'
@@ -219,8 +218,7 @@ class Odometry:
         """A sample no newer than the newest: not needed, unless it shows more than that allows.
 
         Then two publishers disagree, or the newest is wrong. Until the next one the greater
-        holds: of the speeds, less what brakes can have taken since, of the directions, and of
-        the ways that were gone.
+        holds: of the speeds, less what brakes can have taken since, and of the directions.
         """
         robot, v = self.robot, math.hypot(vx, vy)
         gone_s = (self._times[-1] - place_ns) * S_PER_NS
@@ -231,16 +229,6 @@ class Odometry:
         self._likely = max(self._likely[0], left[0]), max(self._likely[1], left[1])
         if left[0] > 0.0:
             self._heading.hear_late(robot, vx, vy)
-        at = max(0, bisect_right(self._times, place_ns) - 1)
-        since_s = (place_ns - self._times[at]) * S_PER_NS
-        newest = at == len(self._times) - 1
-        leg = self._open_leg(lost=False) if newest else self._legs[at]
-        if v > leg.v.at(since_s) + SLACK or w > leg.w.at(since_s) + SLACK:
-            v_bound = bound_of(v, robot.a_acc_mps2, robot.v_cap_mps)
-            w_bound = bound_of(w, robot.yaw_acc_radps2, robot.w_cap_radps)
-            missed = Leg(0, 0, v_bound, w_bound).after(gone_s)
-            path_fm, turn_frad, *bounds = self._legs[-1]
-            self._legs[-1] = Leg(path_fm + missed[0], turn_frad + missed[1], *bounds)
         self._raise_floor(max(0.0, left[0]), max(0.0, left[1]))
 
     def _refusal(self, v: float, w: float, ahead_ns: int) -> OdometryFault | None:

@@ -317,3 +317,26 @@ def test_without_a_hold_a_limit_rises_by_a_step_at_each_look():
     assert one.limit(500 * MS, 0.0, 0) == 0.35
     assert one.limit(100 * MS, 0.0, 1) == 0.6
     assert one.limit(100 * MS, 0.0, 1) == 0.85
+
+
+def test_the_limit_follows_from_what_is_seen_where_the_robot_goes():
+    made = limiter(age_ms=60)
+
+    forward = made.limit(60 * MS, 0.0, 0)
+    backward = made.limit(60 * MS, 0.0, 1, range_m=1.2)
+
+    assert forward == 1.5
+    assert backward == on_grid(speed_for(AMR, 0.06, range_m=1.2), AMR) < 1.1
+    assert made.limit(60 * MS, 0.0, 2, range_m=0.0) is None
+
+
+@pytest.mark.parametrize(
+    ('cap', 'floor'), [(0.04, 0.03), (0.04, 0.001), (0.06, 0.055), (1.49, 1.46)]
+)
+def test_no_profile_is_stopped_by_the_rounding(cap, floor):
+    slow = dataclasses.replace(AMR, v_cap_mps=cap, v_floor_mps=floor)
+
+    limit = on_grid(cap, slow)
+
+    assert limit is not None
+    assert max(floor, 0.9 * cap) <= limit <= cap

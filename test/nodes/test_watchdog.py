@@ -127,6 +127,10 @@ def test_the_profile_changes_while_running(rig):
         ({'margin_m': 9.0}, 'margin_m'),
         ({'topics': ['a', 'a']}, 'each once'),
         ({'topics': ['/detections']}, "topics has '/detections': expected a relative name"),
+        ({'topics': ['perception']}, "'perception', which is a topic or a row of the watchdog"),
+        ({'topics': ['lock']}, "'lock', which is a topic or a row of the watchdog"),
+        ({'topics': ['fresh/detections']}, 'which is a topic or a row of the watchdog'),
+        ({'frames': ['a', 'b']}, 'frames'),
         ({'topics': ['a', 'my topic']}, "topics has 'my topic': expected a relative name"),
         ({'heartbeat_s': 0.06, 'tick_s': 0.04}, 'their sum must be < 0.1'),
         ({'types': ['no_such/msg/Type']}, 'no_such'),
@@ -207,7 +211,7 @@ def test_bytes_that_are_no_odometry_mean_the_caps_until_the_next_good_sample(rig
     rig.odometer.publish(b'\0\1\0\0 no odometry')
     rig.taken(rig.odometer)
     rig.next_beats(1)
-    assert rig.summary()['odometry'] == 'odometry is not a number'
+    assert rig.summary()['odometry'] == 'odometry is not a number, or says that it is lost'
     rig.until(lambda: float(rig.summary()['v_assumed_mps']) == 1.5, what='the caps')
 
     rig.drive(0.2)
@@ -225,6 +229,108 @@ def test_bytes_without_a_header_are_counted_and_refused(rig):
     assert rig.source()['verdict'] == 'MALFORMED'
     assert rig.source()['MALFORMED'] == '1'
     assert len(rig.fresh) == 1
+
+
+LOST = {
+    'a quaternion of zeros': {'quaternion': (0.0, 0.0, 0.0, 0.0)},
+    'a variance of 9999': {'variance': 9999.0},
+    'a negative variance': {'variance': -1.0},
+}
+
+
+@pytest.mark.parametrize('lost', LOST)
+def test_odometry_that_says_it_is_lost_is_no_robot_that_stands(rig, lost):
+    rig.start().drive(0.2)
+
+    for k in range(4):
+        rig.odometry(rig.now_ns() + k * 1000, 0.0, **LOST[lost])
+    rig.taken(rig.odometer)
+    rig.next_beats(1)
+
+    assert rig.summary()['odometry'] == 'odometry is not a number, or says that it is lost'
+
+
+@pytest.mark.parametrize('length', [1.0, 0.5, 0.2, 2.0])
+def test_a_twist_of_the_world_is_turned_by_a_quaternion_of_any_length(ros, length):
+    """Half a turn: what moves ahead in the world goes backwards, where nothing looks."""
+    rig = Rig(ros).start()
+
+    rig.drive(0.5, child='odom', frame='odom', quaternion=(0.0, 0.0, length, 0.0))
+
+    assert 'reverse' in rig.summary()['toward']
+
+
+def test_two_publishers_of_odometry_are_named_and_the_faster_is_believed(rig):
+    from nav_msgs.msg import Odometry
+
+    rig.start()
+    other = rig.ros.publisher(Odometry, 'odom')
+    for _ in range(20):
+        now_ns = rig.now_ns()
+        rig.odometry(now_ns, 0.0)
+        late = Odometry(child_frame_id='base_link')
+        late.header.stamp.sec, late.header.stamp.nanosec = divmod(now_ns - S // 200, S)
+        late.twist.twist.linear.x = 1.2
+        rig.taken(rig.odometer)
+        other.publish(late)
+        rig.taken(other)
+        rig.clock.advance(0.02)
+    rig.next_beats(1)
+
+    assert float(rig.summary()['v_assumed_mps']) > 1.0
+    rig.until(lambda: rig.report('odom: input'), what='a report')
+    ((_, words),) = rig.report('odom: input').values()
+    assert '2 nodes publish it' in words
+
+
+def test_every_command_of_a_burst_counts(ros):
+    from geometry_msgs.msg import Twist
+
+    rig = Rig(ros, command='Twist').start()
+    driver = ros.publisher(Twist, 'cmd_vel', readers=1)
+    rig.drive(0.0)
+    fast, stop = Twist(), Twist()
+    fast.linear.x = 1.3
+    driver.publish(fast)
+    driver.publish(stop)
+    rig.taken(driver)
+    rig.clock.advance(0.1)
+    rig.detect(age_s=0.1)
+
+    assert float(rig.source()['travelled_m']) >= 0.9 * 1.3 * 0.1
+
+
+def test_a_frame_that_is_pinned_never_changes(ros):
+    rig = Rig(ros, frames=['camera']).start()
+    rig.drive(0.0)
+
+    for _ in range(5):
+        rig.detect(frame_id='rear')
+        rig.clock.advance(1.0)
+        rig.drive(0.0)
+
+    assert not rig.fresh
+    assert rig.source()['verdict'] == 'MALFORMED'
+    assert "expected frame_id 'camera', got 'rear'" in rig.source()['frame']
+
+
+@pytest.mark.parametrize(('cpu', 'cpus'), [(-1, []), (0, [0]), (3, [3])])
+def test_the_scheduler_is_asked_for_what_the_parameters_say_and_its_refusal_is_logged(
+    ros, cpu, cpus, monkeypatch, capfd
+):
+    from edge_inference_ros.ros import process
+
+    asked = []
+
+    def real_time(**what):
+        asked.append(what)
+        return ['not allowed here']
+
+    monkeypatch.setattr(process, 'real_time', real_time)
+    Rig(ros, priority=7, cpu=cpu).configure()
+
+    assert asked == [{'priority': 7, 'cpus': cpus}]
+    assert 'not allowed here' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize('kind', ['Twist', 'TwistStamped'])

@@ -36,7 +36,6 @@ class Sample:
     told: tuple[float, float] = (0.0, 0.0)
     speed: float = 0.0
     kept: int = 0
-    missed: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass
@@ -107,34 +106,17 @@ class SlowJudge:
         )
 
     def late(self, at_s, vx, vy, v, w):
-        """What comes out of order counts only if it shows more than was known, or another way."""
+        """What comes out of order counts as far as brakes can have left of it since."""
         one, newest = self.robot, self.samples[-1]
         gone_s = newest.at_s - at_s
         if gone_s > one.deadline_cap_s:
             return
-        older = [k for k, sample in enumerate(self.samples) if sample.at_s <= at_s]
-        k = older[-1] if older else 0
-        _, _, begins_s, *bounds = self.leg(k, newest.at_s, newest.at_s, lost=False)
-        known = [
-            min(start + gain * (at_s - begins_s), top)
-            for start, gain, top in (bounds[:3], bounds[3:])
-        ]
         left = v - GRAVITY * gone_s, w - SPIKE * gone_s
         if left[0] > 0.0:
             newest.kept |= self.way(vx, vy)
         newest.told = tuple(map(max, newest.told, left))
         newest.likely = tuple(map(max, newest.likely, left))
         newest.floor = tuple(map(max, newest.floor, left))
-        if v <= known[0] + 1e-9 and w <= known[1] + 1e-9:
-            return
-        at = (np.arange(POINTS) + 0.5) / POINTS * gone_s
-        newest.missed = tuple(
-            missed + float(np.minimum(rate + gain * at, max(cap, rate)).mean()) * gone_s
-            for missed, rate, gain, cap in (
-                (newest.missed[0], v, one.a_acc_mps2, one.v_cap_mps),
-                (newest.missed[1], w, self.alpha, one.w_cap_radps),
-            )
-        )
 
     def commanded(self, vx, vy, wz, *, now_s):
         """A command is motion from now on."""
@@ -273,9 +255,6 @@ class SlowJudge:
             v = max(one.v_cap_mps, first.sure_v if first else 0.0)
             w = max(one.w_cap_radps, first.sure_w if first else 0.0)
             total += (v + w * one.lever_m) * (min(first_s, now_s) - since_s)
-        for sample in self.samples:
-            if since_s < sample.at_s:
-                total += sample.missed[0] + sample.missed[1] * one.lever_m
         k = len(self.samples) - 1
         legs = []
         while k >= 0 and (k == len(self.samples) - 1 or self.samples[k + 1].at_s > since_s):

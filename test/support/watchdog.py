@@ -158,7 +158,17 @@ class Rig:
         self.taken(self.odometer)
         self.next_beats(1)
 
-    def odometry(self, stamp_ns, v_mps, *, child='base_link', frame='odom', w_radps=0.0):
+    def odometry(
+        self,
+        stamp_ns,
+        v_mps,
+        *,
+        child='base_link',
+        frame='odom',
+        w_radps=0.0,
+        quaternion=(0.0, 0.0, 0.0, 1.0),
+        variance=0.0,
+    ):
         """One sample, heard; its pose lies where the speed has taken it."""
         from nav_msgs.msg import Odometry
 
@@ -169,7 +179,9 @@ class Rig:
             span_ns = stamp_ns - self._odometry_ns if self._odometry_ns else 0
             self._x_m, self._odometry_ns = self._x_m + v_mps * span_ns / S, stamp_ns
         msg.pose.pose.position.x = self._x_m
-        msg.pose.pose.orientation.w = 1.0
+        turned = msg.pose.pose.orientation
+        turned.x, turned.y, turned.z, turned.w = quaternion
+        msg.twist.covariance[0] = variance
         msg.twist.twist.linear.x = v_mps
         msg.twist.twist.angular.z = w_radps
         self.odometer.publish(msg)
