@@ -272,6 +272,7 @@ def test_limits_that_shrink_do_not_shorten_the_way_that_was_gone():
 def test_a_source_a_little_too_old_to_resume_at_once_resumes_after_five_sound_seconds():
     """410 ms at rest: fresh, but more than the share that resumes at once."""
     robot, states = Robot(), []
+    robot.guard.resume_mps = 0.05  # what a limiter asks for
     for k in range(400):
         robot.step(50)
         robot.odometry(0.0)
