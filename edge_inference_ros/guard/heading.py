@@ -41,7 +41,7 @@ class Heading:
         way, v = robot.toward(vx, vy), math.hypot(vx, vy)
         # Nothing brakes harder than 1 g: what goes on for longer than a sample says goes on.
         before, left_mps = self.ways & ~FORWARD, self._speed - GRAVITY_MPS2 * span_s
-        kept = before if left_mps > 0.0 and not way & before else 0
+        kept = before if left_mps > robot.still_mps and not way & before else 0
         self._speed = left_mps if kept else max(v, left_mps if way & before else 0.0)
         if way in (REVERSE, SIDE):
             begin_s, from_mps, run_m = self._beginning(robot, way)

@@ -227,7 +227,7 @@ class Odometry:
         left = v - GRAVITY_MPS2 * gone_s, w - SPIKE_RADPS2 * gone_s
         self._last = max(self._last[0], left[0]), max(self._last[1], left[1])
         self._likely = max(self._likely[0], left[0]), max(self._likely[1], left[1])
-        if left[0] > 0.0:
+        if left[0] > robot.still_mps:
             self._heading.hear_late(robot, vx, vy)
         self._raise_floor(max(0.0, left[0]), max(0.0, left[1]))
 

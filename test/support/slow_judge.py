@@ -81,9 +81,9 @@ class SlowJudge:
                 )
             )
             before, left = self.counted(last) & ~FORWARD, last.speed - GRAVITY * gone_s
-            if left > 0.0:
-                kept = 0 if way & before else before
-                speed = left if kept else max(v, left) if way & before else v
+            if left > one.still_mps and not way & before:
+                kept = before
+            speed = left if kept else max(v, left) if way & before else v
             if v > one.v_cap_mps and v > last.told[0] + GRAVITY * gone_s:
                 sure_v = max(one.v_cap_mps, last.told[0])
             if w > one.w_cap_radps and w > last.told[1] + SPIKE * gone_s:
@@ -112,7 +112,7 @@ class SlowJudge:
         if gone_s > one.deadline_cap_s:
             return
         left = v - GRAVITY * gone_s, w - SPIKE * gone_s
-        if left[0] > 0.0:
+        if left[0] > one.still_mps:
             newest.kept |= self.way(vx, vy)
         newest.told = tuple(map(max, newest.told, left))
         newest.likely = tuple(map(max, newest.likely, left))
