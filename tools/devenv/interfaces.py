@@ -37,7 +37,9 @@ class Package(NamedTuple):
 
     def files(self) -> list[Path]:
         """Everything its build depends on."""
-        return [path for path in self.folder.rglob('*') if path.is_file()]
+        return [path for path in self.folder.rglob('*') if path.is_file()] + [
+            path for path in self.folder.parent.glob('*.cmake') if path.is_file()
+        ]
 
 
 def packages(folder: Path = FOLDER) -> list[Package]:

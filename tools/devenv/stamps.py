@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -33,12 +34,13 @@ class Stamps:
     """The steps done so far, in one file that is replaced whole after each of them.
 
     A run that is interrupted therefore resumes at the step it was in, and a step whose
-    inputs changed is done again.
+    inputs changed is done again. Steps may be done by several threads at once.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._done: dict[str, str] = {}
+        self._lock = threading.Lock()
         with suppress(FileNotFoundError, ValueError):
             known = json.loads(file.read_text())
             self._done = known if isinstance(known, dict) else {}
@@ -55,12 +57,18 @@ class Stamps:
         """
         if self.holds(step, inputs):
             return False
-        if self._done.pop(step, None):
-            self._save()
+        self._put(step, None)
         work()
-        self._done[step] = inputs
-        self._save()
+        self._put(step, inputs)
         return True
+
+    def _put(self, step: str, inputs: str | None) -> None:
+        with self._lock:
+            known = self._done.pop(step, None)
+            if inputs is not None:
+                self._done[step] = inputs
+            if inputs != known:
+                self._save()
 
     def _save(self) -> None:
         fresh = self._file.with_suffix('.new')
