@@ -32,6 +32,7 @@ from edge_inference_ros.core import registry
 from edge_inference_ros.core.params import Spec, check, param, specs
 from edge_inference_ros.core.share import locate
 from edge_inference_ros.errors import ConfigError, EdgeInferenceError
+from edge_inference_ros.terminal import progress
 
 PROGRAM = 'edge_inference'
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -82,7 +83,7 @@ _TRAIN = 'train_'
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool that ``argv`` names; return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format='%(message)s')
+    logging.basicConfig(format='%(message)s', handlers=[progress.LogHandler()])
     logging.getLogger(_PACKAGE).setLevel(logging.INFO)
     try:
         return _dispatch(arguments)
@@ -97,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(f'needs {error.name}, which is not installed here: {error}')
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        progress.end()
 
 
 def steps_of(group: str) -> dict[str, Step]:
@@ -319,6 +322,7 @@ def drive(out: Path, params: DriveParams) -> dict[str, Any]:
         speed_mps=params.speed,
         rate_hz=params.rate_hz,
         foreign=params.foreign,
+        progress=progress.following('render', unit='frames'),
     )
     return {'bag': str(out), 'frames': len(written), 'topics': list(TOPICS)}
 
@@ -337,9 +341,10 @@ def dataset(out: Path, params: DatasetParams) -> dict[str, Any]:
     """Render the splits that ``train camera`` and the gates read; those that are there stay."""
     from edge_inference_ros.sim.dataset import RECIPE, write_recipe
 
+    bars = {name: progress.following(name, unit='pictures') for name in RECIPE}
+
     def tell(split: str, done: int, count: int) -> None:
-        if done % 100 == 0 or done == count:
-            logging.getLogger(_PACKAGE).info('%s: %d of %d', split, done, count)
+        bars[split](done, count)
 
     write_recipe(out, share=params.share, processes=params.processes, progress=tell)
     return {'folder': str(out), 'splits': list(RECIPE)}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.launching import launching  # noqa: F401 - a fixture, like the next
 from support.ros import ros, ros_env  # noqa: F401 - fixtures, known to every test from here
+from support.terminal import terminal  # noqa: F401 - a fixture
 
 if importlib.util.find_spec('hypothesis') is not None:
     from hypothesis import HealthCheck, settings

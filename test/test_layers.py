@@ -19,20 +19,21 @@ LEAVES = ('sensors', 'heads', 'trackers', 'backends')
 MAY_IMPORT = {
     'errors': set(),
     'machine': {'errors', 'machine'},
+    'terminal': {'errors', 'terminal'},
     'core': INNER,
     'guard': INNER | {'guard'},
-    'catalog': INNER | {'catalog'},
+    'catalog': INNER | {'catalog', 'terminal'},
     **{leaf: INNER | {leaf} for leaf in LEAVES},
     'ros': INNER | {'guard', 'ros'},
     'nodes': INNER | {'guard', 'ros', 'nodes'},
-    'replay': INNER | {'guard', 'ros', 'replay'},
+    'replay': INNER | {'guard', 'ros', 'replay', 'terminal'},
     'sim': INNER | {'sim'},
     'gauges': INNER | {'gauges'},
     'monitor': INNER | {'guard', 'ros', 'monitor'},
-    'optimize': INNER | {'guard', 'catalog', 'optimize'},
-    'train': INNER | {'catalog', 'train'},  # and some of optimize: see REACHED
+    'optimize': INNER | {'guard', 'catalog', 'optimize', 'terminal'},
+    'train': INNER | {'catalog', 'train', 'terminal'},  # and some of optimize: see REACHED
     'bringup': INNER | {'bringup'},
-    'cli': INNER | {'catalog', 'optimize', 'train', 'replay', 'sim', 'monitor'},
+    'cli': INNER | {'catalog', 'optimize', 'train', 'replay', 'sim', 'monitor', 'terminal'},
 }
 REACHED = {
     # What else a room may import of another: these modules, or all of those folders.
@@ -62,6 +63,7 @@ ROS = {'rclpy', 'ament_index_python', 'cv_bridge', 'sensor_msgs_py', 'tf2_ros'} 
 OUTSIDE = {
     'errors': set(),
     'machine': set(),
+    'terminal': {'rich'},
     'bringup': set(),
     'core': {'numpy'},
     'guard': {'numpy'},

@@ -14,13 +14,13 @@ from edge_inference_ros.core.params import param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.core.share import cache, own_models, share, ships
 from edge_inference_ros.errors import BackendUnavailable, ConfigError, ModelError
+from edge_inference_ros.terminal.progress import Progress
 
 log = logging.getLogger(__name__)
 
 CATALOGUE = 'models/catalog.yaml'
 _CONNECT_S = 10.0
 _CHUNK_BYTES = 1 << 16
-_STEPS = 10  # progress is told so many times
 _SCHEMES = ('http', 'https')
 
 
@@ -171,23 +171,23 @@ class _Progress:
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self.total, self._most, self._count, self._told = 0, most_bytes, 0, 0
+        self.total, self._most, self._count = 0, most_bytes, 0
+        self._progress = Progress('fetch', round(most_bytes / 1e3), unit='kB')
 
     def update(self, count: int) -> None:
         """So many bytes more; the last of them may be fewer."""
         self._count += count
         if self._count > self._most + 2 * _CHUNK_BYTES:
             raise _TooLong(f'it is longer than {self._most} bytes')
-        if (step := min(_STEPS, _STEPS * self._count // max(self._most, 1))) > self._told:
-            self._told = step
-            log.info('%d of 100 fetched', 100 * step // _STEPS)
+        self._progress(round(min(self._count, self._most) / 1e3))
 
     def reset(self) -> None:
         """Count from the beginning."""
         self._count = 0
 
     def close(self) -> None:
-        """Nothing is held."""
+        """End what is drawn."""
+        self._progress.close()
 
 
 def _cause(error: Exception) -> str:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TextIO
 
 from edge_inference_ros.core import manifest, registry
 from edge_inference_ros.core.engine_options import EngineOptions
 from edge_inference_ros.core.report import Report
 from edge_inference_ros.errors import EngineMissing
 from edge_inference_ros.optimize import _foreign
+from edge_inference_ros.terminal.progress import Progress
 
 Params = EngineOptions
 BACKEND = 'trt'
 
 
-def run(model: Path, out: Path | None, params: Params, *, stream: TextIO = sys.stderr) -> Report:
+def run(model: Path, out: Path | None, params: Params) -> Report:
     """Build an engine, or find the one of the same network, machine and options.
 
     Args:
         model: an ONNX file, or a model folder whose manifest names one for TensorRT.
         out: folder of the engines; None is where nodes look for them.
         params: how to build.
-        stream: where progress is shown.
 
     Raises:
         ParameterError: this TensorRT or this GPU cannot do what ``params`` ask.
@@ -31,7 +29,7 @@ def run(model: Path, out: Path | None, params: Params, *, stream: TextIO = sys.s
         BackendError: no driver, device or TensorRT; or they failed.
     """
     path = onnx_file(model)
-    show = Progress(stream)
+    show = Phases()
     built, notes = registry.load('backends', BACKEND).build(
         path, params, cache=str(out or ''), progress=show
     )
@@ -67,30 +65,27 @@ def onnx_file(model: Path) -> Path:
     return file.path
 
 
-class Progress:
-    """One line that says which phase the builder is in; called from its threads."""
+class Phases:
+    """Shows which phase the builder is in; called from its threads.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._line = ''
-        self._live = stream.isatty()
+    Phases lie within each other: the first is the bar, the rest are what it says.
+    """
+
+    def __init__(self) -> None:
+        self._outer, self._bar = '', Progress('build', 1)
         self.told = False
 
     def __call__(self, phase: str, done: int, steps: int) -> bool:
         """Show it. Never cancels: Ctrl-C does, by the exception it raises here."""
-        self.told = True
-        if self._live:
-            self._show(f'{phase}: {done}/{steps}')
+        if not self.told:
+            self.told, self._outer = True, phase
+            self._bar = Progress(phase, steps, unit='steps')
+        if phase == self._outer:
+            self._bar(done)
         elif not done:
-            self._stream.write(f'{phase}\n')
+            self._bar.say(phase)
         return True
 
     def end(self) -> None:
         """Leave the line."""
-        if self._line:
-            self._stream.write('\n')
-
-    def _show(self, line: str) -> None:
-        self._stream.write('\r' + line.ljust(len(self._line)))
-        self._stream.flush()
-        self._line = line
+        self._bar.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,7 @@ from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize.graph import ranges as calibration_ranges
 from edge_inference_ros.optimize.graph.ranges import Inputs
 from edge_inference_ros.optimize.judge import frames as calibration_frames
-
-log = logging.getLogger(__name__)
-
-_EVERY = 50
+from edge_inference_ros.terminal.progress import counted
 
 
 @dataclass(frozen=True)
@@ -124,10 +120,9 @@ def _world_for(manifest: Manifest) -> str:
 
 
 def _counted(inputs: Iterator[Inputs], most: int) -> Iterator[Inputs]:
-    count = 0
-    for count, value in enumerate(inputs, 1):
-        if count % _EVERY == 0:
-            log.info('calibrate: %d of %d pictures', count, most)
+    none = True
+    for value in counted(inputs, 'calibrate', most, unit='pictures'):
+        none = False
         yield value
-    if not count:
+    if none:
         raise ConfigError('the source gave no pictures')

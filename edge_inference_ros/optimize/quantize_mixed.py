@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,11 +18,9 @@ from edge_inference_ros.optimize._folder import FloatNetwork, Made
 from edge_inference_ros.optimize.graph import formats, int8, network, ranges
 from edge_inference_ros.optimize.graph.ranges import Calibration
 from edge_inference_ros.optimize.judge import measure
-
-log = logging.getLogger(__name__)
+from edge_inference_ros.terminal.progress import counted
 
 FACTS, PLOT = 'mixed.json', 'mixed.png'
-_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -135,13 +132,11 @@ def sensitivities(
     rows = []
     with tempfile.TemporaryDirectory(prefix='edge_inference_') as folder:
         path = Path(folder) / 'one.onnx'
-        for count, layer in enumerate(layers, 1):
+        for layer in counted(layers, 'quantize_mixed', len(layers), unit='layers'):
             quantised = int8.quantised(model, calibration.ranges, dialect='ort', only=[layer])
             network.save(quantised, path)
             with measure.opened({'one': path}, source.manifest) as engines:
                 rows.append((layer, reference.decibels(engines['one'])))
-            if count % _EVERY == 0:
-                log.info('quantize_mixed: %d of %d layers', count, len(layers))
     return sorted(rows, key=lambda pair: pair[1])
 
 

@@ -15,7 +15,6 @@ The command ends with 0 if the candidate passed, 1 if it is refused, 2 if the in
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -35,10 +34,9 @@ from edge_inference_ros.optimize.judge import agreement as pairwise
 from edge_inference_ros.optimize.judge import frames, people, plot, score
 from edge_inference_ros.optimize.judge.detector import OfflineDetector, another
 from edge_inference_ros.optimize.judge.expected import Expected, expected
-from edge_inference_ros.optimize.judge.labelled import EVERY, open_labelled
+from edge_inference_ros.optimize.judge.labelled import open_labelled
 from edge_inference_ros.optimize.judge.labels import Labelled
-
-log = logging.getLogger(__name__)
+from edge_inference_ros.terminal.progress import counted
 
 PATTERNS = 'patterns'
 _NOWHERE = Origin('', RosNs(0), MonoNs(0))
@@ -295,13 +293,12 @@ def _detections(
 ) -> tuple[list[score.Found], list[score.Found]]:
     """What is found in every picture: as the node reports it, and down to the faintest."""
     reported, faint = [], []
-    for index in range(count):
+    title = f'validate {detector.file.path.name}'
+    for index in counted(range(count), title, count, unit='pictures'):
         sample = Image(_NOWHERE, np.ascontiguousarray(labelled.picture(index)), 'bgr')
         named, all_ = detector.both(sample)
         reported.append(score.found_in(named))
         faint.append(score.found_in(all_))
-        if (index + 1) % EVERY == 0:
-            log.info('validate: %s, %d of %d pictures', detector.file.path.name, index + 1, count)
     return reported, faint
 
 

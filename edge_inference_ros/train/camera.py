@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.errors import BackendUnavailable, ConfigError
+from edge_inference_ros.terminal import progress
 
 if TYPE_CHECKING:
     from edge_inference_ros.train.data import Joined
@@ -76,9 +76,8 @@ def run(data: Path, out: Path, params: Params, *, made_by: str = '') -> dict[str
     )  # fmt: skip
     checkpoint = out / CHECKPOINT
     state = _state(checkpoint, joined, params, schedule)
-    progress = Progress()
     hooks = fit.Hooks(
-        on_step=progress, checkpoint=checkpoint, every=params.every,
+        on_step=Progress(), checkpoint=checkpoint, every=params.every,
         device=torch.device(params.device),
     )  # fmt: skip
     _fit(state, joined, schedule, hooks)
@@ -93,29 +92,23 @@ def run(data: Path, out: Path, params: Params, *, made_by: str = '') -> dict[str
 
 
 class Progress:
-    """Logs the mean losses every so many steps, with the time left."""
+    """Tells how far training is, with the mean losses of every so many steps."""
 
     def __init__(self, *, every: int = 50) -> None:
         self._every = every
         self._sums = [0.0, 0.0, 0.0]
-        self._since: tuple[float, int] | None = None
+        self._bar: progress.Progress | None = None
+        self._words = ''
 
     def __call__(self, report: Report) -> None:
         """Take one step's report."""
-        now = time.monotonic()
-        self._since = self._since or (now, report.step)
+        self._bar = self._bar or progress.Progress('train', report.steps, unit='steps')
         news = (float(report.loss.score), float(report.loss.box), report.extra)
         self._sums = [a + b / self._every for a, b in zip(self._sums, news, strict=True)]
-        if report.step % self._every:
-            return
-        start, first = self._since
-        pace_s = (now - start) / max(1, report.step - first)
-        left_min = pace_s * (report.steps - report.step) / 60
-        log.info(
-            'step %d of %d: score %.3f, box %.3f, extra %.3f; %.0f min left',
-            report.step, report.steps, *self._sums, left_min,
-        )  # fmt: skip
-        self._sums = [0.0, 0.0, 0.0]
+        if report.step % self._every == 0:
+            self._words = 'score {:.3f}, box {:.3f}, extra {:.3f}'.format(*self._sums)
+            self._sums = [0.0, 0.0, 0.0]
+        self._bar(report.step, self._words)
 
 
 def scored(

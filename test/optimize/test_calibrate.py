@@ -173,19 +173,18 @@ def test_no_step_opens_a_connection(model, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('kind', ['folder', 'bag', 'split'])
-def test_progress_counts_the_pictures_there_are(model, tmp_path, caplog, monkeypatch, kind):
+def test_progress_counts_the_pictures_there_are(model, tmp_path, caplog, kind):
     source = picture_folder(tmp_path / 'images', IMAGES)
     if kind == 'bag':
         source = bag(tmp_path / 'bag', IMAGES)
     elif kind == 'split':
         np.save(tmp_path / 'images.npy', IMAGES)
         source = tmp_path
-    monkeypatch.setattr(calibrate, '_EVERY', 5)
 
     with caplog.at_level('INFO'):
         calibrated(model, tmp_path / 'out', source=str(source), frames=200)
 
-    assert f'calibrate: 5 of {len(IMAGES)} pictures' in caplog.text
+    assert f'calibrate: {len(IMAGES)} of {len(IMAGES)} pictures' in caplog.text
 
 
 def test_a_foreign_network_is_not_shown_a_world_without_what_it_finds(tmp_path):

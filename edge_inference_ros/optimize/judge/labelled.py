@@ -6,7 +6,6 @@ Whatever the source, row k of every array of a picture's labels is the same thin
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,12 +17,10 @@ from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.optimize.judge.coco import Coco
 from edge_inference_ros.optimize.judge.frames import WORLD
 from edge_inference_ros.optimize.judge.labels import Known, Labelled, Labels, Picture
-
-log = logging.getLogger(__name__)
+from edge_inference_ros.terminal.progress import counted
 
 FIRST_NEAR = 100_000
 """Number of the first scene to look at, behind those of the held-out splits."""
-EVERY = 200
 
 
 class Split:
@@ -103,11 +100,8 @@ class World:
             )
         self.classes = tuple(classes)
         split = dataset.Split(dataset.HELD_OUT, count, FIRST_NEAR)
-        self._made = []
-        for made in islice(dataset.with_people(split, within_m=near_m), count):
-            self._made.append(made)
-            if len(self._made) % EVERY == 0:
-                log.info('validate: rendered %d of %d pictures', len(self._made), count)
+        found = islice(dataset.with_people(split, within_m=near_m), count)
+        self._made = list(counted(found, 'render', count, unit='pictures'))
         there = dataset.CLASSES
         self._number = np.array(
             [self.classes.index(c) if c in self.classes else -1 for c in there], np.int32
