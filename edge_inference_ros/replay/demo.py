@@ -23,6 +23,7 @@ from edge_inference_ros.replay import photos, report
 from edge_inference_ros.replay.bags import open_bag
 from edge_inference_ros.replay.graph import Child, Processes, environment
 from edge_inference_ros.replay.summary import RunReport
+from edge_inference_ros.terminal.stages import Stages, Tell
 
 CAMERA, ODOM = '/camera/image_raw', '/odom'
 RECORDED = (
@@ -31,6 +32,7 @@ RECORDED = (
 )  # fmt: skip
 ESSENTIAL = ('latency', 'detections', 'freshness')
 _START_S, _LAST_WORDS_S = 60.0, 1.3
+_RENDERERS = 8
 _BURN = 'while True: pass'
 
 
@@ -95,13 +97,14 @@ def run(params: Params) -> int:
     _check(params)
     out = _folder(params.out)
     say(BANNER.format(out=out))
-    scene = _photos(params, out) if params.images else _drive(params, out)
-    say(f'  scene      {scene.title}')
-    for line in _setting(params):
-        say(line)
-    for note in scene.notes:
-        say(f'  note       {note}')
-    _play(params, scene, out)
+    with Stages() as stages:
+        scene = _photos(params, out) if params.images else _drive(params, out, stages)
+        say(f'  scene      {scene.title}')
+        for line in _setting(params):
+            say(line)
+        for note in scene.notes:
+            say(f'  note       {note}')
+        _play(params, scene, out, stages)
     asked = report.Params(
         bag=str(out / 'recording'),
         played=str(out / 'played.json'),
@@ -173,21 +176,22 @@ def _folder(name: str) -> Path:
     return out.resolve()
 
 
-def _drive(params: Params, out: Path) -> Scene:
+def _drive(params: Params, out: Path, stages: Stages) -> Scene:
     """The simulated drive, rendered once for each speed, length and version of the simulator."""
     name = f'drive_{params.length_s:g}s_{params.speed:g}mps_{params.rate_hz:g}hz_{params.seed}'
     bag = _cache(out) / f'{name}_{_fingerprint("sim")}'
     title = f'{params.length_s:g} s through a street, {params.rate_hz:g} frames a second'
     if not _whole(bag):
-        with Progress('  rendering') as progress:
-            registry.load('sim', 'bag').write_drive(
-                bag,
-                seconds=params.length_s,
-                seed=params.seed,
-                speed_mps=params.speed,
-                rate_hz=params.rate_hz,
-                progress=lambda done, total: progress(done / total, f'{done} of {total} frames'),
-            )
+        tell = stages.begin('rendering')
+        registry.load('sim', 'bag').write_drive(
+            bag,
+            seconds=params.length_s,
+            seed=params.seed,
+            speed_mps=params.speed,
+            rate_hz=params.rate_hz,
+            processes=min(_RENDERERS, len(os.sched_getaffinity(0))),
+            progress=lambda done, total: tell(done / total, f'{done} of {total} frames'),
+        )
     return Scene(bag, title)
 
 
@@ -233,7 +237,7 @@ def _whole(bag: Path) -> bool:
     return True
 
 
-def _play(params: Params, scene: Scene, out: Path) -> None:
+def _play(params: Params, scene: Scene, out: Path, stages: Stages) -> None:
     """Start the graph, play the scene, end the graph."""
     with Processes(environment(out / 'log'), out / 'log') as graph:
         guard = ['--params-file', str(_robot(params))]
@@ -243,7 +247,7 @@ def _play(params: Params, scene: Scene, out: Path) -> None:
         graph.start('recorder', _tool('record', *record), tells=True)
         if params.view:
             _watch(graph, params.view)
-        _until_joined(graph)
+        _until_joined(graph, stages.begin('starting'))
         for number in range(params.load):
             graph.start(f'load_{number}', ['-c', _BURN])
         player = graph.start(
@@ -257,8 +261,7 @@ def _play(params: Params, scene: Scene, out: Path) -> None:
             tells=True,
             needed=False,
         )  # fmt: skip
-        with Progress('  driving  ') as progress:
-            _follow(graph, player, progress)
+        _follow(graph, player, stages)
         time.sleep(_LAST_WORDS_S)  # the detector sums up once a second
         graph.check()
 
@@ -295,21 +298,20 @@ def _tool(step: str, *arguments: str) -> list[str]:
     return ['-m', 'edge_inference_ros.cli', 'replay', step, *arguments, '--json']
 
 
-def _until_joined(graph: Processes) -> None:
+def _until_joined(graph: Processes, tell: Tell) -> None:
     """Wait until the recorder hears the nodes, which then are configured and active."""
     missing = set(ESSENTIAL)
     end_s = time.monotonic() + _START_S
-    with Progress('  starting ') as progress:
-        while missing:
-            _refuse_refusals(graph)
-            if time.monotonic() > end_s:
-                raise ConfigError(
-                    f'nobody publishes {", ".join(sorted(missing))} after {_START_S:g} s;'
-                    f' the logs are in {graph.logs}'
-                )
-            if (heard := graph.hear(0.2)) and heard[1].get('event') == 'joined':
-                missing.discard(heard[1]['topic'])
-            progress(1 - len(missing) / len(ESSENTIAL), 'nodes configure and activate')
+    while missing:
+        _refuse_refusals(graph)
+        if time.monotonic() > end_s:
+            raise ConfigError(
+                f'nobody publishes {", ".join(sorted(missing))} after {_START_S:g} s;'
+                f' the logs are in {graph.logs}'
+            )
+        if (heard := graph.hear(0.2)) and heard[1].get('event') == 'joined':
+            missing.discard(heard[1]['topic'])
+        tell(1 - len(missing) / len(ESSENTIAL), 'nodes configure and activate')
 
 
 def _refuse_refusals(graph: Processes) -> None:
@@ -320,8 +322,9 @@ def _refuse_refusals(graph: Processes) -> None:
                 raise ConfigError(f'{child.name}: {line.rpartition("]: ")[2]}')
 
 
-def _follow(graph: Processes, player: Child, progress: Progress) -> None:
-    """Show how far the player is and what has been recorded, until the player ends."""
+def _follow(graph: Processes, player: Child, stages: Stages) -> None:
+    """Show how far the player is and what the nodes say, until the player ends."""
+    tell = stages.begin('driving')
     part, counts = 0.0, {'published': 0, 'detected': 0, 'forwarded': 0}
     while player.process.poll() is None or not graph.events.empty():
         if not counts['published']:
@@ -334,35 +337,21 @@ def _follow(graph: Processes, player: Child, progress: Progress) -> None:
         recorded = event.get('recorded', {})
         counts['detected'] = recorded.get('/latency', counts['detected'])
         counts['forwarded'] = recorded.get('/fresh/detections', counts['forwarded'])
-        progress(part, ', '.join(f'{count} {name}' for name, count in counts.items()))
+        tell(part, ', '.join(f'{count} {name}' for name, count in counts.items()))
+        _show(stages, event.get('guard', {}))
     if player.process.returncode:
         raise ConfigError(f'the player failed: {player.last_words()}')
 
 
-class Progress:
-    """One line that redraws itself on a terminal; a line every ten per cent elsewhere."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._tenth = -1
-        self._live = sys.stdout.isatty()
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            say('')
-
-    def __call__(self, part: float, words: str) -> None:
-        """Show that ``part`` (0 to 1) is done."""
-        if self._live:
-            bar = ('━' * round(24 * part)).ljust(24, '╌')
-            sys.stdout.write(f'\r{self._title}  {bar} {part:4.0%}  {words}\x1b[K')
-            sys.stdout.flush()
-        elif int(part * 10) > self._tenth:
-            self._tenth = int(part * 10)
-            say(f'{self._title}  {part:4.0%}  {words}')
+def _show(stages: Stages, guard: dict[str, str]) -> None:
+    """What the watchdog last said: how old what it holds is, and what the robot may do."""
+    if not guard:
+        return
+    stages.show('robot', f'{guard["state"]}, up to {guard["limit_mps"]} m/s')
+    if 'age_ms' in guard:
+        age_ms, deadline_ms = float(guard['age_ms']), float(guard['deadline_ms'])
+        words = f'{age_ms:.0f} of {deadline_ms:.0f} ms, {guard["verdict"]}'
+        stages.show('age', words, age_ms / max(deadline_ms, 1.0))
 
 
 def _complaint(log: Path) -> str:

@@ -21,6 +21,8 @@ from edge_inference_ros.ros.tool import message_class, open_node
 _LOOK_S = 0.2
 _DEPTH = 100
 _FLUSH_S = 0.7
+_TELL_S = 0.25
+_HEARTBEAT = '/freshness'
 """With the 0.2 s that a wait may take, every message is in the file within a second."""
 
 
@@ -97,6 +99,7 @@ class _Recorder:
         self._writer = writer
         self._params = params
         self._recorded = recorded
+        self._heartbeat = b''
         self._missing = {node.resolve_topic_name(name): name for name in params.topics}
 
     def spin(self) -> None:
@@ -109,9 +112,10 @@ class _Recorder:
             if self._missing and now_s - looked_s > _LOOK_S:
                 looked_s = now_s
                 self._join()
-            if self._params.json and now_s - told_s > 1.0:
+            if self._params.json and now_s - told_s > _TELL_S:
                 told_s = now_s
-                _tell({'event': 'progress', 'recorded': self._recorded.counts})
+                said = {'recorded': self._recorded.counts, 'guard': _guard(self._heartbeat)}
+                _tell({'event': 'progress', **said})
             if now_s - flushed_s >= _FLUSH_S:
                 flushed_s = now_s
                 flush(self._writer)
@@ -131,6 +135,8 @@ class _Recorder:
         def write(data: bytes) -> None:
             self._writer.write(connection, time.time_ns(), data)
             self._recorded.counts[topic] += 1
+            if topic.endswith(_HEARTBEAT):
+                self._heartbeat = data
 
         self._node.create_subscription(
             message_class(msgtype), topic, write, matching_qos(publishers, _DEPTH), raw=True
@@ -141,6 +147,19 @@ class _Recorder:
     def _params_name(self, topic: str) -> str:
         names = {self._node.resolve_topic_name(name): name for name in self._params.topics}
         return names[topic]
+
+
+def _guard(heartbeat: bytes) -> dict[str, str]:
+    """What a watchdog's heartbeat says of the robot and of its first source."""
+    if not heartbeat:
+        return {}
+    from diagnostic_msgs.msg import DiagnosticArray
+    from rclpy.serialization import deserialize_message
+
+    summary, *sources = deserialize_message(heartbeat, DiagnosticArray).status
+    values = {pair.key: pair.value for row in (summary, *sources[:1]) for pair in row.values}
+    known = ('limit_mps', 'age_ms', 'deadline_ms', 'verdict')
+    return {'state': summary.message, **{key: values[key] for key in known if key in values}}
 
 
 def _tell(event: dict[str, Any]) -> None:

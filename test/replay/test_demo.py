@@ -154,12 +154,22 @@ def test_quick_is_never_longer_than_asked_for():
     assert demo.Params(quick=True, seconds=3.0).length_s == 3.0
 
 
-def test_progress_without_a_terminal_is_a_line_every_tenth(capsys):
-    with demo.Progress('x') as progress:
-        for i in range(101):
-            progress(i / 100, 'words')
+def test_what_the_watchdog_says_is_shown_while_it_drives():
+    shown = {}
 
-    assert len(capsys.readouterr().out.splitlines()) == 11
+    class Board:
+        def show(self, fact, words, part=None):
+            shown[fact] = words, part
+
+    demo._show(Board(), {})
+    assert shown == {}
+    said = {'state': 'VALID', 'limit_mps': '1.50', 'verdict': 'OK'}
+    demo._show(Board(), {**said, 'age_ms': '60.0', 'deadline_ms': '200.0'})
+
+    assert shown == {
+        'robot': ('VALID, up to 1.50 m/s', None),
+        'age': ('60 of 200 ms, OK', 0.3),
+    }
 
 
 def test_the_fingerprint_follows_the_code(tmp_path, monkeypatch):
