@@ -36,7 +36,7 @@ setup(
         'get': ['pooch', 'requests'],
         'openvino': ['openvino'],
         'replay': ['rosbags', 'mcap', 'matplotlib'],
-        'monitor': ['rich', 'textual'],
+        'monitor': ['argcomplete', 'rich', 'textual'],
         'view': ['rerun-sdk'],
         'optimize': [
             'onnx',

@@ -30,9 +30,9 @@ from typing import Any
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.params import Spec, check, param, specs
-from edge_inference_ros.core.share import locate
+from edge_inference_ros.core.share import known, locate
 from edge_inference_ros.errors import ConfigError, EdgeInferenceError
-from edge_inference_ros.terminal import progress
+from edge_inference_ros.terminal import completion, progress
 
 PROGRAM = 'edge_inference'
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -63,8 +63,10 @@ STEPS: dict[str, dict[str, Step]] = {
         'compare': Step('replay.verdict.compare'),
     },
     'sim': {
-        'drive': Step('cli', 'drive', 'DriveParams', 'Renders a drive and writes its bag.'),
-        'dataset': Step('cli', 'dataset', 'DatasetParams', 'Renders the labelled pictures.'),
+        'drive': Step('sim.render', 'drive', 'DriveParams', 'Renders a drive and writes its bag.'),
+        'dataset': Step(
+            'sim.render', 'dataset', 'DatasetParams', 'Renders the labelled pictures.'
+        ),
     },
     'models': {
         'list': Step(
@@ -76,12 +78,26 @@ STEPS: dict[str, dict[str, Step]] = {
         'add': Step('catalog.add', 'add_model', 'AddParams', 'Adds an ONNX file as a model.'),
         'get': Step('catalog.get', 'get_model', 'GetParams', 'Fetches a published detector.'),
     },
+    'completion': {
+        '': Step('cli', 'complete', 'CompletionParams', 'Makes a shell complete these words.')
+    },
 }
 _TRAIN = 'train_'
+_NAMED = {'model': ('models', ''), 'robot': ('config/robots', '.yaml')}
+_FIRST = (
+    ('demo', 'a drive with the real nodes: a table, pictures, a report'),
+    ('models get yolox_nano', 'a published detector that knows photographs'),
+    ('demo --model yolox_nano --images FOLDER', 'the same on pictures of yours'),
+    ('doctor', 'what makes perception late or deaf on this machine'),
+    ('top', 'the nodes that run now: ages, deadlines, rates'),
+)
+"""What a person does first, and what comes of it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool that ``argv`` names; return the exit status."""
+    if argv is None and completion.ASKED in os.environ:
+        completion.answer(_knowing)
     arguments = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format='%(message)s', handlers=[progress.LogHandler()])
     logging.getLogger(_PACKAGE).setLevel(logging.INFO)
@@ -116,10 +132,14 @@ def steps_of(group: str) -> dict[str, Step]:
 
 def parser_of(title: str, step: Step) -> argparse.ArgumentParser:
     """A parser whose flags are the fields of the step's parameters."""
-    function, schema = _load(step)
     parser = argparse.ArgumentParser(
         f'{PROGRAM} {title}'.strip(), description=_doc(step), allow_abbrev=False
     )
+    return _filled(parser, step)
+
+
+def _filled(parser: argparse.ArgumentParser, step: Step) -> argparse.ArgumentParser:
+    function, schema = _load(step)
     for name in _paths(function):
         optional = 'None' in str(inspect.signature(function).parameters[name].annotation)
         if name == 'out':
@@ -127,16 +147,50 @@ def parser_of(title: str, step: Step) -> argparse.ArgumentParser:
         else:
             told = 'name of the model' if name == 'name' else f'path of the {name}'
             kind = _model if name == 'model' else Path
-            parser.add_argument(name, type=kind, nargs='?' if optional else None, help=told)
+            added = parser.add_argument(
+                name, type=kind, nargs='?' if optional else None, help=told
+            )
+            _suggest(added, name)
     for name, default, kind, spec in specs(schema):
-        parser.add_argument(_flag(name), **_options(default, kind, spec))
+        _suggest(parser.add_argument(_flag(name), **_options(default, kind, spec)), name)
     if 'json' not in {field.name for field in dataclasses.fields(schema)}:
         parser.add_argument('--json', action='store_true', help='print the result as JSON')
     return parser
 
 
+def _suggest(argument: Any, name: str) -> None:
+    """What a shell completes besides paths: the names of what ships and was added."""
+    if named := _NAMED.get(name):
+        argument.completer = lambda **_: [Path(each).stem for each in known(*named)]
+
+
+def _knowing(words: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser of everything that may follow ``words``; what is not on the way stays unread."""
+    parser = argparse.ArgumentParser(PROGRAM)
+    groups = parser.add_subparsers()
+    for group in _groups():
+        inner = groups.add_parser(group)
+        if not words or words[0] != group:
+            continue
+        steps = dict(steps_of(group))
+        own, named = steps.pop('', None), words[1:2]
+        if own and (not steps or (named and named[0] not in steps)):
+            _filled(inner, own)
+            continue
+        chosen = inner.add_subparsers()
+        for name, step in steps.items():
+            of_step = chosen.add_parser(name)
+            if named == [name]:
+                _filled(of_step, step)
+    return parser
+
+
+def _groups() -> list[str]:
+    return [*STEPS, 'train', 'optimize']
+
+
 def _dispatch(arguments: list[str]) -> int:
-    groups = [*STEPS, 'train', 'optimize']
+    groups = _groups()
     if not arguments or arguments[0] in ('-h', '--help'):
         _print(_overview(groups))
         return 0 if arguments else BAD_INPUT
@@ -256,7 +310,10 @@ def _frozen(value: Any) -> Any:
 
 
 def _overview(groups: Sequence[str]) -> str:
-    lines = [f'usage: {PROGRAM} <group> <step> [--help]', '']
+    width = max(len(line) for line, _ in _FIRST)
+    lines = [f'usage: {PROGRAM} <group> <step> [--help]', '', 'first:']
+    lines += [f'  {PROGRAM} {line:<{width}}  {words}' for line, words in _FIRST]
+    lines += ['', 'all there is:']
     for group in groups:
         steps = steps_of(group)
         named = ', '.join(filter(None, steps))
@@ -299,55 +356,15 @@ def _print(text: str) -> None:
 
 
 @dataclass(frozen=True)
-class DriveParams:
-    """Which drive to render."""
+class CompletionParams:
+    """Which shell."""
 
-    seconds: float = param(60.0, 'length of the drive', low=0.1, high=36000.0)
-    seed: int = param(0, 'seed of the drive: the same seed gives the same messages', low=0)
-    speed: float = param(1.5, 'the most the robot drives, m/s', low=0.0, high=30.0)
-    rate_hz: float = param(10.0, 'frames rendered a second', low=0.1, high=120.0)
-    foreign: bool = param(default=False, doc='other textures, weather or night')
+    shell: str = param('bash', 'shell that is to complete', choices=completion.SHELLS)
 
 
-def drive(out: Path, params: DriveParams) -> dict[str, Any]:
-    """Render a drive and write it as a bag at ``out``."""
-    from edge_inference_ros.sim.bag import TOPICS, write_drive
-
-    if out.exists():
-        raise ConfigError(f'{out} exists; remove it or choose another --out')
-    written = write_drive(
-        out,
-        seconds=params.seconds,
-        seed=params.seed,
-        speed_mps=params.speed,
-        rate_hz=params.rate_hz,
-        foreign=params.foreign,
-        progress=progress.following('render', unit='frames'),
-    )
-    return {'bag': str(out), 'frames': len(written), 'topics': list(TOPICS)}
-
-
-@dataclass(frozen=True)
-class DatasetParams:
-    """How much of the labelled set to render."""
-
-    share: float = param(
-        1.0, 'share of the pictures of each split to render: 1 renders all', low=1e-4, high=1.0
-    )
-    processes: int = param(2, 'worker processes that render', low=1, high=256)
-
-
-def dataset(out: Path, params: DatasetParams) -> dict[str, Any]:
-    """Render the splits that ``train camera`` and the gates read; those that are there stay."""
-    from edge_inference_ros.sim.dataset import RECIPE, write_recipe
-
-    bars = {name: progress.following(name, unit='pictures') for name in RECIPE}
-
-    def tell(split: str, done: int, count: int) -> None:
-        bars[split](done, count)
-
-    write_recipe(out, share=params.share, processes=params.processes, progress=tell)
-    return {'folder': str(out), 'splits': list(RECIPE)}
+def complete(params: CompletionParams) -> None:
+    """Print the script that the shell is to evaluate."""
+    _print(completion.script(PROGRAM, params.shell))
 
 
 if __name__ == '__main__':

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     'ros': INNER | {'guard', 'ros'},
     'nodes': INNER | {'guard', 'ros', 'nodes'},
     'replay': INNER | {'guard', 'ros', 'replay', 'terminal'},
-    'sim': INNER | {'sim'},
+    'sim': INNER | {'sim', 'terminal'},
     'gauges': INNER | {'gauges'},
     'monitor': INNER | {'guard', 'ros', 'monitor'},
     'optimize': INNER | {'guard', 'catalog', 'optimize', 'terminal'},
@@ -63,7 +63,7 @@ ROS = {'rclpy', 'ament_index_python', 'cv_bridge', 'sensor_msgs_py', 'tf2_ros'} 
 OUTSIDE = {
     'errors': set(),
     'machine': set(),
-    'terminal': {'rich'},
+    'terminal': {'argcomplete', 'rich'},
     'bringup': set(),
     'core': {'numpy'},
     'guard': {'numpy'},

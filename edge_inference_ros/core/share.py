@@ -43,8 +43,8 @@ def locate(folder: str, name: str) -> Path:
     try:
         return share(f'{folder}/{name}')
     except ConfigError as error:
-        known = ', '.join(_known(folder, Path(name).suffix)) or 'none'
-        raise ConfigError(f'{error}; there are {known}, or give a path (with a slash)') from None
+        names = ', '.join(known(folder, Path(name).suffix)) or 'none'
+        raise ConfigError(f'{error}; there are {names}, or give a path (with a slash)') from None
 
 
 def ships(folder: str, name: str) -> bool:
@@ -69,7 +69,7 @@ def cache(name: str) -> Path:
     return Path(home) / _PACKAGE / name
 
 
-def _known(folder: str, suffix: str) -> list[str]:
+def known(folder: str, suffix: str) -> list[str]:
     """What ships in ``folder``: files of that suffix, or folders if it has none."""
     folders = [place / folder for place in _places()]
     folders += [own_models()] if folder == _MODELS else []
