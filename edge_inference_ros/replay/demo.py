@@ -113,6 +113,7 @@ def run(params: Params) -> int:
         out=str(out),
         pictures=params.pictures,
         first=scene.first,
+        about=(scene.title, *_setting(params), *(f'note {note}' for note in scene.notes)),
     )
     try:
         answer = report.run(asked)
@@ -368,6 +369,7 @@ def _where(answer: RunReport, out: Path) -> None:
     overlays = [name for name in answer.written if 'overlays' in name]
     say('')
     for name, what in (
+        ('report.html', 'all of it on one page'),
         ('report.txt', 'this table'),
         ('report.json', 'the same for machines'),
         ('latency.png', 'every frame, stage by stage'),

@@ -106,7 +106,7 @@ def save_overlays(  # noqa: D417 - bag, topic and folder are what they are calle
     captions: Mapping[int, str],
     most: int,
     first: int = 0,
-) -> list[Path]:
+) -> dict[int, Path]:
     """Draw ``most`` of the frames that have results, evenly spread, into ``folder``.
 
     Args:
@@ -115,21 +115,24 @@ def save_overlays(  # noqa: D417 - bag, topic and folder are what they are calle
         loops: how stamps in the bag became stamps as played; the first with results is used.
         captions: a line for the picture with this stamp, as played.
         first: look only at so many frames of the bag; 0 looks at all.
+
+    Returns:
+        The file of each, by stamp as played, in the order in which they were played.
     """
     folder.mkdir(parents=True, exist_ok=True)
     frames = islice(bag.records((topic,)), first or None)
     seen = [ns for record in frames if (ns := _played_ns(record, loops, detections)) is not None]
     chosen = set(_spread(seen, most))
     colours: dict[str, int] = {}
-    saved: list[Path] = []
+    saved: dict[int, Path] = {}
     see = viewer(bag.topics[topic].msgtype)
     for record in islice(bag.records((topic,)), first or None):
         stamp_ns = _played_ns(record, loops, detections)
         if stamp_ns in chosen and stamp_ns is not None:
             picture = bgr(see(record))
             _draw(picture, detections[stamp_ns], captions.get(stamp_ns, ''), colours)
-            saved.append(folder / f'frame_{len(saved):03d}.jpg')
-            cv2.imwrite(str(saved[-1]), picture)
+            saved[stamp_ns] = folder / f'frame_{len(saved):03d}.jpg'
+            cv2.imwrite(str(saved[stamp_ns]), picture)
     return saved
 
 

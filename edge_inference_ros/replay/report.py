@@ -12,6 +12,7 @@ from edge_inference_ros.replay import plot
 from edge_inference_ros.replay.bags import open_bag
 from edge_inference_ros.replay.figures import Observed
 from edge_inference_ros.replay.observe import Played, Topics, observe, read_played
+from edge_inference_ros.replay.page import page
 from edge_inference_ros.replay.pictures import (
     SENSORS,
     Found,
@@ -31,8 +32,9 @@ class Params:
     source: str = param('', 'bag that was played: draw overlay pictures from it')
     topic: str = param('', 'topic of the pictures in source; empty takes the only one')
     namespace: str = param('', 'namespace of the detector and its watchdog')
-    out: str = param('', 'folder for report.json, report.txt, latency.png and overlays')
+    out: str = param('', 'folder for report.html, report.json, report.txt, latency.png, overlays')
     pictures: int = param(12, 'overlay pictures to draw', low=0, high=1000)
+    about: tuple[str, ...] = param((), 'lines that say what was run, for the page')
     first: int = param(0, 'draw only from so many frames of source; 0 draws from all', low=0)
 
 
@@ -49,6 +51,7 @@ def run(params: Params) -> RunReport:
     with open_bag(Path(params.bag)) as bag:
         seen = observe(bag, _expected(played, params.topic), topics)
         written: list[str] = []
+        frames: list[page.Worst] = []
         notes = [bag.lost] if bag.lost else []
         if params.out:
             out = Path(params.out)
@@ -56,12 +59,13 @@ def run(params: Params) -> RunReport:
             plot.save(seen, out / 'latency.png')
             written = [str(path) for path in (out / 'latency.png',) if path.exists()]
             if params.source and played.loops and params.pictures:
-                written += _draw(
-                    params, seen, played, read_detections(bag, topics.full('detections'))
-                )
+                found = read_detections(bag, topics.full('detections'))
+                written += _draw(params, seen, played, found)
+                frames = _worst(params, seen, played, found)
     report = judge(seen, params.source or params.bag, written, notes)
     if params.out:
         write(report, Path(params.out))
+        page.write(Path(params.out) / page.NAME, report, seen, frames, params.about)
     return report
 
 
@@ -92,7 +96,28 @@ def _draw(
             most=params.pictures,
             first=params.first,
         )
-    return [str(path) for path in paths]
+    return [str(path) for path in paths.values()]
+
+
+def _worst(
+    params: Params, seen: Observed, played: Played, detections: dict[int, list[Found]]
+) -> list[page.Worst]:
+    """The worst frames, drawn for the page."""
+    reasons = page.worst(seen)
+    found = {stamp: detections[stamp] for stamp in reasons if stamp in detections}
+    folder = Path(params.out) / 'worst'
+    with open_bag(Path(params.source)) as source:
+        topic = picture_topic(source, params.topic)
+        paths = save_overlays(
+            source,
+            topic,
+            found,
+            folder,
+            loops=played.loops,
+            captions=_captions(seen),
+            most=len(found),
+        )
+    return [page.Worst(reasons[stamp], path) for stamp, path in paths.items()]
 
 
 def _captions(seen: Observed) -> dict[int, str]:

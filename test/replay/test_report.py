@@ -67,6 +67,8 @@ def test_a_run_becomes_a_table_a_plot_and_pictures(tmp_path):
     assert '70 received = 69 detected + 1 superseded + 0 rejected   (adds up)' in text
     assert '69 predictions judged = 67 forwarded + 2 refused: STALE_AGE 2' in text
     assert len(list((out / 'overlays').glob('*.jpg'))) == 5
+    html = (out / 'report.html').read_text()
+    assert html.count('data:image/jpeg') == len(list((out / 'worst').glob('*.jpg'))) == 5
     assert (out / 'latency.png').read_bytes().startswith(b'\x89PNG')
     said = json.loads((out / 'report.json').read_text())
     assert said['guard']['miss_ratio'] == pytest.approx(3 / 70)
@@ -96,7 +98,7 @@ def test_an_overlay_is_drawn_on_the_frame_the_result_belongs_to(tmp_path):
         found = {stamp_ns: read_detections(bag, '/detections')[stamp_ns]}
 
     with open_bag(source) as bag:
-        (path,) = save_overlays(
+        saved = save_overlays(
             bag,
             picture_topic(bag),
             found,
@@ -106,7 +108,8 @@ def test_an_overlay_is_drawn_on_the_frame_the_result_belongs_to(tmp_path):
             most=3,
         )
 
-    picture = cv2.imread(str(path))
+    assert saved.keys() == {stamp_ns}
+    picture = cv2.imread(str(saved[stamp_ns]))
     assert picture.shape == (4, 6, 3)
     assert np.ptp(picture) > 50  # frame 7 is plain grey: what differs was drawn
 
@@ -116,7 +119,7 @@ def test_overlays_of_a_stamp_nobody_played_are_none(tmp_path):
 
     with open_bag(source) as bag:
         options = {'loops': [Schedule(0, 0)], 'captions': {}, 'most': 3}
-        assert save_overlays(bag, '/camera/image_raw', {1: []}, tmp_path / 'o', **options) == []
+        assert save_overlays(bag, '/camera/image_raw', {1: []}, tmp_path / 'o', **options) == {}
 
 
 def test_several_picture_topics_must_be_told_apart(tmp_path):
