@@ -14,14 +14,14 @@ from pathlib import Path
 import cv2
 
 from edge_inference_ros.core.latency import STAGES, WHOLE
-from edge_inference_ros.replay.figures import LatencyRow, Observed, ms
+from edge_inference_ros.replay.figures import LatencyRow, Observed, in_ms, ms
 from edge_inference_ros.replay.plot import COLOURS
 from edge_inference_ros.replay.summary import RunReport
 
 NAME = 'report.html'
 _PICTURE_PX, _QUALITY = 560, 78
 _WIDE, _HIGH, _LEFT, _BELOW = 960, 170, 46, 20
-_MOST_POINTS = 1500
+_MOST_POINTS, _AFTER_NS = 1500, 200_000_000
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ def _page(report: RunReport, seen: Observed, frames: Sequence[Worst], about: Seq
 
 def _headline(report: RunReport) -> str:
     whole = next((row for row in report.latency if row.stage == WHOLE), None)
-    p50 = ms(whole.quantiles_ms[0]) if whole else 'n/a'
-    p99 = ms(whole.quantiles_ms[-1]) if whole else 'n/a'
+    p50 = in_ms(whole.quantiles_ms[0] if whole else None)
+    p99 = in_ms(whole.quantiles_ms[-1] if whole else None)
     frames, guard = report.frames, report.guard
     refused = f', {sum(guard.refused.values())} refused' if guard else ''
-    return f'{frames.detected} outputs, p50 {p50} ms, p99 {p99} ms{refused}'
+    return f'{frames.detected} outputs, p50 {p50}, p99 {p99}{refused}'
 
 
 def _figure(frame: Worst) -> str:
@@ -145,7 +145,11 @@ def _ages(seen: Observed) -> str:
     """Age of what the watchdog held, against its deadline; or of each output without one."""
     first_ns = seen.outputs[0].stamp_ns if seen.outputs else 0
     if seen.ages:
-        rows = [((at - first_ns) / 1e9, age, limit) for at, age, limit in seen.ages]
+        # What is held only grows older once nothing is played any more.
+        last_ns = max((output.stamp_ns for output in seen.outputs), default=0) + _AFTER_NS
+        rows = [
+            ((at - first_ns) / 1e9, age, limit) for at, age, limit in seen.ages if at <= last_ns
+        ]
     else:
         rows = [((o.stamp_ns - first_ns) / 1e9, o.laps_ms[WHOLE], 0.0) for o in seen.outputs]
     rows = rows[:: max(1, len(rows) // _MOST_POINTS)]
