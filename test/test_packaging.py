@@ -28,6 +28,7 @@ BY_PIP = {
     'requests': 'get',
     'pycocotools': 'optimize',
     'rerun': 'view',
+    'argcomplete': 'monitor',
     'rich': 'monitor',
     'rosbags': 'replay',
     'textual': 'monitor',

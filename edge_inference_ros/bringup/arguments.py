@@ -101,6 +101,8 @@ ENCLAVES = Argument(
 )
 LOG_LEVEL = Argument('log_level', 'debug, info, warn, error or fatal', checks.log_level, 'info')
 
+RVIZ = Argument('rviz', 'open RViz with config/rviz/camera_detector.rviz', checks.rviz, 'false')
+
 _BOTH = (NAMESPACE, ODOM, DETECTIONS, AUTOSTART, TRANSPORT, LOG_LEVEL)
 _SEES = (IMAGE, PLATFORM, MODEL, BACKEND, PRECISION, RESPAWN_DELAY)
 _GUARDS = (ROBOT, CMD_VEL)
@@ -125,6 +127,7 @@ WATCHDOG_ENCLAVE = _of(ENCLAVE, 'watchdog', 'SROS2 enclave')
 
 PERCEPTION = (
     *_SEES,
+    RVIZ,
     *_BOTH,
     replace(PARAMS_FILE, check=DETECTOR_PARAMS.check),
     ENCLAVE,
@@ -138,6 +141,7 @@ WATCHDOG = (
 BRINGUP = (
     *_GUARDS,
     *_SEES,
+    RVIZ,
     *_BOTH,
     replace(PARAMS_FILE, description='path of a YAML file with parameters of both nodes'),
     DETECTOR_PARAMS,

@@ -73,6 +73,17 @@ def boolean(value: str) -> bool:
     return words[value.lower()]
 
 
+def rviz(value: str) -> bool:
+    """True where RViz is to be opened, which must then be installed."""
+    wanted = boolean(value)
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    index = 'share/ament_index/resource_index/packages/rviz2'
+    if wanted and not any((Path(prefix) / index).exists() for prefix in prefixes if prefix):
+        distro = os.environ.get('ROS_DISTRO', '<distro>')
+        raise ConfigError(f'rviz2 is not installed: sudo apt install ros-{distro}-rviz2')
+    return wanted
+
+
 def seconds(value: str) -> float:
     """A time above 0: launch waits for it before it starts a node again."""
     try:

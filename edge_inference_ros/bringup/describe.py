@@ -20,7 +20,7 @@ from launch.event_handlers import OnProcessExit
 from launch.events import matches_action
 from launch.events.process import ShutdownProcess
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from edge_inference_ros.bringup import checks
@@ -98,7 +98,23 @@ def detector(context: LaunchContext, chosen: Chosen, *, priority: int = 0) -> li
         respawn_delay=chosen['respawn_delay'],
         **nice,
     )
-    return [*warnings, *started]
+    return [*warnings, *started, *_rviz(chosen)]
+
+
+def _rviz(chosen: Chosen) -> list[Any]:
+    """RViz beside the detector, if it is asked for; topics are found as the detector's are."""
+    if not chosen.get('rviz'):
+        return []
+    node = Node(
+        package='rviz2',
+        executable='rviz2',
+        name='rviz',
+        namespace=chosen['namespace'],
+        arguments=['-d', str(share('config/rviz/camera_detector.rviz'))],
+        remappings=[('image', chosen['image'])],
+        additional_env={'EDGE_INFERENCE_TRANSPORT': chosen['transport']},
+    )
+    return [node]
 
 
 def watchdog(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMsg
 from vision_msgs.msg import Detection2DArray, LabelInfo
+from visualization_msgs.msg import ImageMarker
 
 from edge_inference_ros.core import overlay, registry
 from edge_inference_ros.core.image_health import MOVING_MPS, ImageHealth
@@ -26,7 +27,7 @@ from edge_inference_ros.machine.quota import cores
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 from edge_inference_ros.nodes.detector import Detector
 from edge_inference_ros.ros import bridge, process, qos
-from edge_inference_ros.ros.messages import OK, WARN, header_msg, label_info
+from edge_inference_ros.ros.messages import OK, WARN, box_lines, header_msg, label_info
 from edge_inference_ros.ros.odometry import read_odometry
 from edge_inference_ros.ros.wire import Detections2DWriter
 
@@ -42,6 +43,9 @@ _TO_BGR = {
     'bgra': cv2.COLOR_BGRA2BGR,
     'mono': cv2.COLOR_GRAY2BGR,
 }
+
+
+_LINE_PX = 2.0
 
 
 class CameraDetector(Detector):
@@ -63,6 +67,7 @@ class CameraDetector(Detector):
         for warning in bridge.warnings():
             self.get_logger().warning(warning)
         self._overlay = self.advertise(keep, ImageMsg, '~/overlay')
+        self._annotations = self.advertise(keep, ImageMarker, '~/annotations')
         self._labels = self.advertise(
             keep, LabelInfo, 'label_info', profile=qos.latched(), create=self.create_publisher
         )
@@ -156,7 +161,12 @@ class CameraDetector(Detector):
         return Detections2DWriter(manifest.classes)
 
     def show(self, sample: Image, prediction: Prediction[Detections2D]) -> None:
-        """Publish the picture with its boxes, if anybody looks."""
+        """Publish the picture with its boxes, and the boxes alone, each if anybody looks."""
+        if self._annotations.get_subscription_count():
+            found = prediction.tracked.found
+            colours = [overlay.colour(index) for index in found.class_ids.tolist()]
+            header, boxes = header_msg(sample.origin), found.boxes_px.tolist()
+            self._annotations.publish(box_lines(header, boxes, colours, wide_px=_LINE_PX))
         if not self._overlay.get_subscription_count():
             return
         picture = _bgr(sample)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import array
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image as ImageMsg
-from std_msgs.msg import Header
+from std_msgs.msg import ColorRGBA, Header
 from vision_msgs.msg import LabelInfo, VisionClass
+from visualization_msgs.msg import ImageMarker
 
 from edge_inference_ros.core.lane import Tally
 from edge_inference_ros.core.latency import WHOLE, Timing
@@ -74,6 +77,31 @@ def bgr_image(header: Any, pixels: NDArray[np.uint8]) -> ImageMsg:
     msg = ImageMsg(header=header, height=height, width=width, encoding='bgr8', step=3 * width)
     # rclpy takes an array.array as it is; every other kind is copied byte by byte on some distros.
     msg.data = array.array('B', pixels.tobytes())
+    return msg
+
+
+def box_lines(
+    header: Any,
+    boxes_px: Sequence[Sequence[float]],
+    colours: Sequence[tuple[int, int, int]],
+    *,
+    wide_px: float,
+) -> ImageMarker:
+    """Boxes over a picture as one marker that replaces the one before.
+
+    Args:
+        header: of the picture.
+        boxes_px: x1 y1 x2 y2 of each.
+        colours: b, g and r of each, 0 to 255.
+        wide_px: of the lines.
+    """
+    msg = ImageMarker(header=header, ns='detections', type=ImageMarker.LINE_LIST, scale=wide_px)
+    for (x1, y1, x2, y2), (blue, green, red) in zip(boxes_px, colours, strict=True):
+        corners = ((x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1))
+        for line in pairwise(corners):
+            msg.points += [Point(x=float(x), y=float(y)) for x, y in line]
+        colour = ColorRGBA(r=red / 255, g=green / 255, b=blue / 255, a=1.0)
+        msg.outline_colors += [colour] * 4
     return msg
 
 

@@ -326,6 +326,7 @@ WRONG = [
     ('transport', 'smh', 'no such profile'),
     ('log_level', 'loud', 'expected one of debug, info, warn, error, fatal'),
     ('autostart', 'yes please', 'expected true or false'),
+    ('rviz', 'yes please', 'expected true or false'),
     ('respawn_delay', 'soon', 'expected seconds'),
     ('respawn_delay', '0', 'expected seconds'),
     ('respawn_delay', 'nan', 'expected seconds'),

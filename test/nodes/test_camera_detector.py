@@ -602,7 +602,7 @@ def test_every_output_names_a_reader_with_other_demands(ros, model, capfd):
         for topic, kind in ours.items()
         if topic not in ('/rosout', '/parameter_events', '/camera_detector/transition_event')
     }
-    assert len(deaf) == 7
+    assert len(deaf) == 8
     for topic, kind in deaf.items():
         ros.collect(kind, topic, impossible)
 
@@ -833,3 +833,21 @@ def test_a_crowd_that_reaches_a_limit_is_counted_and_shown(ros, tmp_path):
     rows = [status for array in rig.diagnostics for status in array.status]
     last = [row for row in rows if row.name.endswith('latency')][-1]
     assert {v.key: v.value for v in last.values}['candidates_capped'] == '1'
+
+
+def test_boxes_are_published_as_lines_over_the_picture_when_somebody_looks(ros, model):
+    from visualization_msgs.msg import ImageMarker
+
+    rig = Rig(ros, model).start()
+    heard = ros.collect(ImageMarker, 'camera_detector/annotations')
+    ros.until(lambda: rig.node.count_subscribers('camera_detector/annotations'), what='a viewer')
+    rig.exchange(10**9)
+    ros.until(lambda: heard, what='the boxes')
+
+    (marker, *_) = heard
+    assert stamp_ns(marker) == 10**9
+    assert marker.type == ImageMarker.LINE_LIST
+    assert len(marker.points) == 2 * len(marker.outline_colors) == 8
+    corners = {(point.x, point.y) for point in marker.points}
+    x1, y1, x2, y2 = BOX
+    assert corners == {(x1, y1), (x2, y1), (x2, y2), (x1, y2)}
