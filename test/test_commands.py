@@ -15,7 +15,7 @@ from edge_inference_ros import cli
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('models/*.md')])
 PROGRAMS = re.compile(
-    r'alias|apt|cd|colcon|curl|docker|edge_inference|export|for|git|grep|make|mkdir|nvpmodel|openssl'
+    r'alias|apt|cd|cp|colcon|curl|docker|edge_inference|export|for|git|grep|make|mkdir|nvpmodel|openssl'
     r'|pip3?|python3?|ros2|rosdep|source|sudo|systemctl|V=\$\(curl'
 )
 SHARE = '$(ros2 pkg prefix --share edge_inference_ros)'
@@ -34,7 +34,12 @@ ELSEWHERE = {
     r'optimize recipe': 'minutes; test_recipe.py runs recipes on small networks',
     r'python -m tools\.security': 'test_policy.py runs it, writing, comparing and the shipped one',
     r'make (env|check|test)': 'what runs these tests',
-    r'make demo': 'half a minute of driving; test_demo.py drives for two seconds',
+    r'build/(street|ranges)': 'one builds on the other; test_walkthroughs.py runs such chains',
+    r'python -m edge_inference_ros\.nodes': 'test_executables.py starts both nodes',
+    r'--picture PHOTOGRAPH': 'needs a model that was fetched; test_shelf.py looks at pictures',
+    r'rviz:=true': 'test_viewers.py, with an index that knows RViz',
+    r'edge_inference completion': 'test_completion.py',
+    r'make demo|edge_inference demo': 'half a minute; test_demo.py drives for two seconds',
     r'make (bench|faults)': 'minutes to hours',
     r'colcon build': '`make colcon` builds both ways and runs every node',
     r'ros2 launch .*bringup.*enclave:=': 'test_launch_files.py, with keys',
@@ -51,7 +56,7 @@ NOT_HERE = {
     r'ros2 security|nav2_lifecycle_manager|^for node in|ros2 lifecycle': (
         'ros2cli and Nav2 are not among the wheels'
     ),
-    r'^mkdir|^cd |^alias|CUDA_ROOT': 'of the shell',
+    r'^mkdir|^cd |^cp |^alias|CUDA_ROOT': 'of the shell',
 }
 """What cannot be executed on a machine without GPU, robot or ros2cli."""
 
@@ -64,6 +69,7 @@ def lines(text):
         block = re.sub(r"(<<'EOF'\n).*?^EOF$", r'\1', block, flags=re.DOTALL | re.MULTILINE)
         for line in block.replace('\\\n', ' ').splitlines():
             command = re.sub(r'\s+#\s.*$', '', re.sub(r'\s+', ' ', line.strip()))
+            command = command.removeprefix('.venv/bin/')
             if PROGRAMS.fullmatch(command.split(' ')[0]):
                 yield command
 
