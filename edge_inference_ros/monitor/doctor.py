@@ -75,6 +75,7 @@ def _on_graph(node: Any, params: Params) -> Iterator[Finding]:
     if params.probe:
         yield from _guarded('transport', probe.transport(node))
     if params.graph:
+        graph_checks.wait_for_discovery(node)
         for check in graph_checks.CHECKS:
             options = {'listen_s': params.listen_s} if check is graph_checks.stamps else {}
             yield from _guarded(check.__name__, check(node, **options))

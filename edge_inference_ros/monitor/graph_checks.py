@@ -23,8 +23,25 @@ SENSORS = (
 )
 STOPS = {'lock': 'std_msgs/msg/Bool', 'speed_limit': 'nav2_msgs/msg/SpeedLimit'}
 _MOST_NODES = 50
+_DISCOVERED_S, _QUIET_S = 6.0, 1.5
 _MOST_TOPICS = 200
 _OURS = 'edge_inference_doctor'
+
+
+def wait_for_discovery(
+    node: Any,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Until nodes and topics have been the same for a while: what is young has heard of nobody."""
+    start_s = quiet_since_s = clock()
+    seen = None
+    while clock() - start_s < _DISCOVERED_S and clock() - quiet_since_s < _QUIET_S:
+        there = node.get_node_names_and_namespaces(), node.get_topic_names_and_types()
+        if there != seen:
+            seen, quiet_since_s = there, clock()
+        pause(0.05)
 
 
 def types(node: Any) -> Iterator[Finding]:

@@ -483,3 +483,22 @@ def test_an_image_that_is_lost_is_an_error_with_the_remedy():
 
 def test_the_environment_is_that_of_the_process():
     assert Machine().environ is os.environ
+
+
+@pytest.mark.parametrize(('grows_for_s', 'waits_s'), [(0.0, 1.5), (2.0, 3.5), (99.0, 6.0)])
+def test_it_waits_until_nobody_new_is_discovered(grows_for_s, waits_s):
+    now = [0.0]
+
+    class Young:
+        def get_node_names_and_namespaces(self):
+            return [('node', '/')] * int(min(now[0], grows_for_s) / 0.05)
+
+        def get_topic_names_and_types(self):
+            return []
+
+    def pause(s):
+        now[0] += s
+
+    graph_checks.wait_for_discovery(Young(), clock=lambda: now[0], pause=pause)
+
+    assert now[0] == pytest.approx(waits_s, abs=0.11)
