@@ -124,8 +124,10 @@ FAILURES: tuple[tuple[str, str, Callable[[Robot, float], float]], ...] = (
     ),
     (
         'odometry lost',
-        'judged at v_cap and w_cap in every direction: locks where nothing looks behind'
-        ' (`range_reverse_m` 0, as here), or the pipeline is slower than D there; else slower',
+        (
+            'judged at v_cap and w_cap in every direction: locks where nothing looks behind'
+            ' (`range_reverse_m` 0, as here), or the pipeline is slower than D there; else slower'
+        ),
         Robot.blind_s,
     ),
     (
