@@ -23,7 +23,7 @@ SENSORS = (
 )
 STOPS = {'lock': 'std_msgs/msg/Bool', 'speed_limit': 'nav2_msgs/msg/SpeedLimit'}
 _MOST_NODES = 50
-_DISCOVERED_S, _QUIET_S = 6.0, 1.5
+_DISCOVERED_S, _QUIET_S = 10.0, 3.0
 _MOST_TOPICS = 200
 _OURS = 'edge_inference_doctor'
 
