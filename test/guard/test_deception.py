@@ -311,3 +311,51 @@ def test_a_recording_that_is_played_again_is_no_fight_of_two_clocks():
     robot.tick()
 
     assert not robot.guard.clock_jumps
+
+
+@pytest.mark.parametrize('speeds', [(-0.5,), (0.5, -0.03), (-0.5, 0.0), (0.0, 0.4), (-0.01,)])
+def test_the_same_limits_given_again_change_nothing(speeds):
+    odometry = Odometry(AMR)
+    for k in range(12):
+        v = speeds[0] if k < 11 else speeds[-1]
+        odometry.add(k * 20 * MS, v, 0.0, 0.1, now_ns=k * 20 * MS)
+    odometry.add(215 * MS, -0.9, 0.0, 0.0, now_ns=220 * MS)  # late
+
+    def said():
+        ages = [odometry.motion(ms * MS) for ms in (220, 260, 330, 410, 600)]
+        return ages, odometry.since(50 * MS, 260 * MS)
+
+    before = said()
+    odometry.reconfigure(AMR)
+
+    assert said() == before
+
+
+def test_of_too_many_commands_only_the_two_oldest_become_one():
+    odometry = Odometry(AMR)
+    odometry.add(0, 0.0, 0.0, 0.0, now_ns=0)
+    for k in range(66):
+        odometry.command(1.4 if k == 2 else 0.1, 0.0, 0.0, now_ns=(k + 1) * MS)
+
+    odometry.add(1 * MS, 0.0, 0.0, 0.0, now_ns=67 * MS)
+
+    assert odometry.since(1 * MS, 67 * MS).path_m >= 1.4 * 0.066
+
+
+def after(*speeds):
+    """Whether reversing counts after these samples, 20 ms apart, behind ten of the first."""
+    odometry = Odometry(AMR)
+    for k, v in enumerate((*speeds[:1] * 10, *speeds)):
+        odometry.add(k * 20 * MS, v, 0.0, 0.0, now_ns=k * 20 * MS)
+    return bool(odometry.motion(k * 20 * MS).toward & REVERSE)
+
+
+def test_brakes_are_judged_by_what_was_likely_before_and_not_by_what_was_said():
+    assert after(-0.5, -0.1, 0.0)
+    assert after(-0.5, -0.1, 0.0, 0.0) is False
+
+
+def test_one_sample_backwards_is_forgotten_as_soon_as_brakes_can_have_ended_it():
+    assert after(1.5, -0.3)
+    assert after(1.5, -0.3, 1.5)
+    assert after(1.5, -0.3, 1.5, 1.5) is False
