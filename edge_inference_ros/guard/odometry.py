@@ -222,8 +222,6 @@ class Odometry:
         """
         robot, v = self.robot, math.hypot(vx, vy)
         gone_s = (self._times[-1] - place_ns) * S_PER_NS
-        if gone_s > robot.deadline_cap_s:
-            return  # nothing that may be used is so old
         left = v - GRAVITY_MPS2 * gone_s, w - SPIKE_RADPS2 * gone_s
         self._last = max(self._last[0], left[0]), max(self._last[1], left[1])
         self._likely = max(self._likely[0], left[0]), max(self._likely[1], left[1])
@@ -256,11 +254,10 @@ class Odometry:
             v, w, toward = max(v, shown_v), max(w, shown_w), toward | shown_toward
             fault = fault or OdometryFault.CONTRADICTED
         v, w = max(v, command_v), max(w, command_w)
-        if age_s > 0.0:
-            if v < robot.v_cap_mps:
-                v = min(v + robot.a_acc_mps2 * age_s, robot.v_cap_mps)
-            if w < robot.w_cap_radps:
-                w = min(w + robot.yaw_acc_radps2 * age_s, robot.w_cap_radps)
+        if v < robot.v_cap_mps:
+            v = min(v + robot.a_acc_mps2 * age_s, robot.v_cap_mps)
+        if w < robot.w_cap_radps:
+            w = min(w + robot.yaw_acc_radps2 * age_s, robot.w_cap_radps)
         return Motion(v, w, toward | self._heading.toward(age_s), fault)
 
     def turns(self, now_ns: int, *, within_s: float) -> list[tuple[float, int]]:

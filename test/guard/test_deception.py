@@ -134,15 +134,44 @@ def test_what_came_late_and_fast_goes_on_as_far_as_brakes_leave_it():
     assert moved.turn_rad >= left_radps * 0.01
 
 
-def test_what_is_older_than_anything_that_may_be_used_changes_nothing():
+def test_what_brakes_can_have_ended_since_changes_nothing():
     odometry = Odometry(AMR)
     for ms in range(0, 1020, 20):
         odometry.add(ms * MS, 0.0, 0.0, 0.0, now_ns=ms * MS)
     before = odometry.motion(S), odometry.since(0, S)
 
-    odometry.add(499 * MS, -1.5, 0.0, 0.0, now_ns=S)
+    odometry.add(840 * MS, -1.5, 0.0, 2.0, now_ns=S)
 
     assert (odometry.motion(S), odometry.since(0, S)) == before
+
+
+def test_what_came_late_is_remembered_until_brakes_can_have_ended_it():
+    odometry = Odometry(AMR)
+    for ms in range(0, 120, 20):
+        odometry.add(ms * MS, 0.0, 0.0, 0.0, now_ns=ms * MS)
+    odometry.add(95 * MS, 1.2, 0.0, 2.0, now_ns=100 * MS)
+
+    odometry.add(120 * MS, 0.0, 0.0, 0.0, now_ns=120 * MS)
+
+    motion = odometry.motion(120 * MS)
+    assert motion.v_mps == pytest.approx(1.2 - 9.80665 * 0.025)
+    assert motion.w_radps == pytest.approx(2.0 - 30.0 * 0.025)
+
+
+def test_a_turn_ends_no_sooner_than_it_can():
+    odometry = Odometry(AMR)
+    for k, w in enumerate((0.9, 0.9, 0.0)):
+        odometry.add(k * 20 * MS, 0.0, 0.0, w, now_ns=k * 20 * MS)
+
+    assert odometry.motion(40 * MS).w_radps == pytest.approx(0.9 - 30.0 * 0.02)
+
+
+def test_what_is_too_fast_but_in_reach_is_what_brakes_begin_from():
+    odometry = Odometry(AMR)
+    for k, v in enumerate((1.5, 1.6, 0.0)):
+        odometry.add(k * 20 * MS, v, 0.0, 0.0, now_ns=k * 20 * MS)
+
+    assert odometry.motion(40 * MS).v_mps == pytest.approx(1.6 - 9.80665 * 0.02)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +271,15 @@ def test_an_unknown_command_permits_no_more_than_the_known_one_before():
 
 
 @pytest.mark.parametrize(
-    'changes', [{'reverses': True}, {'v_cap_mps': 2.5}, {'a_acc_mps2': 3.0}, {'strafes': True}]
+    'changes',
+    [
+        {'reverses': True},
+        {'strafes': True},
+        {'v_cap_mps': 2.5},
+        {'a_acc_mps2': 3.0},
+        {'w_cap_radps': 2.5},
+        {'alpha_acc_radps2': 9.0},
+    ],
 )
 def test_limits_that_grow_while_odometry_is_silent_count_at_once(changes):
     before = dataclasses.replace(AMR, reverses=False, odom_timeout_s=1.0)
@@ -250,7 +287,7 @@ def test_limits_that_grow_while_odometry_is_silent_count_at_once(changes):
     changed, constructed = Odometry(before), Odometry(after)
     for one in (changed, constructed):
         for k in range(20):
-            one.add(k * 20 * MS, 0.4, 0.0, 0.0, now_ns=k * 20 * MS)
+            one.add(k * 20 * MS, 0.4, 0.0, 0.2, now_ns=k * 20 * MS)
 
     changed.reconfigure(after)
 
@@ -261,12 +298,16 @@ def test_limits_that_grow_while_odometry_is_silent_count_at_once(changes):
 
 def test_limits_that_shrink_do_not_shorten_the_way_that_was_gone():
     odometry = Odometry(AMR)
-    odometry.add(0, 1.5, 0.0, 0.0, now_ns=0)
-    gone = odometry.since(0, 400 * MS)
+    odometry.add(0, 0.9, 0.0, 0.2, now_ns=0)
+    gone = odometry.since(0, 150 * MS), odometry.since(0, 400 * MS)
 
-    odometry.reconfigure(dataclasses.replace(AMR, v_cap_mps=0.2, a_acc_mps2=0.1))
+    slow = {'v_cap_mps': 0.2, 'a_acc_mps2': 0.1, 'w_cap_radps': 0.1, 'alpha_acc_radps2': 0.1}
+    odometry.reconfigure(dataclasses.replace(AMR, **slow))
 
-    assert odometry.since(0, 400 * MS).path_m >= gone.path_m
+    now = odometry.since(0, 150 * MS), odometry.since(0, 400 * MS)
+    for before, after in zip(gone, now, strict=True):
+        assert after.path_m >= before.path_m
+        assert after.turn_rad >= before.turn_rad
 
 
 def test_a_source_a_little_too_old_to_resume_at_once_resumes_after_five_sound_seconds():

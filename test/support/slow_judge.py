@@ -109,8 +109,6 @@ class SlowJudge:
         """What comes out of order counts as far as brakes can have left of it since."""
         one, newest = self.robot, self.samples[-1]
         gone_s = newest.at_s - at_s
-        if gone_s > one.deadline_cap_s:
-            return
         left = v - GRAVITY * gone_s, w - SPIKE * gone_s
         if left[0] > one.still_mps:
             newest.kept |= self.way(vx, vy)
