@@ -97,6 +97,13 @@ def test_a_sample_from_the_future_silences_no_true_ones(ahead_ms):
         assert not robot.tick().fresh
 
 
+def test_without_a_tolerance_a_nanosecond_ahead_is_the_future():
+    odometry = Odometry(AMR)
+    odometry.add(1, 0.0, 0.0, 0.0, now_ns=0)
+
+    assert odometry.motion(0).fault is OdometryFault.FUTURE
+
+
 def test_what_was_ahead_of_now_counts_as_no_later():
     odometry = Odometry(AMR, skew_ns=500 * MS)
     odometry.add(490 * MS, 0.0, 0.0, 0.0, now_ns=0)
