@@ -11,11 +11,16 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 log = logging.getLogger(__name__)
 
 T = TypeVar('T')
+
+if TYPE_CHECKING:
+    _Handler = logging.StreamHandler[Any]
+else:
+    _Handler = logging.StreamHandler  # no generic one on Python 3.10
 LINES, SILENCE_S = 10, 60.0
 """Where there is no bar, so many lines tell of a whole step, and more if it is slow."""
 
@@ -156,7 +161,7 @@ def _open(title: str, total: int) -> Any:
     return bar
 
 
-class LogHandler(logging.StreamHandler[Any]):
+class LogHandler(_Handler):
     """Writes to what the standard error is now: above a bar, while there is one."""
 
     @property
