@@ -121,7 +121,9 @@ class SlowJudge:
         one, v, w = self.robot, math.hypot(vx, vy), abs(wz)
         toward = self.way(vx, vy) if self.believes(v, w) else self.all_ways()
         if not self.believes(v, w):
-            v, w = one.v_cap_mps, one.w_cap_radps
+            before = self.commanded_at(now_s)
+            v, w = max(one.v_cap_mps, before[0]), max(one.w_cap_radps, before[1])
+            toward |= before[2]
         self.commands.append((now_s, v, w, toward))
         if self.samples:
             before_v, before_w = self.samples[-1].floor
