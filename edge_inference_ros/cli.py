@@ -293,6 +293,8 @@ def _options(default: Any, kind: Any, spec: Spec) -> dict[str, Any]:
         shown = ' '.join(map(str, default)) if isinstance(default, tuple) else default
         words.append(f'[{shown}]')
     options = {'default': default, 'help': ' '.join(words).replace('%', '%%')}
+    if spec.required:
+        options['required'] = True
     if kind is bool:
         return options | {'action': argparse.BooleanOptionalAction}
     if kind in (int, float, str):

@@ -49,12 +49,12 @@ def test_every_step_has_help_and_a_sentence_about_itself(capsys, group, step):
         (['optimize', 'shrink'], "no step of optimize called 'shrink'"),
         (['replay', 'play', '--bag', '/nowhere'], 'BagError: /nowhere: no such file or folder'),
         (
-            ['replay', 'play', '--rate', '1000'],
+            ['replay', 'play', '--bag', 'x', '--rate', '1000'],
             'ParameterError: rate = 1000.0: expected 0.01 … 100',
         ),
-        (['replay', 'play', '--rate', 'nan'], 'rate = nan: expected a finite number'),
-        (['replay', 'play'], 'needs --bag'),
-        (['replay', 'record', '--out', '/x'], 'name the topics'),
+        (['replay', 'play', '--bag', 'x', '--rate', 'nan'], 'rate = nan: expected a finite'),
+        (['replay', 'play', '--bag', ''], 'needs --bag'),
+        (['replay', 'record', '--out', '/x', '--topics'], 'name the topics'),
         (['models', 'check', '--model', '/nowhere/at_all'], '/nowhere/at_all'),
         (['demo', '--images', '/nowhere/at_all'], '/nowhere/at_all'),
     ],
@@ -67,6 +67,19 @@ def test_bad_input_is_one_line_and_status_two(capsys, tmp_path, monkeypatch, arg
     assert status == cli.BAD_INPUT
     assert words in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ('step', 'needed'),
+    [('play', '--bag STR'), ('record', '--out STR --topics [STR ...]'), ('report', '--bag STR')],
+)
+def test_what_must_be_given_is_not_shown_as_optional(step, needed, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        cli.main(['replay', step])
+
+    err = capsys.readouterr().err
+    assert f'[-h] {needed}' in ' '.join(err.split())
+    assert 'the following arguments are required: ' + needed.split()[0] in err
 
 
 @pytest.mark.parametrize('arguments', [[], ['--help'], ['replay'], ['models', '--help']])

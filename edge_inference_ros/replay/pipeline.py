@@ -38,7 +38,7 @@ from edge_inference_ros.replay.summary import RunReport, judge
 class Params:
     """What to run on what."""
 
-    bag: str = param('', 'folder or file with pictures')
+    bag: str = param('', 'folder or file with pictures', required=True)
     topic: str = param('', 'topic of the pictures; empty takes the only one')
     model: str = param('street_tiny', 'a shipped model, or the path of a folder with a manifest')
     backend: str = param('ort', 'runtime: ort, openvino, trt, null, or a plug-in')

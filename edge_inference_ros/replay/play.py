@@ -33,7 +33,7 @@ _LEAD_S = 0.5  # the readers must know us, too, before the first message
 class Params:
     """How to play."""
 
-    bag: str = param('', 'folder or file to play')
+    bag: str = param('', 'folder or file to play', required=True)
     topics: tuple[str, ...] = param((), 'topics to play; empty plays all')
     rate: float = param(1.0, 'bag seconds per real second', low=0.01, high=100.0)
     clock: bool = param(

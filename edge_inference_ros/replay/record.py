@@ -30,8 +30,8 @@ _HEARTBEAT = '/freshness'
 class Params:
     """What to record, and where to."""
 
-    out: str = param('', 'folder to create; it must not exist')
-    topics: tuple[str, ...] = param((), 'topics to wait for and record')
+    out: str = param('', 'folder to create; it must not exist', required=True)
+    topics: tuple[str, ...] = param((), 'topics to wait for and record', required=True)
     seconds: float = param(0.0, 'stop after so long; 0 means when interrupted', low=0.0)
     json: bool = param(
         default=False, doc='print a JSON line when a topic is joined, and the counts'

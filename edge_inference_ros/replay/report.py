@@ -27,7 +27,9 @@ from edge_inference_ros.replay.summary import RunReport, judge
 class Params:
     """What to report on."""
 
-    bag: str = param('', 'recording of the graph: latency, and freshness if there was a watchdog')
+    bag: str = param(
+        '', 'recording of the graph: latency, and freshness if there was a watchdog', required=True
+    )
     played: str = param('', 'log of `replay play`: which frames there were to detect')
     source: str = param('', 'bag that was played: draw overlay pictures from it')
     topic: str = param('', 'topic of the pictures in source; empty takes the only one')
