@@ -17,7 +17,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -30,6 +29,7 @@ from edge_inference_ros.sim.develop import Picture, any_film, develop
 from edge_inference_ros.sim.drive import Route, street
 from edge_inference_ros.sim.scenes import any_scene
 from edge_inference_ros.sim.truth import Truth, truth_of
+from edge_inference_ros.sim.workers import workers
 from edge_inference_ros.sim.world import World
 
 TRAIN, HELD_OUT, FOREIGN = 'train', 'held_out', 'foreign'
@@ -234,7 +234,7 @@ def _examples(split: Split, processes: int) -> Iterable[tuple[Picture, _Labels]]
     if processes <= 1:
         yield from map(_example, jobs)
         return
-    with get_context('spawn').Pool(processes, initializer=_single_threaded) as pool:
+    with workers(processes, _single_threaded) as pool:
         yield from pool.imap(_example, jobs, chunksize=16)
 
 

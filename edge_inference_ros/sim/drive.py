@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from edge_inference_ros.sim.paint import FAMILIAR, FOREIGN
 from edge_inference_ros.sim.scenes import Plan, line_street
 from edge_inference_ros.sim.solids import vec
 from edge_inference_ros.sim.truth import Truth, truth_of
+from edge_inference_ros.sim.workers import workers
 from edge_inference_ros.sim.world import AGAIN, STAY, Track, World
 
 VIEW_M = 60.0
@@ -233,8 +233,7 @@ class Drive:
         if processes <= 1:
             yield from map(self.frame, range(len(self)))
             return
-        # Not fork: whoever calls this may run threads, and a fork copies their locks as held.
-        with get_context('spawn').Pool(processes) as pool:
+        with workers(processes) as pool:
             yield from pool.imap(self.frame, range(len(self)), chunksize=4)
 
     def frame(self, index: int) -> Frame:

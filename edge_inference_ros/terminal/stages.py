@@ -13,7 +13,8 @@ from edge_inference_ros.terminal.progress import LINES, duration, has_screen
 Tell = Callable[[float, str], None]
 """Takes which part of a stage is done (0 to 1), and how it goes in words."""
 
-_WIDTH = 24
+_WIDTH, _NARROW, _ROOM = 24, 6, 72
+"""Characters of a bar; and of one on a terminal that has less room."""
 _MARKS = {True: '✓', False: '▸'}
 
 
@@ -31,13 +32,17 @@ class Stages:
         self._stages: list[_Stage] = []
         self._facts: dict[str, tuple[str, float | None]] = {}
         self._live: Any = None
+        self._console: Any = None
 
     def __enter__(self) -> Stages:
         if has_screen(sys.stdout):
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(), get_renderable=self._screen, refresh_per_second=8)
+            self._console = Console()
+            self._live = Live(
+                console=self._console, get_renderable=self._screen, refresh_per_second=8
+            )
             self._live.start()
         return self
 
@@ -76,6 +81,7 @@ class Stages:
         from rich.table import Table
         from rich.text import Text
 
+        width = _WIDTH if self._console.width >= _ROOM else _NARROW
         table = Table.grid(padding=(0, 2, 0, 0))
         for column in range(3):
             table.add_column(no_wrap=column < 2)
@@ -84,11 +90,11 @@ class Stages:
             words = ', '.join(filter(None, (stage.words, left)))
             table.add_row(
                 f'  {_MARKS[stage.done]} {stage.title}',
-                Text(_bar(stage.part), 'green' if stage.done else 'cyan'),
+                Text(_bar(stage.part, width), 'green' if stage.done else 'cyan'),
                 Text(f'{stage.part:4.0%}  {words}'),
             )
         for fact, (words, part) in self._facts.items():
-            bar = Text('' if part is None else _bar(part), _style(part))
+            bar = Text('' if part is None else _bar(part, width), _style(part))
             table.add_row(f'    {fact}', bar, Text(words, _style(part)))
         return table
 
@@ -121,9 +127,9 @@ class _Stage:
         return f'{duration(spent_s / self.part * (1.0 - self.part))} left'
 
 
-def _bar(part: float) -> str:
-    full = round(_WIDTH * min(max(part, 0.0), 1.0))
-    return ('━' * full).ljust(_WIDTH, '╌') if part <= 1.0 else '━' * (_WIDTH - 1) + '!'
+def _bar(part: float, width: int) -> str:
+    full = round(width * min(max(part, 0.0), 1.0))
+    return ('━' * full).ljust(width, '╌') if part <= 1.0 else '━' * (width - 1) + '!'
 
 
 def _style(part: float | None) -> str:

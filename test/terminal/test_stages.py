@@ -93,3 +93,14 @@ def test_without_rich_there_are_lines(screen, monkeypatch):
         stages.begin('driving')(1.0, 'done')
 
     assert stream.getvalue() == '  driving    100%  done\n'
+
+
+def test_a_narrow_terminal_still_shows_how_it_goes(screen, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '40')
+    stream = screen()
+    with Stages() as stages:
+        stages.begin('rendering')(0.5, '160 of 320')
+        stages._live.refresh()
+
+    assert '━━━╌╌╌' in stream.getvalue()
+    assert '50%  160 of 320' in stream.getvalue()
