@@ -407,3 +407,13 @@ def test_one_sample_backwards_is_forgotten_as_soon_as_brakes_can_have_ended_it()
     assert after(1.5, -0.3)
     assert after(1.5, -0.3, 1.5)
     assert after(1.5, -0.3, 1.5, 1.5) is False
+
+
+def test_what_is_held_from_two_times_ago_is_compared_by_place():
+    """A stale message ended one time; the next shows that another has ended."""
+    guard = Guard(AMR, [Source('camera')])
+    watch = guard._watches['camera']
+    watch.hold(100, 'front', 50)
+    watch.track.turns, watch.track.newer = 1, 1
+
+    assert watch.order(90, 60) == 10
