@@ -63,7 +63,7 @@ GUARD = {
     'standing': ['test_standing.py', 'test_freshness.py'],
     'timeline': ['test_timeline.py', 'test_freshness.py', 'test_deception.py'],
     'verdict': ['test_freshness.py'],
-    'watch': ['test_freshness.py'],
+    'watch': ['test_freshness.py', 'test_deception.py'],
 }
 NODES = {
     'watchdog': ['test_watchdog*.py'],
