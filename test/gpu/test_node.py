@@ -7,6 +7,8 @@ import array
 import numpy as np
 import pytest
 from optimize.networks import detector
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from edge_inference_ros.backends import trt
 from edge_inference_ros.core import manifest as manifests
@@ -78,7 +80,10 @@ def test_the_camera_node_finds_on_the_gpu_what_it_finds_on_the_cpu(
 
     assert len(found['ort']) > 5
     assert len(found['trt']) == len(found['ort'])
-    np.testing.assert_allclose(sorted(found['trt']), sorted(found['ort']), atol=1.0)
+    # Of two overlapping boxes of nearly one score, rounding says which stays: a few may differ.
+    apart_px = cdist(found['trt'], found['ort'], 'chebyshev')
+    near = apart_px[linear_sum_assignment(apart_px)] <= 0.1
+    assert near.mean() >= 0.95, f'{near.sum()} of {len(near)}'
 
 
 def test_configure_without_an_engine_fails_and_prints_the_command(
