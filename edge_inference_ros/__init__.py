@@ -7,3 +7,6 @@ and uploads to its maker, unless this variable is set before it is loaded (its P
 import os
 
 os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+
+__version__ = '0.2.0'
+"""As in package.xml and setup.py."""

@@ -3,9 +3,8 @@
 Nothing is imported before it is needed: help is quick, and a robot without the training libraries
 can still play a bag.
 
-The parser is our own: with cyclopts and tyro, which were tried, ``import`` alone took 13.6 s and
-14.4 s on one busy machine where ``argparse`` took 0.8 s in the same run. The table of steps, the
-dispatch and the loading of one module at a time, which are most of this file, would have stayed.
+The parser is our own: ``import`` of cyclopts and tyro took 13.6 s and 14.4 s where ``argparse``
+took 0.8 s in the same run, and most of this file would have stayed.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ from typing import Any
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.params import Spec, check, param, specs
-from edge_inference_ros.core.share import known, locate
+from edge_inference_ros.core.share import fetchable, known, locate
 from edge_inference_ros.errors import ConfigError, EdgeInferenceError
-from edge_inference_ros.terminal import completion, progress
+from edge_inference_ros.terminal import completion, progress, streams
 
 PROGRAM = 'edge_inference'
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -84,6 +83,13 @@ STEPS: dict[str, dict[str, Step]] = {
 }
 _TRAIN = 'train_'
 _NAMED = {'model': ('models', ''), 'robot': ('config/robots', '.yaml')}
+_PLUGGED = {
+    'backend': 'backends',
+    'other_backend': 'backends',
+    'tracker': 'trackers',
+    'head': 'heads',
+}
+_HELP, _VERSION = ('-h', '--help', 'help'), ('--version', 'version')
 _FIRST = (
     ('demo', 'a drive with the real nodes: a table, pictures, a report'),
     ('models get yolox_nano', 'a published detector that knows photographs'),
@@ -99,16 +105,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None and completion.ASKED in os.environ:
         completion.answer(_knowing)
     arguments = list(sys.argv[1:] if argv is None else argv)
+    streams.forgive_signs()
     logging.basicConfig(format='%(message)s', handlers=[progress.LogHandler()])
     logging.getLogger(_PACKAGE).setLevel(logging.INFO)
     try:
         return _dispatch(arguments)
     except EdgeInferenceError as error:
         return _refuse(f'{type(error).__name__}: {error}')
+    except BrokenPipeError:  # whoever read has read enough
+        return streams.closed()
     except OSError as error:  # a full disk, a folder that may not be written, a path that is none
         if error.strerror is None:
             raise
-        where = f'{error.filename}: ' if error.filename else ''
+        name = error.filename2 or error.filename  # of a copy, what could not be written
+        where = f'{name}: ' if name else ''
         return _refuse(f'{where}{error.strerror}')
     except ImportError as error:
         return _refuse(f'needs {error.name}, which is not installed here: {error}')
@@ -132,10 +142,8 @@ def steps_of(group: str) -> dict[str, Step]:
 
 def parser_of(title: str, step: Step) -> argparse.ArgumentParser:
     """A parser whose flags are the fields of the step's parameters."""
-    parser = argparse.ArgumentParser(
-        f'{PROGRAM} {title}'.strip(), description=_doc(step), allow_abbrev=False
-    )
-    return _filled(parser, step)
+    prog = f'{PROGRAM} {title}'.strip()
+    return _filled(argparse.ArgumentParser(prog, description=_doc(step), allow_abbrev=False), step)
 
 
 def _filled(parser: argparse.ArgumentParser, step: Step) -> argparse.ArgumentParser:
@@ -153,15 +161,24 @@ def _filled(parser: argparse.ArgumentParser, step: Step) -> argparse.ArgumentPar
             _suggest(added, name)
     for name, default, kind, spec in specs(schema):
         _suggest(parser.add_argument(_flag(name), **_options(default, kind, spec)), name)
-    if 'json' not in {field.name for field in dataclasses.fields(schema)}:
+    if _answers(function) and 'json' not in {each.name for each in dataclasses.fields(schema)}:
         parser.add_argument('--json', action='store_true', help='print the result as JSON')
     return parser
 
 
+def _answers(function: Callable[..., Any]) -> bool:
+    """Whether there is a result to print: who answers with an exit status has printed his own."""
+    return inspect.signature(function).return_annotation not in ('int', 'None')
+
+
 def _suggest(argument: Any, name: str) -> None:
-    """What a shell completes besides paths: the names of what ships and was added."""
+    """What a shell completes besides paths: the names of what ships, was added or plugged in."""
     if named := _NAMED.get(name):
         argument.completer = lambda **_: [Path(each).stem for each in known(*named)]
+    elif kind := _PLUGGED.get(name):
+        argument.completer = lambda **_: registry.names(kind)
+    elif name == 'name':
+        argument.completer = lambda **_: fetchable()
 
 
 def _knowing(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -191,9 +208,18 @@ def _groups() -> list[str]:
 
 def _dispatch(arguments: list[str]) -> int:
     groups = _groups()
-    if not arguments or arguments[0] in ('-h', '--help'):
+    if arguments and arguments[0] in _VERSION:
+        _print(f'{PROGRAM} {sys.modules[_PACKAGE].__version__}')
+        return 0
+    if arguments and arguments[0] in _HELP:
+        arguments = [*arguments[1:], '--help']
+    if not arguments or arguments[0] == '--help':
         _print(_overview(groups))
         return 0 if arguments else BAD_INPUT
+    return _dispatch_group(arguments, groups)
+
+
+def _dispatch_group(arguments: list[str], groups: Sequence[str]) -> int:
     group, *rest = arguments
     if group not in groups:
         raise ConfigError(_no_such('group', group, groups))

@@ -1,6 +1,7 @@
 """One line of error, no traceback, and flags that are the parameters."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -267,3 +268,53 @@ def test_a_file_that_cannot_be_written_is_a_sentence(capsys, tmp_path):
     assert cli.main(['sim', 'drive', '--out', str(tmp_path / 'file' / 'bag')]) == cli.BAD_INPUT
 
     assert capsys.readouterr().err == f'edge_inference: {tmp_path}/file: File exists\n'
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    status, out, _ = said(capsys, '--version')
+
+    manifest = (Path(cli.__file__).parents[1] / 'package.xml').read_text()
+    assert status == 0
+    assert f'<version>{out.split()[1]}</version>' in manifest
+
+
+@pytest.mark.parametrize('words', [['help'], ['help', 'models'], ['help', 'replay', 'play']])
+def test_help_may_be_asked_for_as_a_word(capsys, words):
+    try:
+        status = cli.main(words)
+    except SystemExit as ended:
+        status = ended.code
+
+    assert status == 0
+    assert 'usage: edge_inference' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('group', 'step'), ALL, ids=' '.join)
+def test_json_is_offered_only_where_it_is_answered(group, step):
+    chosen = cli.steps_of(group)[step]
+    function, schema = cli._load(chosen)
+    offered = '--json' in cli.parser_of(group, chosen).format_help()
+
+    own = 'json' in {spec[0] for spec in cli.specs(schema)}
+    assert offered == (own or function.__annotations__['return'] not in ('int', 'None'))
+
+
+def test_a_terminal_without_our_signs_shows_others():
+    done = subprocess.run(
+        [sys.executable, '-m', 'edge_inference_ros.cli', 'demo', '--help'],
+        capture_output=True, check=False, timeout=60,
+        env={**os.environ, 'PYTHONIOENCODING': 'ascii'},
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert b'?' in done.stdout
+
+
+def test_whoever_reads_no_further_sees_no_error():
+    listing = [sys.executable, '-m', 'edge_inference_ros.cli', 'models', 'list']
+    with subprocess.Popen(listing, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert process.returncode == 141
+    assert said == b''

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from edge_inference_ros.errors import ConfigError
@@ -27,10 +28,12 @@ def chosen(names: tuple[str, ...], file: str) -> tuple[str, ...]:
     """The class names a person gave: the name of a list, names, and those of a file, one a line.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or the only name is nearly that of a list.
     """
     if len(names) == 1 and names[0] in LISTS:
         names = LISTS[names[0]]
+    elif len(names) == 1 and (close := difflib.get_close_matches(names[0], LISTS, 1, 0.8)):
+        raise ConfigError(f'--classes {names[0]}: did you mean the list {close[0]}?')
     if file:
         try:
             text = Path(file).read_text(encoding='utf-8')

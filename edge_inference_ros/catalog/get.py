@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,12 @@ from edge_inference_ros.catalog.add import AddParams, add_model
 from edge_inference_ros.core.manifest import read_yaml
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.report import Report, Value
-from edge_inference_ros.core.share import cache, own_models, share, ships
+from edge_inference_ros.core.share import CATALOGUE, cache, own_models, share, ships
 from edge_inference_ros.errors import BackendUnavailable, ConfigError, ModelError
 from edge_inference_ros.terminal.progress import Progress
 
 log = logging.getLogger(__name__)
 
-CATALOGUE = 'models/catalog.yaml'
 _CONNECT_S = 10.0
 _CHUNK_BYTES = 1 << 16
 _SCHEMES = ('http', 'https')
@@ -82,8 +82,10 @@ def get_model(name: Path | None, params: GetParams) -> Report:
         return Report('models get', 'the catalogue', rows=rows)
     title = str(name)
     shelf = Path(params.folder) if params.folder else own_models()
-    if (folder := shelf / title).is_dir() or ships('models', title) or name.is_dir():
-        return Report('models get', title, str(folder), notes=('it is here already',))
+    shipped = (share(f'models/{title}'),) if ships('models', title) else ()
+    for folder in (shelf / title, *shipped, name):
+        if folder.is_dir():
+            return Report('models get', title, str(folder), notes=('it is here already',))
     if title not in entries:
         raise ConfigError(f'no model {title!r} in the catalogue; there are {", ".join(entries)}')
     entry = entries[title]
@@ -194,7 +196,14 @@ def _cause(error: Exception) -> str:
     """One line that names the cause, not the library's way to it."""
     if isinstance(error, ValueError) and 'hash' in str(error):
         return 'what came is not the file its digest promises'
-    return ' '.join(str(error).split())[:200] or type(error).__name__
+    reason: Any = error
+    while isinstance(reason, Exception):  # what lies inside says more than what is around it
+        error = reason
+        inner = [each for each in error.args if isinstance(each, Exception)]
+        reason = getattr(error, 'reason', None) or next(iter(inner), None)
+    words = ' '.join(str(error).split()).rpartition('object at 0x')[2]
+    words = words.partition('>: ')[2] or words
+    return textwrap.shorten(words, 200, placeholder=' …') or type(error).__name__
 
 
 def _row(title: str, entry: Entry) -> dict[str, Value]:

@@ -74,7 +74,7 @@ def check_model(params: CheckParams) -> Report:
     folder = locate('models', params.model)
     manifest = load(folder)
     rows = [_file_row(manifest, index) for index in range(len(manifest.files))]
-    facts: dict[str, Value] = {'classes': ', '.join(manifest.classes), 'backend': params.backend}
+    facts: dict[str, Value] = {'classes': _classes(manifest), 'backend': params.backend}
     notes = ['good: files and tensors are what the manifest says', *manifest.notes]
     with ExitStack() as keep:
         pipeline = open_pipeline(manifest, keep, backend=params.backend)
@@ -145,8 +145,14 @@ def _row(folder: Path) -> dict[str, Value]:
         'precisions': ', '.join(dict.fromkeys(f.precision for f in manifest.files)),
         'kbytes': round(sum(sizes) / 1000),
         'licence': manifest.licence,
-        'classes': ', '.join(manifest.classes),
+        'classes': _classes(manifest),
     }
+
+
+def _classes(manifest: Manifest) -> str:
+    names, most = manifest.classes, 6
+    more = f', … ({len(names)} in all)' if len(names) > most else ''
+    return ', '.join(names[:most]) + more
 
 
 def _file_row(manifest: Manifest, index: int) -> dict[str, Value]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from edge_inference_ros.errors import ConfigError
 _PACKAGE = 'edge_inference_ros'
 OWN_MODELS = 'EDGE_INFERENCE_MODELS'
 _MODELS = 'models'
+CATALOGUE = 'models/catalog.yaml'
 
 
 def share(name: str) -> Path:
@@ -25,7 +28,8 @@ def share(name: str) -> Path:
     for place in places:
         if (path := place / name).exists():
             return path
-    raise ConfigError(f'{name} is in none of {", ".join(map(str, places))}')
+    own = [own_models()] if name.startswith(f'{_MODELS}/') else []
+    raise ConfigError(f'{name} is in none of {", ".join(map(str, [*places, *own]))}')
 
 
 def locate(folder: str, name: str) -> Path:
@@ -43,8 +47,27 @@ def locate(folder: str, name: str) -> Path:
     try:
         return share(f'{folder}/{name}')
     except ConfigError as error:
-        names = ', '.join(known(folder, Path(name).suffix)) or 'none'
-        raise ConfigError(f'{error}; there are {names}, or give a path (with a slash)') from None
+        raise ConfigError(f'{error}; {_remedy(folder, name)}') from None
+
+
+def _remedy(folder: str, name: str) -> str:
+    """What whoever asked for ``name`` most likely wants."""
+    if folder == _MODELS and name.endswith('.onnx'):
+        return f'`edge_inference models add {name}` makes a model of an ONNX file'
+    there = fetchable() if folder == _MODELS else []
+    if name in there:
+        return f'`edge_inference models get {name}` fetches it into {own_models()}'
+    names = known(folder, Path(name).suffix)
+    close = difflib.get_close_matches(name, names + there, 1)
+    meant = f'did you mean {close[0]}? ' if close else ''
+    return f'{meant}there are {", ".join(names) or "none"}, or give a path (with a slash)'
+
+
+def fetchable() -> list[str]:
+    """The models that ``models get`` fetches."""
+    from edge_inference_ros.core.manifest import read_yaml  # with NumPy: help needs none
+
+    return [str(name) for name in read_yaml(share(CATALOGUE), ConfigError)]
 
 
 def ships(folder: str, name: str) -> bool:
@@ -75,6 +98,14 @@ def known(folder: str, suffix: str) -> list[str]:
     folders += [own_models()] if folder == _MODELS else []
     paths = [path for place in folders for path in place.glob(f'*{suffix}')]
     return sorted({path.name for path in paths if suffix or path.is_dir()})
+
+
+def fingerprint(room: str) -> str:
+    """Changes with the code of ``room`` of the package: nobody takes what older code made."""
+    sha = hashlib.sha256()
+    for file in sorted((Path(__file__).parents[1] / room).glob('*.py')):
+        sha.update(file.read_bytes())
+    return sha.hexdigest()[:8]
 
 
 def _places() -> list[Path]:

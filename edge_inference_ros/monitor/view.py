@@ -89,6 +89,8 @@ def run(*, params: Params) -> int:
 def _shown(stream: rr.RecordingStream, layout: Any, params: Params) -> Iterator[None]:
     """Connect ``stream`` to a file, a page or a window."""
     if params.save:
+        if Path(params.save).exists():
+            raise ConfigError(f'{params.save} is there already; choose another name')
         with _written(Path(params.save)) as part:
             stream.save(part, default_blueprint=layout)
             try:

@@ -206,8 +206,10 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
             _agree(result, reference, candidate, params)
         if _named(params.labelled):
             _score_labelled(result, reference, candidate, params, needed_m)
+    if not result.refusals:
+        result.notes.append('PASSED: it meets everything that was asked for')
     report = Report(
-        'validate', f'{reference.name} against {candidate.name}', str(out or ''),
+        'validate', f'{candidate.name} judged by {reference.name}', str(out or ''),
         result.facts, result.rows, tuple(result.notes), '; '.join(result.refusals), result.tables,
     )  # fmt: skip
     if out:

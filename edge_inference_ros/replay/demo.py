@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import sys
@@ -13,15 +12,16 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.params import param
-from edge_inference_ros.core.share import locate
+from edge_inference_ros.core.share import cache, fingerprint, locate
 from edge_inference_ros.errors import BagError, ConfigError
 from edge_inference_ros.guard.deadline import deadline
 from edge_inference_ros.guard.profiles import read_robot
 from edge_inference_ros.replay import photos, report
 from edge_inference_ros.replay.bags import open_bag
-from edge_inference_ros.replay.graph import Child, Processes, environment
+from edge_inference_ros.replay.graph import Child, Processes, complaint, environment
 from edge_inference_ros.replay.summary import RunReport
 from edge_inference_ros.terminal.stages import Stages, Tell
 
@@ -50,7 +50,10 @@ class Params:
         0, 'seed of the street and its people: the same seed renders the same', low=0
     )
     quick: bool = param(default=False, doc='drive for six seconds only: too short for p99')
-    model: str = param('street_tiny', 'a shipped model, or the path of a model folder')
+    model: str = param(
+        'street_tiny',
+        'a shipped model, one you have added or fetched, or the path of a model folder',
+    )
     backend: str = param('ort', 'runtime: ort, openvino, trt, null, or a plug-in')
     precision: str = param(
         '', 'precision of the model file: fp32, fp16, int8, …; empty takes the first that suits'
@@ -97,6 +100,14 @@ def run(params: Params) -> int:
     _check(params)
     out = _folder(params.out)
     say(BANNER.format(out=out))
+    try:
+        return _run(params, out)
+    except KeyboardInterrupt:
+        say(f'\n  stopped; what there is so far is in {out}')
+        raise
+
+
+def _run(params: Params, out: Path) -> int:
     with Stages() as stages:
         scene = _photos(params, out) if params.images else _drive(params, out, stages)
         say(f'  scene      {scene.title}')
@@ -118,17 +129,16 @@ def run(params: Params) -> int:
     try:
         answer = report.run(asked)
     except BagError as error:
-        raise ConfigError(f'{error}; {_complaint(out / "log" / "camera_detector.log")}') from error
+        raise ConfigError(f'{error}; {complaint(out / "log" / "camera_detector.log")}') from error
     say('\n' + answer.as_table())
     _where(answer, out)
     return 0 if answer.frames.adds_up and answer.frames.detected else 1
 
 
 BANNER = """
-  ┌──────────────────────────────────────────────────────────────┐
-  │  edge_inference_ros: camera in, latency-stamped detections   │
-  │  out, and nothing acts on one that is older than speed allows│
-  └──────────────────────────────────────────────────────────────┘
+  edge_inference_ros: camera in, latency-stamped detections out,
+  and nothing acts on one that is older than speed allows
+
   folder     {out}"""
 
 
@@ -140,8 +150,24 @@ def _check(params: Params) -> None:
     if find_spec('rclpy') is None:
         raise ConfigError('needs ROS 2: source one, or run `make env` and use its Python')
     registry.load('trackers', params.tracker)
-    locate('models', params.model)
+    registry.load('backends', params.backend)
+    manifests.load(locate('models', params.model)).file(params.backend, params.precision)
     read_robot(params.robot)
+    if params.images:
+        photos.find(Path(params.images))
+    if params.view:
+        _check_view(params.view)
+
+
+def _check_view(how: str) -> None:
+    if find_spec('rerun') is None:
+        raise ConfigError('--view needs Rerun: pip install rerun-sdk (Python 3.11 or newer)')
+    if how == 'web':
+        return
+    if not how.endswith('.rrd'):
+        raise ConfigError(f'--view {how}: expected web, or a file that ends in .rrd')
+    if Path(how).exists():
+        raise ConfigError(f'--view {how}: it is there already; choose another name')
 
 
 def _robot(params: Params) -> Path:
@@ -180,19 +206,22 @@ def _folder(name: str) -> Path:
 def _drive(params: Params, out: Path, stages: Stages) -> Scene:
     """The simulated drive, rendered once for each speed, length and version of the simulator."""
     name = f'drive_{params.length_s:g}s_{params.speed:g}mps_{params.rate_hz:g}hz_{params.seed}'
-    bag = _cache(out) / f'{name}_{_fingerprint("sim")}'
+    bag = _cache(out) / f'{name}_{fingerprint("sim")}'
     title = f'{params.length_s:g} s through a street, {params.rate_hz:g} frames a second'
     if not _whole(bag):
         tell = stages.begin('rendering')
-        registry.load('sim', 'bag').write_drive(
-            bag,
-            seconds=params.length_s,
-            seed=params.seed,
-            speed_mps=params.speed,
-            rate_hz=params.rate_hz,
-            processes=min(_RENDERERS, len(os.sched_getaffinity(0))),
-            progress=lambda done, total: tell(done / total, f'{done} of {total} frames'),
-        )
+        try:
+            registry.load('sim', 'bag').write_drive(
+                bag,
+                seconds=params.length_s,
+                seed=params.seed,
+                speed_mps=params.speed,
+                rate_hz=params.rate_hz,
+                processes=min(_RENDERERS, len(os.sched_getaffinity(0))),
+                progress=lambda done, total: tell(done / total, f'{done} of {total} frames'),
+            )
+        except OSError as error:
+            raise ConfigError(f'the drive cannot be kept in {bag}: {error.strerror}') from error
     return Scene(bag, title)
 
 
@@ -208,8 +237,7 @@ def _photos(params: Params, out: Path) -> Scene:
 
 def _cache(out: Path) -> Path:
     """Where rendered drives are kept; beside the results if the user's cache cannot be written."""
-    home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    folder = home / 'edge_inference_ros'
+    folder = cache('').resolve()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
@@ -217,25 +245,15 @@ def _cache(out: Path) -> Path:
     return out
 
 
-def _fingerprint(layer: str) -> str:
-    """Changes with the code of ``layer``, so that nobody drives through a stale rendering."""
-    sha = hashlib.sha256()
-    for file in sorted((Path(__file__).parents[1] / layer).glob('*.py')):
-        sha.update(file.read_bytes())
-    return sha.hexdigest()[:8]
-
-
 def _whole(bag: Path) -> bool:
     """Whether a drive rendered earlier is there and in order; a damaged one is removed."""
-    if not bag.exists():
-        return False
-    try:
-        with open_bag(bag) as opened:
-            opened.need(CAMERA, ('sensor_msgs/msg/Image',))
-    except ConfigError:
-        shutil.rmtree(bag)
-        return False
-    return True
+    if bag.exists():
+        try:
+            with open_bag(bag) as opened:
+                opened.need(CAMERA, ('sensor_msgs/msg/Image',))
+        except ConfigError:
+            shutil.rmtree(bag)
+    return bag.exists()
 
 
 def _play(params: Params, scene: Scene, out: Path, stages: Stages) -> None:
@@ -351,18 +369,11 @@ def _show(stages: Stages, guard: dict[str, str]) -> None:
     stages.show('robot', f'{guard["state"]}, up to {guard["limit_mps"]} m/s')
     if 'age_ms' in guard:
         age_ms, deadline_ms = float(guard['age_ms']), float(guard['deadline_ms'])
-        words = f'{age_ms:.0f} of {deadline_ms:.0f} ms, {guard["verdict"]}'
-        stages.show('age', words, age_ms / max(deadline_ms, 1.0))
-
-
-def _complaint(log: Path) -> str:
-    """The newest of what a node complained of, and where the rest is."""
-    lines = log.read_text(encoding='utf-8', errors='replace').splitlines()
-    grave = [line for line in lines if '[ERROR]' in line] or [
-        line for line in lines if '[WARN]' in line
-    ]
-    said = f'{log.stem} said: {grave[-1].rpartition("]: ")[2]}; ' if grave else ''
-    return f'{said}its log is {log}'
+        if deadline_ms > 0.0:
+            words = f'{age_ms:.0f} of {deadline_ms:.0f} ms, {guard["verdict"]}'
+            stages.show('age', words, age_ms / deadline_ms)
+        else:
+            stages.show('age', f'{age_ms:.0f} ms, and no age is young enough now')
 
 
 def _where(answer: RunReport, out: Path) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import queue
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,6 +31,7 @@ from edge_inference_ros.ros import segments
 _DOMAINS = range(1, 102)  # above 101 the ports of a domain collide with ephemeral ones
 _PARENT_DIED = 1  # PR_SET_PDEATHSIG, from linux/prctl.h
 _GRACE_S = (8.0, 3.0)
+_LEAST_FREE_BYTES = 1 << 16
 
 
 class ChildEnded(EdgeInferenceError):
@@ -141,8 +143,14 @@ class Processes:
             if child.needed and child.process.poll() is not None:
                 raise ChildEnded(
                     f'{child.name} ended with status {child.process.returncode}:'
-                    f' {child.last_words() or "it said nothing"} (log: {child.log})'
+                    f' {child.last_words() or self._silence()} (log: {child.log})'
                 )
+
+    def _silence(self) -> str:
+        """Why a process may have left no word."""
+        if shutil.disk_usage(self.logs).free < _LEAST_FREE_BYTES:
+            return f'the disk of {self.logs} is full'
+        return 'it said nothing'
 
     def hear(self, timeout_s: float) -> tuple[str, dict[str, Any]] | None:
         """The next event, if one comes within ``timeout_s``; checks the processes first."""
@@ -201,3 +209,13 @@ def _die_with_parent() -> None:
     """In the child: end when the parent is killed, which no ``finally`` survives."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGTERM)
+
+
+def complaint(log: Path) -> str:
+    """The newest of what a node complained of in ``log``, and where the rest is."""
+    lines = log.read_text(encoding='utf-8', errors='replace').splitlines()
+    grave = [line for line in lines if '[ERROR]' in line] or [
+        line for line in lines if '[WARN]' in line
+    ]
+    said = f'{log.stem} said: {grave[-1].rpartition("]: ")[2]}; ' if grave else ''
+    return f'{said}its log is {log}'

@@ -20,12 +20,14 @@ from edge_inference_ros.replay._ros import offered_qos
 from edge_inference_ros.replay.bags import Bag, Record, left_out, open_bag
 from edge_inference_ros.replay.schedule import Schedule
 from edge_inference_ros.ros.tool import message_class, open_node
+from edge_inference_ros.terminal.progress import Progress
 
 log = logging.getLogger(__name__)
 
 _CLOCK_PERIOD_S = 0.01
 _LONG_WAIT_S = 10.0
 _LINGER_S = 3.0
+_TELL_S = 0.25
 _LEAD_S = 0.5  # the readers must know us, too, before the first message
 
 
@@ -143,6 +145,8 @@ class _Player:
         self._params = params
         self._played = played
         self._told_s = 0.0
+        endless = not params.loops
+        self._bar = None if params.json or endless else Progress('play', 100, unit='%')
         topics = [bag.topics[name] for name in classes]
         played.types.update({t.name: t.msgtype for t in topics})
         self._publishers = {
@@ -308,11 +312,13 @@ class _Player:
         return int(self._readable[name].get_subscription_count())
 
     def _progress(self, part: float) -> None:
-        if time.monotonic() - self._told_s > 1.0:
+        if time.monotonic() - self._told_s > _TELL_S:
             self._tell('progress', min(part, 1.0))
 
     def _tell(self, event: str, part: float) -> None:
         self._told_s = time.monotonic()
+        if self._bar is not None:
+            self._bar(round(100 * part))
         if self._params.json:
             line = {'event': event, 'part': round(part, 4), 'published': self._played.counts}
             print(json.dumps(line), flush=True)  # noqa: T201 - this is the output

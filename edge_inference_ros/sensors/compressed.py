@@ -134,7 +134,7 @@ def _claim(payload: memoryview, named: str) -> Claim:
         return _png_claim(payload)
     raise BadImage(
         f'{len(payload)} bytes of format {named!r} beginning {bytes(payload[:8]).hex(" ")!r}; '
-        'we decode JPEG and PNG: set one of them in the publisher'
+        'we decode JPEG and PNG; most camera drivers can be set to either'
     )
 
 
@@ -191,7 +191,7 @@ def _check(claim: Claim, payload: memoryview) -> None:
     if not 0 < pixels <= PIXELS_LIMIT:
         raise BadImage(
             f'the file claims {claim.width}x{claim.height} pixels; we read from 1 to '
-            f'{PIXELS_LIMIT}: check the publisher'
+            f'{PIXELS_LIMIT}: check what made it'
         )
     if len(payload) < claim.least_bytes:
         raise BadImage(

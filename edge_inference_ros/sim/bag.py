@@ -107,7 +107,11 @@ def write_drive(
     half = path.with_name(path.name + '.part')
     shutil.rmtree(half, ignore_errors=True)
     half.parent.mkdir(parents=True, exist_ok=True)
-    write_frames(half, drive, processes=processes, progress=progress)
+    try:
+        write_frames(half, drive, processes=processes, progress=progress)
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        raise
     shutil.rmtree(path, ignore_errors=True)
     half.rename(path)
     stem = half.name

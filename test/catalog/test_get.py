@@ -199,3 +199,10 @@ def test_a_catalogue_that_is_wrong_is_named(place, change, words):
 
     with pytest.raises(ConfigError, match=words):
         get(place)
+
+
+def test_a_shipped_model_is_said_to_be_where_it_is(place):
+    catalogue_file = str(place / 'catalogue.yaml')
+    report = get_model(Path('street_tiny'), GetParams(catalogue=catalogue_file))
+
+    assert report.out == str(share('models/street_tiny'))

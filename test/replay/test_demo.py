@@ -1,5 +1,6 @@
 """The demo runs the real nodes end to end, and leaves nothing behind."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -11,8 +12,10 @@ import yaml
 from support.models import scripted_model
 from support.robots import GIVEN, ROOT
 
-from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.errors import ConfigError, EdgeInferenceError
 from edge_inference_ros.replay import demo
+from edge_inference_ros.replay.graph import complaint
+from edge_inference_ros.sim import bag
 
 
 def segments():
@@ -78,7 +81,7 @@ def test_of_what_a_node_says_the_newest_error_goes_before_warnings(tmp_path):
         '[WARN] [3.0] [camera_detector]: mild\n[INFO] [4.0] [camera_detector]: well\n'
     )
 
-    assert demo._complaint(log) == f'camera_detector said: grave; its log is {log}'
+    assert complaint(log) == f'camera_detector said: grave; its log is {log}'
 
 
 RAISES = """
@@ -172,7 +175,45 @@ def test_what_the_watchdog_says_is_shown_while_it_drives():
     }
 
 
-def test_the_fingerprint_follows_the_code(tmp_path, monkeypatch):
-    assert demo._fingerprint('sim') == demo._fingerprint('sim')
-    assert demo._fingerprint('sim') != demo._fingerprint('core')
-    assert os.sep not in demo._fingerprint('sim')
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        ({'backend': 'foo'}, "no backends called 'foo'"),
+        ({'precision': 'int9'}, "precision 'int9'"),
+        ({'tracker': 'foo'}, "no trackers called 'foo'"),
+        ({'model': './nothing'}, 'nothing'),
+        ({'model': 'yolox_nan'}, 'did you mean yolox_nano'),
+        ({'robot': 'indoor_am'}, 'did you mean indoor_amr'),
+        ({'images': 'nothing'}, 'nothing: no such file or folder'),
+        ({'view': 'drive.txt'}, r'ends in \.rrd|needs Rerun'),
+    ],
+)
+def test_a_wrong_name_is_found_before_anything_is_made(tmp_path, monkeypatch, changes, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EdgeInferenceError, match=words):
+        demo.run(demo.Params(**changes))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_says_where_the_beginning_is(tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, '_drive', stop)
+    with pytest.raises(KeyboardInterrupt):
+        drive(tmp_path, monkeypatch)
+
+    assert f'stopped; what there is so far is in {tmp_path / "out"}' in capsys.readouterr().out
+
+
+def test_a_full_disk_is_named_and_nothing_half_written_stays(tmp_path, monkeypatch):
+    def full(half, *_, **__):
+        half.mkdir(parents=True)
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(bag, 'write_frames', full)
+    with pytest.raises(ConfigError, match=f'{tmp_path}/cache/.*: No space left'):
+        drive(tmp_path, monkeypatch)
+
+    assert not list((tmp_path / 'cache').rglob('drive_*'))
