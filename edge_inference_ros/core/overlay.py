@@ -23,6 +23,15 @@ def colour(index: int) -> tuple[int, int, int]:
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
 
+def ink(back: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The bgr colour of text that can be read on ``back``: nearly black or nearly white.
+
+    Source: ITU-R BT.601, luma.
+    """
+    blue, green, red = back
+    return (20, 20, 20) if 0.114 * blue + 0.587 * green + 0.299 * red > 96.0 else (245, 245, 245)
+
+
 def draw(
     picture: NDArray[np.uint8],
     objects: Iterable[tuple[tuple[float, float, float, float], int, str]],
@@ -138,7 +147,7 @@ def _write(
     scale: float,
     back: tuple[int, int, int],
 ) -> None:
-    """Dark text on a filled patch whose lower left is ``corner``, kept inside the picture."""
+    """Text on a filled patch whose lower left is ``corner``, kept inside the picture."""
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     x = max(0, min(corner[0], picture.shape[1] - width))
     y = max(corner[1], height + below)
@@ -149,7 +158,7 @@ def _write(
         (x, y - below),
         cv2.FONT_HERSHEY_SIMPLEX,
         scale,
-        (20, 20, 20),
+        ink(back),
         1,
         cv2.LINE_AA,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_inference_ros.core.manifest import FILE_NAME, load, verify
 from edge_inference_ros.core.pipeline import open_pipeline
-from edge_inference_ros.core.share import share
+from edge_inference_ros.core.share import own_models, share
 from edge_inference_ros.core.types import Level
 from edge_inference_ros.errors import (
     BackendUnavailable,
@@ -26,7 +26,7 @@ NEEDED = {
     'cv2': 'sudo apt-get install python3-opencv',
 }
 WANTED = {
-    'cv_bridge': 'sudo apt-get install ros-$ROS_DISTRO-cv-bridge',
+    'cv_bridge': 'source your ROS 2, then: sudo apt-get install ros-$ROS_DISTRO-cv-bridge',
     'onnxruntime': 'pip install onnxruntime "numpy<2"',
 }
 _TWO_NUMPYS = ('numpy.core.multiarray failed to import', '_ARRAY_API', 'compiled using NumPy 1')
@@ -91,14 +91,15 @@ def gpu(machine: Machine) -> Iterator[Finding]:
 
 
 def models(_: Machine) -> Iterator[Finding]:
-    """Every shipped model: whole, and with an engine for this GPU where there is one."""
-    for path in sorted(share('models').glob(f'*/{FILE_NAME}')):
-        yield from check_model(path.parent)
+    """Every model that ships or was added: whole, and with an engine for the GPU that is there."""
+    for shelf in (share('models'), own_models()):
+        for path in sorted(shelf.glob(f'*/{FILE_NAME}')):
+            yield from check_model(path.parent)
 
 
 def check_model(folder: Path) -> Iterator[Finding]:
     """One model folder."""
-    name, see = f'model {folder.name}', f'edge_inference models check {folder.name}'
+    name, see = f'model {folder.name}', f'edge_inference models check --model {folder.name}'
     try:
         manifest = load(folder)
         for file in manifest.files:

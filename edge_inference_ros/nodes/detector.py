@@ -301,8 +301,8 @@ class Detector(EdgeNode[CameraDetectorParams], ABC):
 
     def _lost(self, error: Exception, sample: tuple[Any, Origin | None]) -> None:
         """Count it; say the first of each kind, with its stamp and where it comes from."""
-        if not self._losses.add(error):
-            return
+        if not self.context.ok() or not self._losses.add(error):
+            return  # while the process ends nothing can be published, which is no fault
         words = f'lost the frame stamped {stamp_words(sample[0].header)}: {_named(error)}'
         if not isinstance(error, SampleError):
             words += f'\n{"".join(traceback.format_exception(error)).rstrip()}'

@@ -77,3 +77,12 @@ def test_a_label_larger_than_the_picture_is_left_out_and_counted():
 
     assert said == ['ages; 1 labels had no room']
     assert picture[5, 5].any()  # the box itself is there
+
+
+def test_a_label_can_be_read_on_the_colour_of_every_class():
+    def luma(bgr):
+        return float(np.dot(bgr, (0.114, 0.587, 0.299)))
+
+    for index in range(80):
+        back = overlay.colour(index)
+        assert abs(luma(back) - luma(overlay.ink(back))) > 70.0, (index, back)

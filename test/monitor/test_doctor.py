@@ -503,3 +503,16 @@ def test_it_waits_until_nobody_new_is_discovered(grows_for_s, waits_s):
     graph_checks.wait_for_discovery(Young(), clock=lambda: now[0], pause=pause)
 
     assert now[0] == pytest.approx(waits_s, abs=0.11)
+
+
+def test_a_model_that_was_added_is_checked_too(tmp_path, monkeypatch):
+    from support.models import scripted_model
+
+    monkeypatch.setenv('EDGE_INFERENCE_MODELS', str(tmp_path))
+    (scripted_model(tmp_path / 'mine') / 'script.json').write_text('{}')  # not what was promised
+
+    seen = found(software_checks.models, machine(tmp_path))
+
+    assert seen['model mine'].level == 2
+    assert seen['model mine'].see == 'edge_inference models check --model mine'
+    assert 'model street_tiny' in seen

@@ -4,6 +4,7 @@ import array
 import gc
 import re
 import weakref
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -851,3 +852,15 @@ def test_boxes_are_published_as_lines_over_the_picture_when_somebody_looks(ros, 
     corners = {(point.x, point.y) for point in marker.points}
     x1, y1, x2, y2 = BOX
     assert corners == {(x1, y1), (x2, y1), (x2, y2), (x1, y2)}
+
+
+def test_what_is_lost_while_the_process_ends_is_not_told():
+    from edge_inference_ros.nodes.detector import Detector
+
+    ended = SimpleNamespace(
+        context=SimpleNamespace(ok=lambda: False),
+        _losses=SimpleNamespace(add=lambda _: True),
+        get_logger=lambda: pytest.fail('it was told'),
+    )
+
+    Detector._lost(ended, RuntimeError("publisher's context is invalid"), (None, None))

@@ -1,5 +1,6 @@
 """The page of a run needs nothing but itself, and says what the table says."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -51,6 +52,15 @@ class Reader(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+def test_no_cross_stands_after_the_last_picture(tmp_path):
+    seen = run_of(40)
+    after = tuple((k * 50 * MS, 900.0, 200.0) for k in range(80, 84))
+
+    _, read = written(tmp_path, replace(seen, ages=seen.ages + after))
+
+    assert read.tags['path'] == 1  # the one of the ninth heartbeat
 
 
 def written(tmp_path, seen, *, about=('a street',), frames=()):
@@ -107,7 +117,7 @@ def test_a_run_of_next_to_nothing_has_a_page_too(tmp_path, count):
 def test_a_run_without_a_watchdog_shows_the_age_of_each_output(tmp_path):
     _, read = written(tmp_path, run_of(guarded=False))
 
-    assert 'age at output, ms over s' in read.text
+    assert 'age at output, ms' in read.text
     assert 'path' not in read.tags
 
 

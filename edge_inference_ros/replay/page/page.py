@@ -6,6 +6,7 @@ It needs nothing besides itself: pictures lie in it, and no script, font or addr
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -60,6 +61,7 @@ def write(
         OSError: it cannot be written; what was there before stays.
     """
     half = path.with_name(path.name + '.part')
+    about = (f'{time.strftime("%Y-%m-%d %H:%M")}, {path.parent.resolve()}', *about)
     try:
         half.write_text(_page(report, seen, frames, about), encoding='utf-8')
         half.replace(path)
@@ -144,6 +146,7 @@ def _worst_ms(row: LatencyRow) -> float:
 def _ages(seen: Observed) -> str:
     """Age of what the watchdog held, against its deadline; or of each output without one."""
     first_ns = seen.outputs[0].stamp_ns if seen.outputs else 0
+    last_s = (max((output.stamp_ns for output in seen.outputs), default=0) - first_ns) / 1e9
     if seen.ages:
         # What is held only grows older once nothing is played any more.
         last_ns = max((output.stamp_ns for output in seen.outputs), default=0) + _AFTER_NS
@@ -163,19 +166,24 @@ def _ages(seen: Observed) -> str:
         return f'{x:.1f},{_HIGH * (1 - value / top):.1f}'
 
     age = ' '.join(at(s, value) for s, value, _ in rows)
-    late = [(s, value) for s, value, limit in rows if limit and value > limit]
+    late = [(s, value) for s, value, limit in rows if limit and value > limit and s <= last_s]
     marks = ''.join(
         f'<path class="late" d="M{at(s, value)}m-3,-3l6,6m0,-6l-6,6"/>' for s, value in late[:300]
     )
     limit = ' '.join(at(s, value) for s, _, value in rows) if seen.ages else ''
-    words = 'age of what is held (line) against its deadline (dashed); a cross is too old'
-    title = f'{words}, ms over s' if seen.ages else 'age at output, ms over s'
+    title = _AGES if seen.ages else 'age at output, ms'
     return (
         f'<p class="note">{title}</p>'
         f'<svg viewBox="0 0 {_WIDE} {_HIGH + _BELOW}" role="img" aria-label="{title}">'
         f'{_axes(top, span_s)}<polyline class="limit" points="{limit}"/>'
         f'<polyline class="age" points="{age}"/>{marks}</svg>'
     )
+
+
+_AGES = (
+    'age of what is held (line) against its deadline (dashed), ms; a cross where it was too old'
+    ' when the watchdog looked: what it refused is counted in the figures below'
+)
 
 
 def _axes(top: float, span_s: float) -> str:
