@@ -19,7 +19,7 @@ from edge_inference_ros.core.share import cache, fingerprint, locate
 from edge_inference_ros.errors import BagError, ConfigError
 from edge_inference_ros.guard.deadline import deadline
 from edge_inference_ros.guard.profiles import read_robot
-from edge_inference_ros.replay import photos, report
+from edge_inference_ros.replay import photos, plot, report
 from edge_inference_ros.replay.bags import open_bag
 from edge_inference_ros.replay.graph import Child, Processes, complaint, environment
 from edge_inference_ros.replay.summary import RunReport
@@ -281,7 +281,9 @@ def _play(params: Params, scene: Scene, out: Path, stages: Stages) -> None:
             needed=False,
         )  # fmt: skip
         _follow(graph, player, stages)
-        time.sleep(_LAST_WORDS_S)  # the detector sums up once a second
+        end_s = time.monotonic() + _LAST_WORDS_S  # the detector sums up once a second
+        plot.prepare()
+        time.sleep(max(0.0, end_s - time.monotonic()))
         graph.check()
 
 

@@ -22,6 +22,12 @@ COLOURS = {
 }
 
 
+def prepare() -> None:
+    """Import what draws, which takes a second, while there is time."""
+    from matplotlib.backends import backend_agg  # noqa: F401
+    from matplotlib.figure import Figure  # noqa: F401
+
+
 def save(seen: Observed, path: Path) -> None:
     """Draw where each frame's time went, over time, and how the totals are distributed.
 

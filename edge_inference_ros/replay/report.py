@@ -62,8 +62,13 @@ def run(params: Params) -> RunReport:
             written = [str(path) for path in (out / 'latency.png',) if path.exists()]
             if params.source and played.loops and params.pictures:
                 found = read_detections(bag, topics.full('detections'))
-                written += _draw(params, seen, played, found)
-                frames = _worst(params, seen, played, found)
+                which = {'most': params.pictures, 'first': params.first}
+                drawn = _draw(params, seen, played, found, 'overlays', **which)
+                written += [str(path) for path in drawn.values()]
+                reasons = page.worst(seen)
+                found = {stamp: found[stamp] for stamp in reasons if stamp in found}
+                drawn = _draw(params, seen, played, found, 'worst', most=len(found))
+                frames = [page.Worst(reasons[stamp], path) for stamp, path in drawn.items()]
     report = judge(seen, params.source or params.bag, written, notes)
     if params.out:
         write(report, Path(params.out))
@@ -84,42 +89,24 @@ def _expected(played: Played, topic: str) -> tuple[int, ...]:
 
 
 def _draw(
-    params: Params, seen: Observed, played: Played, detections: dict[int, list[Found]]
-) -> list[str]:
+    params: Params,
+    seen: Observed,
+    played: Played,
+    detections: dict[int, list[Found]],
+    name: str,
+    **which: int,
+) -> dict[int, Path]:
+    """Draw frames with results into the folder ``name``; ``which`` as of ``save_overlays``."""
     with open_bag(Path(params.source)) as source:
-        topic = picture_topic(source, params.topic)
-        paths = save_overlays(
+        return save_overlays(
             source,
-            topic,
+            picture_topic(source, params.topic),
             detections,
-            Path(params.out) / 'overlays',
+            Path(params.out) / name,
             loops=played.loops,
             captions=_captions(seen),
-            most=params.pictures,
-            first=params.first,
+            **which,
         )
-    return [str(path) for path in paths.values()]
-
-
-def _worst(
-    params: Params, seen: Observed, played: Played, detections: dict[int, list[Found]]
-) -> list[page.Worst]:
-    """The worst frames, drawn for the page."""
-    reasons = page.worst(seen)
-    found = {stamp: detections[stamp] for stamp in reasons if stamp in detections}
-    folder = Path(params.out) / 'worst'
-    with open_bag(Path(params.source)) as source:
-        topic = picture_topic(source, params.topic)
-        paths = save_overlays(
-            source,
-            topic,
-            found,
-            folder,
-            loops=played.loops,
-            captions=_captions(seen),
-            most=len(found),
-        )
-    return [page.Worst(reasons[stamp], path) for stamp, path in paths.items()]
 
 
 def _captions(seen: Observed) -> dict[int, str]:
