@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from edge_inference_ros.core.latency import STAGES, WHOLE
@@ -16,6 +16,9 @@ from edge_inference_ros.guard.verdict import FORWARDED, Verdict
 
 SILENT_S = 3.0
 """A node that has said nothing for so long is shown as silent."""
+
+SURE_S = 5.0
+"""What is absent is called absent only after so long: discovery takes seconds on a busy machine."""
 
 RATE_S = 5.0
 LOG_LINES = 200
@@ -39,7 +42,6 @@ class Heard:
         latency, freshness: the newest message of each such topic, as rows.
         diagnostics: every row of /diagnostics.
         locks: the newest word of each ``lock``.
-        limits_mps: the newest word of each ``speed_limit``.
         speeds_mps: how fast each odometry says the robot is.
         gauges: of the machine this runs on.
     """
@@ -48,7 +50,6 @@ class Heard:
     freshness: Mapping[str, Sequence[StatusRow]] = field(default_factory=dict)
     diagnostics: Sequence[StatusRow] = ()
     locks: Mapping[str, bool] = field(default_factory=dict)
-    limits_mps: Mapping[str, float] = field(default_factory=dict)
     speeds_mps: Mapping[str, float] = field(default_factory=dict)
     gauges: Mapping[str, float] = field(default_factory=dict)
 
@@ -90,7 +91,12 @@ class DetectorView:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceView:
-    """One topic that a watchdog guards, as it says itself."""
+    """One topic that a watchdog guards, as it says itself.
+
+    Attributes:
+        state: of the source now.
+        verdict: on the last message that came, however long ago that was.
+    """
 
     name: str
     topic: str
@@ -106,7 +112,12 @@ class SourceView:
 
 @dataclass(frozen=True)
 class WatchdogView:
-    """One watchdog; ``locked`` and ``limit_mps`` are None while nobody said."""
+    """One watchdog.
+
+    Attributes:
+        locked: None while nobody says, also once the watchdog has fallen silent.
+        limit_mps: how fast it lets the robot go; 0 where it asks for a stop; None as above.
+    """
 
     name: str
     state: str
@@ -121,13 +132,34 @@ class WatchdogView:
 
 @dataclass(frozen=True)
 class Picture:
-    """Everything a screen shows; times of ``log`` are seconds of the caller's clock."""
+    """Everything a screen shows; times of ``log`` are seconds of the caller's clock.
+
+    Attributes:
+        listened_s: for how long. Before ``SURE_S`` whoever is missing may only not be heard yet.
+    """
 
     guards: tuple[WatchdogView, ...] = ()
     detectors: tuple[DetectorView, ...] = ()
     speeds_mps: Mapping[str, float] = field(default_factory=dict)
     gauges: Mapping[str, float] = field(default_factory=dict)
     log: tuple[tuple[float, str], ...] = ()
+    listened_s: float = 0.0
+
+    @property
+    def sure(self) -> bool:
+        """Whether whoever is not heard is taken to be absent."""
+        return self.listened_s >= SURE_S
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing: every detector is guarded and every guard has said all."""
+        guarded = {source.topic for guard in self.guards for source in guard.sources}
+        detecting = {detector.topic for detector in self.detectors}
+        return bool(
+            guarded
+            and guarded == detecting
+            and all(guard.locked is not None for guard in self.guards)
+        )
 
     @property
     def empty(self) -> bool:
@@ -152,8 +184,8 @@ class Board:
         self._freshness: dict[str, _Entry] = {}
         self._roll_up: dict[str, StatusRow] = {}
         self._locks: dict[str, bool] = {}
-        self._limits: dict[str, float] = {}
-        self._speeds: dict[str, float] = {}
+        self._speeds: dict[str, tuple[float, float]] = {}
+        self._start_s: float | None = None
         self._states: dict[str, str] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self._log: deque[tuple[float, str]] = deque(maxlen=LOG_LINES)
@@ -172,18 +204,18 @@ class Board:
             self._remember(self._freshness, topic, rows, now_s)
         self._roll_up |= {row.name: row for row in heard.diagnostics}
         self._locks |= heard.locks
-        self._limits |= heard.limits_mps
-        self._speeds |= heard.speeds_mps
+        self._speeds |= {topic: (mps, now_s) for topic, mps in heard.speeds_mps.items()}
+        if self._start_s is None:
+            self._start_s = now_s
         picture = Picture(
             tuple(self._guard(topic, now_s) for topic in sorted(self._freshness)),
             tuple(self._detector(topic, now_s) for topic in sorted(self._latency)),
-            dict(self._speeds),
+            {t: mps for t, (mps, at_s) in self._speeds.items() if now_s - at_s <= SILENT_S},
             dict(heard.gauges),
+            listened_s=now_s - self._start_s,
         )
         self._note(picture, now_s)
-        return Picture(
-            picture.guards, picture.detectors, picture.speeds_mps, picture.gauges, tuple(self._log)
-        )
+        return replace(picture, log=tuple(self._log))
 
     @staticmethod
     def _remember(
@@ -233,16 +265,18 @@ class Board:
         entry = self._freshness[topic]
         first, *rest = entry.rows or [StatusRow(Level.ERROR, '', 'NODATA', {})]
         silent_s = now_s - entry.at_s
+        silent = silent_s > SILENT_S
+        values: Mapping[str, str] = {} if silent else first.values
         return WatchdogView(
             _beside(topic, 'watchdog'),
-            'SILENT' if silent_s > SILENT_S else first.message,
-            int(Level.ERROR if silent_s > SILENT_S else first.level),
+            'SILENT' if silent else first.message,
+            int(Level.ERROR if silent else first.level),
             silent_s,
-            first.values.get('odometry', ''),
-            _number(first.values.get('v_assumed_mps')),
-            self._locks.get(_beside(topic, 'lock')),
-            self._limits.get(_beside(topic, 'speed_limit')),
-            tuple(_source(topic, row, silent=silent_s > SILENT_S) for row in rest),
+            values.get('odometry', ''),
+            _number(values.get('v_assumed_mps')),
+            None if silent else self._locks.get(_beside(topic, 'lock')),
+            0.0 if values.get('limit_mps') == 'none' else _number(values.get('limit_mps')),
+            tuple(_source(topic, row, silent=silent) for row in rest),
         )
 
     def _note(self, picture: Picture, now_s: float) -> None:
@@ -270,7 +304,7 @@ def _standing(picture: Picture) -> list[tuple[str, str]]:
     rows = []
     for guard in picture.guards:
         rows.append((guard.name, guard.state))
-        rows.append((f'{guard.name} odometry', guard.odometry))
+        rows.append((f'{guard.name} odometry', guard.odometry or 'unknown'))
         rows.append((f'{guard.name} lock', _lock_word(guard.locked)))
         rows += [(source.topic, source.state) for source in guard.sources]
     for detector in picture.detectors:

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edge_inference_ros.guard.verdict import Verdict
 from edge_inference_ros.monitor.board import DetectorView, Picture, SourceView, Stage, WatchdogView
 
 STYLES = ('green', 'yellow', 'bold red', 'bold red')
@@ -23,14 +24,26 @@ _EIGHTHS = ' ▏▎▍▌▋▊▉█'
 def headline(guard: WatchdogView, picture: Picture) -> Text:
     """One guard in one line: state, lock, limit, speed, odometry."""
     locked = {None: 'lock not heard', True: 'LOCKED', False: 'unlocked'}[guard.locked]
-    limit = NOTHING if guard.limit_mps is None else f'{guard.limit_mps:.2f} m/s'
     assumed = NOTHING if guard.v_assumed_mps is None else f'{guard.v_assumed_mps:.2f}'
     return Text.assemble(
         (guard.name, 'bold'), '  ', (guard.state, STYLES[guard.level]), '  ',
         (locked, 'bold red' if guard.locked else ''),
-        f'  limit {limit}  speed {speed(picture)} (assumed {assumed})',
+        f'  limit {_limit(guard.limit_mps)}  speed {speed(picture)} (assumed {assumed})',
         f'  odometry {guard.odometry or NOTHING}',
     )  # fmt: skip
+
+
+def _limit(limit_mps: float | None) -> str:
+    if limit_mps is None:
+        return 'unknown'
+    return f'{limit_mps:.2f} m/s' if limit_mps else 'STOP'
+
+
+def unguarded(picture: Picture) -> Text:
+    """What is said in place of the guards when none is heard."""
+    if picture.sure:
+        return Text('no watchdog is heard: nothing is guarded', STYLES[1])
+    return Text(f'no watchdog heard yet, listening for {picture.listened_s:.0f} s', 'dim')
 
 
 def speed(picture: Picture) -> str:
@@ -83,20 +96,22 @@ def source_cells(source: SourceView, detector: DetectorView | None) -> list[Text
         Text(f'{figure(source.age_ms)}/{figure(source.deadline_ms)}', justify='right'),
         Text(rate, justify='right'),
         Text(gone, justify='right'),
-        Text(source.verdict),
+        Text('accepted' if source.verdict == Verdict.OK.value else source.verdict),
         Text(refused, justify='right'),
     ]
 
 
-COLUMNS = ('source', 'state', 'age/deadline', 'ms', 'Hz', 'sup/rej/fail', 'verdict', 'refused')
+COLUMNS = (
+    'source', 'state', 'age/deadline', 'ms', 'Hz', 'sup/rej/fail', 'newest', 'refused'
+)  # fmt: skip
 
 
-def lone_cells(detector: DetectorView) -> list[Text]:
-    """The row of a detector that no watchdog guards."""
+def lone_cells(detector: DetectorView, picture: Picture) -> list[Text]:
+    """The row of a detector that no watchdog guards, or none that is heard yet."""
     source = SourceView(
         name=detector.topic,
         topic=detector.topic,
-        state='UNGUARDED',
+        state='UNGUARDED' if picture.sure else 'guard?',
         verdict='',
         level=max(detector.level, 1),
         required=True,
@@ -153,11 +168,21 @@ def figure(value: float | None) -> str:
     return f'{value:.1f}' if abs(value) < 100 else f'{value:.0f}'
 
 
+def cells(
+    picture: Picture, source: SourceView | None, detector: DetectorView | None
+) -> list[Text]:
+    """One of ``rows`` as the cells of ``COLUMNS``."""
+    if source is not None:
+        return source_cells(source, detector)
+    assert detector is not None, 'a row has one or the other'  # noqa: S101
+    return lone_cells(detector, picture)
+
+
 def table(picture: Picture) -> Table:
     """All sources as one table."""
     grid = Table(*COLUMNS, box=None, pad_edge=False)
     for source, detector in rows(picture):
-        grid.add_row(*(source_cells(source, detector) if source else lone_cells(detector)))  # type: ignore[arg-type]
+        grid.add_row(*cells(picture, source, detector))
     return grid
 
 
@@ -165,7 +190,7 @@ def whole(picture: Picture, width: int) -> RenderableType:
     """Everything at once, for ``--once``."""
     parts: list[RenderableType] = [headline(guard, picture) for guard in picture.guards]
     if not picture.guards:
-        parts.append(Text('no watchdog is heard: nothing is guarded', STYLES[1]))
+        parts.append(unguarded(picture))
     parts += ['', table(picture)]
     for detector in picture.detectors:
         parts += ['', Text(detector.name, 'bold'), waterfall(detector, width)]

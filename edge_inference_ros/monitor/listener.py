@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from nav2_msgs.msg import SpeedLimit
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
@@ -49,7 +48,6 @@ class Listener:
             freshness=self._newest('freshness', _rows),
             diagnostics=[row for msg in self._taken(_DIAGNOSTICS) for row in _rows(msg)],
             locks=self._newest('lock', lambda msg: bool(msg.data)),
-            limits_mps=self._newest('speed_limit', lambda msg: float(msg.speed_limit)),
             speeds_mps=self._newest('odometry', _speed_mps),
             gauges={name: value for gauge in self._gauges for name, value in gauge.read().items()},
         )
@@ -98,7 +96,6 @@ _WANTED: dict[str, type[Any]] = {
     'freshness': DiagnosticArray,
     'diagnostics': DiagnosticArray,
     'lock': Bool,
-    'speed_limit': SpeedLimit,
     'odometry': Odometry,
 }
 

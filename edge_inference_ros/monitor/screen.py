@@ -106,7 +106,7 @@ class Top(App[None]):
             return Text(f'{WAITING}. {self._where}')
         lines = [draw.headline(guard, picture) for guard in picture.guards]
         if not lines:
-            lines = [Text('no watchdog is heard: nothing is guarded', draw.STYLES[1])]
+            lines = [draw.unguarded(picture)]
         last = draw.gauges(picture) + ('   PAUSED: p goes on' if self._paused else '')
         return Text('\n').join([*lines, Text(last, 'dim')])
 
@@ -117,7 +117,7 @@ class Top(App[None]):
         known = {key.value for key in table.rows}
         for source, detector in shown:
             name = source.topic if source else detector.topic  # type: ignore[union-attr]
-            cells = draw.source_cells(source, detector) if source else draw.lone_cells(detector)  # type: ignore[arg-type]
+            cells = draw.cells(self._picture, source, detector)
             if name not in known:
                 table.add_row(*cells, key=name)
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import sys
@@ -16,10 +17,13 @@ from edge_inference_ros.core import registry
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.protocols import Gauge
 from edge_inference_ros.errors import BackendUnavailable, ConfigError
-from edge_inference_ros.monitor.board import Board, Picture
+from edge_inference_ros.monitor.board import SURE_S, Board, Picture
 from edge_inference_ros.ros.tool import open_node
 
 LEAST_COLUMNS = 60
+LOOK_S = 0.25
+SETTLE_LOOKS = 6
+"""Roll-ups come once a second, a rate needs two looks."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,10 @@ def first(
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> Picture:
-    """The first picture with something in it, and what was said in the second after it.
+    """The first picture that tells all.
+
+    Who is heard first may not be all there is: as long as somebody is missing, it is listened
+    until an absence is sure.
 
     Raises:
         ConfigError: nobody was heard within ``wait_s``.
@@ -136,11 +143,14 @@ def first(
     while look().empty:
         if clock() > end_s:
             raise ConfigError(f'{where()} Nothing was heard within {wait_s:g} s.')
-        wait(0.25)
-    picture = Picture()
-    for _ in range(6):  # roll-ups come once a second, a rate needs two looks
-        wait(0.25)
+        wait(LOOK_S)
+    end_s = clock() + SURE_S
+    for looks in itertools.count(1):
+        wait(LOOK_S)
         picture = look()
+        settled = looks >= SETTLE_LOOKS and picture.whole
+        if settled or clock() >= end_s:
+            break
     return picture
 
 

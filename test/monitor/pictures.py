@@ -30,7 +30,9 @@ def latency(*, received=100, superseded=3, rejected=0, failed=0, level=0, messag
     return StatusRow(level, '/front/camera_detector', message, values)
 
 
-def freshness(*, state='VALID', age_ms=40.0, deadline_ms=300.0, level=0, **counts):
+def freshness(
+    *, state='VALID', age_ms=40.0, deadline_ms=300.0, level=0, limit='1.50', **counts
+):
     """A heartbeat: the guard's row and that of one source."""
     values = {
         'verdict': 'OK',
@@ -39,7 +41,8 @@ def freshness(*, state='VALID', age_ms=40.0, deadline_ms=300.0, level=0, **count
         'deadline_ms': f'{deadline_ms:.3f}',
         **{verdict: str(count) for verdict, count in counts.items()},
     }
-    summary = StatusRow(level, 'perception', state, {'odometry': 'ok', 'v_assumed_mps': '1.020'})
+    motion = {'odometry': 'ok', 'v_assumed_mps': '1.020', 'limit_mps': limit}
+    summary = StatusRow(level, 'perception', state, motion)
     return [summary, StatusRow(level, 'detections', state, values)]
 
 
@@ -58,7 +61,6 @@ def heard(**changes):
         'freshness': {'/front/freshness': freshness()},
         'diagnostics': [roll_up()],
         'locks': {'/front/lock': False},
-        'limits_mps': {'/front/speed_limit': 1.5},
         'speeds_mps': {'/odom': 1.0},
         'gauges': {'cpu': 0.25},
     }

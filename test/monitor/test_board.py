@@ -69,6 +69,8 @@ def test_who_is_silent_is_shown_as_silent_and_vouches_for_nothing():
     picture = board.take(Heard(), SILENT_S + 0.1)
 
     (guard,), (detector,) = picture.guards, picture.detectors
+    assert (guard.locked, guard.limit_mps, guard.v_assumed_mps) == (None, None, None)
+    assert picture.speeds_mps == {}
     assert guard.state == guard.sources[0].state == 'SILENT'
     assert guard.sources[0].age_ms is None
     assert guard.level == detector.level == Level.ERROR
@@ -133,6 +135,18 @@ def test_an_empty_message_is_no_crash(rows):
     picture = Board().take(Heard(latency={'/latency': rows}, freshness={'/freshness': rows}), 0.0)
 
     assert not picture.empty
+
+
+def test_a_guard_that_asks_for_a_stop_is_no_guard_without_a_limit():
+    stopped = {'/front/freshness': freshness(state='STALE', level=2, limit='none')}
+
+    (asks,) = Board().take(heard(freshness=stopped), 0.0).guards
+    (says_nothing,) = Board().take(
+        heard(freshness={'/f/freshness': [StatusRow(0, '', 'VALID', {})]}), 0.0
+    ).guards
+
+    assert asks.limit_mps == 0.0
+    assert says_nothing.limit_mps is None
 
 
 def test_two_namespaces_stay_apart():

@@ -83,6 +83,24 @@ def test_a_stale_source_is_seen_without_colour_and_written_to_the_log():
     assert any('VALID → STALE' in line for line in log)
 
 
+def test_what_is_not_heard_yet_is_not_called_absent():
+    shown = driven(Script(heard(freshness={}, locks={})))
+
+    assert 'no watchdog heard yet' in shown
+    assert 'UNGUARDED' not in shown
+
+
+def test_a_stop_and_an_accepted_message_are_words_of_their_own():
+    shown = driven(
+        Script(heard(freshness={'/f/freshness': freshness(state='STALE', level=2, limit='none')})),
+        size=(140, 24),
+    )
+
+    assert 'limit STOP' in shown
+    assert 'accepted' in shown
+    assert all('OK' not in line for line in shown.splitlines() if 'STALE' in line and '█' in line)
+
+
 def test_pause_freezes_the_screen_and_goes_on():
     async def use(app, pilot):
         frozen = text_of(app)

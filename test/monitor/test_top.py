@@ -6,11 +6,11 @@ import os
 import pty
 
 import pytest
-from monitor.pictures import heard
+from monitor.pictures import freshness, heard, latency
 
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.monitor import top
-from edge_inference_ros.monitor.board import Board, Picture
+from edge_inference_ros.monitor.board import SURE_S, Board, Picture
 
 
 class Clock:
@@ -26,13 +26,13 @@ class Clock:
         self.now_s += seconds
 
 
-def looks(*said):
+def looks(*said, clock=lambda: 0.0):
     """One picture a look; the last for ever."""
     board, rest = Board(), list(said)
 
     def look():
         now = rest.pop(0) if len(rest) > 1 else rest[0]
-        return board.take(now, 0.0) if now else Picture()
+        return board.take(now, clock()) if now else Picture()
 
     return look
 
@@ -44,6 +44,52 @@ def test_once_prints_one_table(capsys):
 
     assert '/front/detections' in out.getvalue()
     assert '\x1b' not in out.getvalue()
+
+
+def test_a_guard_that_is_heard_late_is_not_called_absent():
+    clock, out = Clock(), io.StringIO()
+    alone = heard(freshness={}, locks={})
+    look = looks(*[alone] * 12, heard(), clock=clock)  # the guard 3 s after the detector
+
+    top.report(look, top.Params(once=True), out, clock=clock, wait=clock.wait)
+
+    assert 'unlocked' in out.getvalue()
+    assert 'no watchdog' not in out.getvalue()
+    assert 'UNGUARDED' not in out.getvalue()
+
+
+def test_a_lock_that_is_heard_late_is_waited_for():
+    clock, out = Clock(), io.StringIO()
+    look = looks(*[heard(locks={})] * 9, heard(), clock=clock)
+
+    top.report(look, top.Params(once=True, json=True), out, clock=clock, wait=clock.wait)
+
+    (guard,) = json.loads(out.getvalue())['guards']
+    assert guard['locked'] is False
+
+
+def test_the_guard_of_a_second_detector_is_waited_for():
+    clock, out = Clock(), io.StringIO()
+    both = {'/front/latency': [latency()], '/rear/latency': [latency()]}
+    guards = {'/front/freshness': freshness(), '/rear/freshness': freshness()}
+    late = heard(latency=both, freshness=guards, locks={'/front/lock': False, '/rear/lock': False})
+    look = looks(*[heard(latency=both)] * 9, late, clock=clock)
+
+    top.report(look, top.Params(once=True), out, clock=clock, wait=clock.wait)
+
+    assert '/rear/watchdog' in out.getvalue()
+    assert 'guard?' not in out.getvalue()
+
+
+def test_who_is_missing_long_enough_is_called_absent():
+    clock, out = Clock(), io.StringIO()
+    look = looks(heard(freshness={}, locks={}), clock=clock)
+
+    top.report(look, top.Params(once=True), out, clock=clock, wait=clock.wait)
+
+    assert 'no watchdog is heard' in out.getvalue()
+    assert 'UNGUARDED' in out.getvalue()
+    assert clock.now_s >= SURE_S
 
 
 def test_json_is_a_record_a_second():
@@ -106,7 +152,6 @@ def test_the_screen_is_drawn_for_a_page(tmp_path):
 @pytest.mark.ros
 def test_real_nodes_are_found_in_their_namespace_and_not_disturbed(ros, tmp_path):
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-    from nav2_msgs.msg import SpeedLimit
     from nav_msgs.msg import Odometry
     from std_msgs.msg import Bool
 
@@ -132,7 +177,6 @@ def test_real_nodes_are_found_in_their_namespace_and_not_disturbed(ros, tmp_path
         (DiagnosticArray, '/front/freshness', array_of(said.freshness['/front/freshness'])),
         (DiagnosticArray, '/diagnostics', array_of(said.diagnostics)),
         (Bool, '/front/lock', Bool(data=False)),
-        (SpeedLimit, '/front/speed_limit', SpeedLimit(speed_limit=1.5)),
         (Odometry, '/odom', Odometry()),
     ]
     publishers = [(ros.publisher(kind, topic, qos.output()), msg) for kind, topic, msg in spoken]
