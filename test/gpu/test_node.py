@@ -7,8 +7,6 @@ import array
 import numpy as np
 import pytest
 from optimize.networks import detector
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
 
 from edge_inference_ros.backends import trt
 from edge_inference_ros.core import manifest as manifests
@@ -49,9 +47,17 @@ def started(ros, folder, backend):
     return node, camera, heard
 
 
-def boxes(msg):
+def rows(msg):
+    """Class, score and box of each detection, best first."""
     return [
-        (d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x, d.bbox.size_y)
+        (
+            d.results[0].hypothesis.class_id,
+            d.results[0].hypothesis.score,
+            d.bbox.center.position.x,
+            d.bbox.center.position.y,
+            d.bbox.size_x,
+            d.bbox.size_y,
+        )
         for d in msg.detections
     ]
 
@@ -61,9 +67,11 @@ def test_the_camera_node_finds_on_the_gpu_what_it_finds_on_the_cpu(
     ros, tmp_path, monkeypatch, times
 ):
     monkeypatch.setenv('EDGE_INFERENCE_ENGINES', str(tmp_path / 'engines'))
-    folder = detector(tmp_path / 'model', width=320, height=256)
+    # No two scores, classes of a box or overlaps and their threshold lie closer than 1e-4 here, so
+    # rounding decides nothing: a picture that saturates the scores makes ties of most of them.
+    folder = detector(tmp_path / 'model', dtype='float32', layout='nchw', scale=1 / 255)
     trt.build(manifests.load(folder).files[0].path, EngineOptions(tf32=False))
-    small = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    small = np.random.default_rng(126).integers(1, 255, (8, 12, 3)).astype(np.uint8)
     pixels = small.repeat(16, 0).repeat(16, 1)
     found = {}
     for backend in ('trt', 'ort'):
@@ -72,18 +80,17 @@ def test_the_camera_node_finds_on_the_gpu_what_it_finds_on_the_cpu(
             camera.publish(picture(n + 1, pixels))
             ros.until(lambda n=n, heard=heard: len(heard) > n, what='detections')
         assert heard[-1].header.stamp.sec == times
-        found[backend] = boxes(heard[-1])
+        found[backend] = rows(heard[-1])
         node.trigger_deactivate()
         node.trigger_cleanup()
         node.trigger_shutdown()
         ros.helper.destroy_publisher(camera)
 
-    assert len(found['ort']) > 5
-    assert len(found['trt']) == len(found['ort'])
-    # Of two overlapping boxes of nearly one score, rounding says which stays: a few may differ.
-    apart_px = cdist(found['trt'], found['ort'], 'chebyshev')
-    near = apart_px[linear_sum_assignment(apart_px)] <= 0.1
-    assert near.mean() >= 0.95, f'{near.sum()} of {len(near)}'
+    found_classes, wanted_classes = ([row[0] for row in found[name]] for name in ('trt', 'ort'))
+    assert len(wanted_classes) > 20
+    assert found_classes == wanted_classes
+    figures, expected = ([row[1:] for row in found[name]] for name in ('trt', 'ort'))
+    np.testing.assert_allclose(figures, expected, atol=0.01)
 
 
 def test_configure_without_an_engine_fails_and_prints_the_command(
