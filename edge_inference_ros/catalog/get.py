@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edge_inference_ros.catalog.add import AddParams, add_model
-from edge_inference_ros.core.manifest import read_yaml
+from edge_inference_ros.core.manifest import FILE_NAME, digest, load, read_yaml
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.core.share import CATALOGUE, cache, own_models, share, ships
@@ -72,7 +73,7 @@ def get_model(name: Path | None, params: GetParams) -> Report:
     hand, is not fetched again.
 
     Raises:
-        ConfigError: the catalogue has no such model.
+        ConfigError: the catalogue has no such model, or another one of that name is here.
         ModelError: the file cannot be fetched, or is not the promised one.
         BackendUnavailable: pooch is not installed.
     """
@@ -82,13 +83,16 @@ def get_model(name: Path | None, params: GetParams) -> Report:
         return Report('models get', 'the catalogue', rows=rows)
     title = str(name)
     shelf = Path(params.folder) if params.folder else own_models()
-    shipped = (share(f'models/{title}'),) if ships('models', title) else ()
-    for folder in (shelf / title, *shipped, name):
-        if folder.is_dir():
-            return Report('models get', title, str(folder), notes=('it is here already',))
-    if title not in entries:
+    entry = entries.get(title)
+    if os.sep in title and (name / FILE_NAME).is_file():
+        return _here(title, name)
+    if (shelf / title).is_dir():
+        _check_same(shelf / title, entry)
+        return _here(title, shelf / title)
+    if entry is None:
+        if ships('models', title):
+            return _here(title, share(f'models/{title}'))
         raise ConfigError(f'no model {title!r} in the catalogue; there are {", ".join(entries)}')
-    entry = entries[title]
     log.info(
         '%s: %.1f MB, licence %s, from %s', title, entry.bytes / 1e6, entry.licence, entry.url
     )
@@ -105,6 +109,27 @@ def get_model(name: Path | None, params: GetParams) -> Report:
     )
     facts = {**added.facts, 'coco_ap': entry.coco_ap, 'sha256': entry.sha256}
     return Report('models get', entry.url, added.out, facts, notes=added.notes)
+
+
+def _here(title: str, folder: Path) -> Report:
+    return Report('models get', title, str(folder), notes=('it is here already',))
+
+
+def _check_same(folder: Path, entry: Entry | None) -> None:
+    """Refuse to call a model the one of the catalogue that only has its name.
+
+    Raises:
+        ConfigError: none of its files is the promised one.
+        ModelError: its manifest cannot be read.
+    """
+    there = load(folder)
+    if entry is not None and entry.sha256 not in {file.sha256 for file in there.files}:
+        raise ConfigError(
+            f'{folder} is another model of that name: SHA-256'
+            f' {", ".join(file.sha256 for file in there.files)}, licence {there.licence}; the'
+            f" catalogue's has {entry.sha256}, {entry.licence}. Move that folder away, or fetch into"
+            ' another by --folder'
+        )
 
 
 def catalogue(path: Path) -> dict[str, Entry]:
@@ -146,6 +171,9 @@ def fetched(entry: Entry, folder: Path, *, silence_s: float) -> Path:
         timeout=(_CONNECT_S, silence_s),
         hooks={'response': lambda answer, *_, **__: answers.append(answer)},
     )
+    strange = _strange(folder / name, entry)
+    if strange:
+        log.warning('%s; fetching the promised one', strange)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = pooch.retrieve(
@@ -153,13 +181,23 @@ def fetched(entry: Entry, folder: Path, *, silence_s: float) -> Path:
         )
     except (requests.exceptions.RequestException, OSError, ValueError, _TooLong) as error:
         raise ModelError(
-            f'{entry.url} cannot be had: {_cause(error)}. Put a file {name} with SHA-256'
+            f'{entry.url} cannot be had: {_cause(error)}. {strange + ". " if strange else ""}Put a file {name} with SHA-256'
             f' {entry.sha256} into {folder} and try again'
         ) from error
     finally:
         for answer in answers:
             answer.close()
     return Path(file)
+
+
+def _strange(file: Path, entry: Entry) -> str:
+    """What is wrong with a file that is there already; empty if nothing is, or none is there."""
+    if not file.is_file() or (found := digest(file)) == entry.sha256:
+        return ''
+    return (
+        f'{file} is there, but it is not the file: {file.stat().st_size} bytes and SHA-256 {found}'
+        f' instead of {entry.bytes} and {entry.sha256}'
+    )
 
 
 class _TooLong(Exception):

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from edge_inference_ros import cli
+from edge_inference_ros.catalog.add import AddParams, add_model
 from edge_inference_ros.catalog.get import GetParams, catalogue, get_model
 from edge_inference_ros.core.manifest import load
 from edge_inference_ros.core.share import share
@@ -134,6 +135,49 @@ def test_what_is_here_is_not_fetched_again(place, server):
 
     assert again.notes == ('it is here already',)
     assert server.asked == 1
+
+
+def test_another_model_of_that_name_is_not_called_the_promised_one(place, tmp_path):
+    other = foreign.network(tmp_path / 'other.onnx', 'yolox', classes=80, seed=1)
+    add_model(other, AddParams(name='small', head='yolox', classes=('coco80',)))
+
+    with pytest.raises(ConfigError) as refused:
+        get(place)
+
+    for word in (hashlib.sha256(other.read_bytes()).hexdigest(), 'own/small', '--folder'):
+        assert word in str(refused.value)
+
+
+def test_a_folder_of_that_name_where_one_stands_is_no_model(place, server, monkeypatch):
+    (place / 'small').mkdir()
+    monkeypatch.chdir(place)
+
+    assert get(place).notes != ('it is here already',)
+    assert server.asked == 1
+
+
+def test_a_model_named_by_its_path_is_here(place, server):
+    get(place)
+    path = place / 'own' / 'small'
+
+    again = get_model(path, GetParams(catalogue=str(place / 'catalogue.yaml')))
+
+    assert (again.out, again.notes) == (str(path), ('it is here already',))
+
+
+def test_a_wrong_file_in_the_downloads_is_named(place, server, caplog):
+    wrong = place / 'cache' / 'edge_inference_ros' / 'downloads' / 'net.onnx'
+    wrong.parent.mkdir(parents=True)
+    wrong.write_bytes(b'something else')
+    found = hashlib.sha256(b'something else').hexdigest()
+    server.way = 'gone'
+
+    with pytest.raises(ModelError, match=f'not the file: 14 bytes and SHA-256 {found}'):
+        get(place)
+
+    assert found in caplog.text
+    server.way = 'whole'
+    assert get(place).facts['coco_ap'] == 25.8
 
 
 @pytest.mark.parametrize(
