@@ -127,8 +127,8 @@ def _check_same(folder: Path, entry: Entry | None) -> None:
         raise ConfigError(
             f'{folder} is another model of that name: SHA-256'
             f' {", ".join(file.sha256 for file in there.files)}, licence {there.licence}; the'
-            f" catalogue's has {entry.sha256}, {entry.licence}. Move that folder away, or fetch into"
-            ' another by --folder'
+            f" catalogue's has {entry.sha256}, {entry.licence}. Move that folder away, or fetch"
+            ' into another by --folder'
         )
 
 
@@ -181,8 +181,8 @@ def fetched(entry: Entry, folder: Path, *, silence_s: float) -> Path:
         )
     except (requests.exceptions.RequestException, OSError, ValueError, _TooLong) as error:
         raise ModelError(
-            f'{entry.url} cannot be had: {_cause(error)}. {strange + ". " if strange else ""}Put a file {name} with SHA-256'
-            f' {entry.sha256} into {folder} and try again'
+            f'{entry.url} cannot be had: {_cause(error)}. {strange + ". " if strange else ""}Put'
+            f' a file {name} with SHA-256 {entry.sha256} into {folder} and try again'
         ) from error
     finally:
         for answer in answers:

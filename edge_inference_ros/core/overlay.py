@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.machine import files
 
 _GOLDEN_RATIO = 0.618033988749895
 _ROWS = 5  # how many lines off its box a label may stand
@@ -133,11 +134,10 @@ def save(picture: NDArray[np.uint8], path: Path) -> None:
         ConfigError: the file cannot be written; nothing is left.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _, data = cv2.imencode(path.suffix, picture)
-        path.write_bytes(data.tobytes())
-    except (OSError, cv2.error) as error:
-        raise ConfigError(f'{path}: cannot be written: {error}') from error
+    except cv2.error as error:
+        raise ConfigError(f'{path} cannot be written: {error}') from error
+    files.write_bytes(path, data.tobytes())
 
 
 def _write(

@@ -18,7 +18,7 @@ SILENT_S = 3.0
 """A node that has said nothing for so long is shown as silent."""
 
 SURE_S = 5.0
-"""What is absent is called absent only after so long: discovery takes seconds on a busy machine."""
+"""Nobody is called absent before so long: discovery takes seconds on a busy machine."""
 
 RATE_S = 5.0
 LOG_LINES = 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import os
 import sys
@@ -17,6 +16,7 @@ from edge_inference_ros.core import registry
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.protocols import Gauge
 from edge_inference_ros.errors import BackendUnavailable, ConfigError
+from edge_inference_ros.machine import files
 from edge_inference_ros.monitor.board import SURE_S, Board, Picture
 from edge_inference_ros.ros.tool import open_node
 
@@ -79,10 +79,7 @@ def draw(look: Callable[[], Picture], params: Params, path: Path) -> None:
 
     first(look, params.wait_s)
     text = picture_of(Top(look, period_s=params.period_s))
-    try:
-        path.write_text(text, encoding='utf-8')
-    except OSError as error:
-        raise ConfigError(f'{path}: {error.strerror}') from error
+    files.write_text(path, text)
 
 
 def open_gauges() -> list[Gauge]:
@@ -144,14 +141,12 @@ def first(
         if clock() > end_s:
             raise ConfigError(f'{where()} Nothing was heard within {wait_s:g} s.')
         wait(LOOK_S)
-    end_s = clock() + SURE_S
-    for looks in itertools.count(1):
+    end_s, looks = clock() + SURE_S, 0
+    while True:
         wait(LOOK_S)
-        picture = look()
-        settled = looks >= SETTLE_LOOKS and picture.whole
-        if settled or clock() >= end_s:
-            break
-    return picture
+        picture, looks = look(), looks + 1
+        if (looks >= SETTLE_LOOKS and picture.whole) or clock() >= end_s:
+            return picture
 
 
 def where() -> str:

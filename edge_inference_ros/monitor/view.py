@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_inference_ros.core.params import param
 from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.machine import files
 from edge_inference_ros.ros.tool import message_class, open_node
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def _shown(stream: rr.RecordingStream, layout: Any, params: Params) -> Iterator[
     if params.save:
         if Path(params.save).exists():
             raise ConfigError(f'{params.save} is there already; choose another name')
-        with _written(Path(params.save)) as part:
+        with files.whole(Path(params.save)) as part:
+            part.touch()
             stream.save(part, default_blueprint=layout)
             try:
                 yield
@@ -106,27 +108,6 @@ def _shown(stream: rr.RecordingStream, layout: Any, params: Params) -> Iterator[
             )
             say(url)
             yield
-
-
-@contextlib.contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` that takes its place when all went well, and vanishes if not.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    part = path.with_name(f'.{path.name}.part')
-    try:
-        part.touch()
-    except OSError as error:
-        raise ConfigError(f'{path}: {error.strerror}') from error
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise ConfigError(f'{path}: {error.strerror}') from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _viewer(params: Params) -> tuple[list[str], str]:

@@ -23,7 +23,7 @@ from edge_inference_ros.core.manifest import (
     verify,
 )
 from edge_inference_ros.errors import ConfigError, EngineMissing, ManifestError
-from edge_inference_ros.machine import processor
+from edge_inference_ros.machine import files, processor
 from edge_inference_ros.optimize import _foreign
 
 _TOOLS = ('numpy', 'onnx', 'onnxruntime')
@@ -103,7 +103,7 @@ def register(source_: FloatNetwork, path: Path, made: Made) -> None:
     """Write into the manifest, or into a file beside ``path``, what ``path`` is."""
     if source_.manifest is None:
         text = json.dumps(dict(made.provenance), indent=2)
-        path.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
+        files.write_text(path.with_suffix('.json'), text + '\n')
         return
     table = read_yaml(path.parent / FILE_NAME, ManifestError)
     entry: dict[str, Any] = {
@@ -122,9 +122,7 @@ def register(source_: FloatNetwork, path: Path, made: Made) -> None:
 def write_manifest(folder: Path, table: Mapping[str, Any]) -> None:
     """Replace the folder's manifest; an interruption leaves the old one."""
     text = yaml.safe_dump(dict(table), sort_keys=False, default_flow_style=None, width=99)
-    part = folder / (FILE_NAME + '.part')
-    part.write_text(text, encoding='utf-8')
-    part.replace(folder / FILE_NAME)
+    files.write_text(folder / FILE_NAME, text)
 
 
 def provenance(source_: FloatNetwork, step: str, made_by: str, **facts: Any) -> dict[str, Any]:

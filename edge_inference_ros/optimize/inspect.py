@@ -17,6 +17,7 @@ from edge_inference_ros.core.manifest import Manifest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report
 from edge_inference_ros.errors import ModelError
+from edge_inference_ros.machine import files
 from edge_inference_ros.optimize import _foreign
 from edge_inference_ros.optimize.graph.fusion import (
     Layer,
@@ -75,8 +76,7 @@ def run(model: Path, out: Path | None, params: Params) -> Report:
         tuple(_sentences(network, layers)),
     )
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / 'inspect.json').write_text(report.as_json(), encoding='utf-8')
+        files.write_text(out / 'inspect.json', report.as_json())
         draw(layers, out / 'inspect.png', title=f'{path.name} on {params.backend}')
     return report
 
@@ -268,4 +268,5 @@ def draw(layers: Sequence[Layer], path: Path, *, title: str) -> None:
     axes.set_title(f'{title}: {len(layers)} layers')
     marks = [axes.barh([0], [0], color=f'C{n}') for n in range(5)]
     axes.legend(marks, ['added', '1 node', '2 nodes', '3 nodes', '4 or more'], fontsize=7)
-    figure.savefig(path, dpi=110)
+    with files.whole(path) as part:
+        figure.savefig(part, dpi=110, format='png')

@@ -13,6 +13,7 @@ from edge_inference_ros.core.manifest import digest
 from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.machine import files
 from edge_inference_ros.optimize import _folder
 from edge_inference_ros.optimize._folder import FloatNetwork, Made
 from edge_inference_ros.optimize.graph import formats, int8, network, ranges
@@ -302,4 +303,5 @@ def _plot(
     right.set(xlabel='ms on ONNX Runtime (quiet runs)', ylabel=unit)
     right.set_title('layers left in float; area is size')
     right.legend()
-    figure.savefig(path, dpi=110)
+    with files.whole(path) as part:
+        figure.savefig(part, dpi=110, format='png')

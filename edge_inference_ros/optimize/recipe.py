@@ -33,6 +33,7 @@ from edge_inference_ros.core.params import check, param
 from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.core.share import locate
 from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.machine import files
 from edge_inference_ros.optimize import _folder, _sources
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def run(recipe: Path, out: Path, params: Params) -> Report:
         if refused := getattr(report, 'refused', ''):  # and is not remembered as done
             return Report('recipe', str(recipe), str(out), {}, tuple(rows), refused=refused)
         state[step.name] = {'key': key, 'made': digest_of(step.out), 'facts': facts}
-        (out / STATE).write_text(json.dumps(state, indent=1) + '\n', encoding='utf-8')
+        files.write_text(out / STATE, json.dumps(state, indent=1) + '\n')
     return _finish(recipe, out, steps, rows, params.publish)
 
 

@@ -30,6 +30,7 @@ from edge_inference_ros.core.report import Report, Value
 from edge_inference_ros.core.types import Image, MonoNs, Origin, RosNs
 from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.guard.profiles import read_robot
+from edge_inference_ros.machine import files
 from edge_inference_ros.optimize.judge import agreement as pairwise
 from edge_inference_ros.optimize.judge import frames, people, plot, score
 from edge_inference_ros.optimize.judge.detector import OfflineDetector, another
@@ -377,8 +378,7 @@ def _known(row: dict[str, Any]) -> dict[str, Value]:
 
 
 def _write(out: Path, report: Report, agreed: plot.Agreed | None) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'validate.json').write_text(report.as_json() + '\n', encoding='utf-8')
+    files.write_text(out / 'validate.json', report.as_json() + '\n')
     plot.save(
         out / 'validate.png',
         bins=report.tables.get('Recall of people by distance', ()),

@@ -8,32 +8,35 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from edge_inference_ros.core import manifest as manifests
 from edge_inference_ros.core import registry
 from edge_inference_ros.core.params import param
-from edge_inference_ros.core.share import cache, fingerprint, locate
-from edge_inference_ros.errors import BagError, ConfigError
+from edge_inference_ros.core.share import locate
+from edge_inference_ros.errors import BagError, ConfigError, EdgeInferenceError
 from edge_inference_ros.guard.deadline import deadline
 from edge_inference_ros.guard.profiles import read_robot
-from edge_inference_ros.replay import photos, plot, report
-from edge_inference_ros.replay.bags import open_bag
+from edge_inference_ros.replay import plot, report
 from edge_inference_ros.replay.graph import Child, Processes, complaint, environment
+from edge_inference_ros.replay.scene import photos
+from edge_inference_ros.replay.scene.scene import CAMERA, Scene, album, drive
 from edge_inference_ros.replay.summary import RunReport
 from edge_inference_ros.terminal.stages import Stages, Tell
 
-CAMERA, ODOM = '/camera/image_raw', '/odom'
+ODOM = '/odom'
 RECORDED = (
     'latency', 'detections', 'freshness', 'fresh/detections', 'label_info', 'speed_limit',
     '/odom', '/diagnostics',
 )  # fmt: skip
 ESSENTIAL = ('latency', 'detections', 'freshness')
 _START_S, _LAST_WORDS_S = 60.0, 1.3
-_RENDERERS = 8
+_QUICK_S, _WHOLE_S, _LEAST_S = 6.0, 32.0, 2.0
 _BURN = 'while True: pass'
+PLAYED = 'played.json'
+_EMBEDDED = 'ort'
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,14 @@ class Params:
                          low=0.0, high=20.0)  # fmt: skip
     load: int = param(0, 'processes that only burn CPU beside the nodes', low=0, high=64)
     images: str = param('', 'a picture or a folder of them (jpg, png) instead of the drive')
-    seconds: float = param(32.0, 'length of the drive', low=2.0, high=3600.0)
+    seconds: float = param(
+        0.0, 'length of the drive; 0 takes 32, with --quick 6', low=0.0, high=3600.0
+    )
     rate_hz: float = param(10.0, 'frames of the camera a second', low=0.5, high=60.0)
     seed: int = param(
         0, 'seed of the street and its people: the same seed renders the same', low=0
     )
-    quick: bool = param(default=False, doc='drive for six seconds only: too short for p99')
+    quick: bool = param(default=False, doc='drive for six seconds, too short for p99')
     model: str = param(
         'street_tiny',
         'a shipped model, one you have added or fetched, or the path of a model folder',
@@ -69,25 +74,7 @@ class Params:
     @property
     def length_s(self) -> float:
         """Seconds to play."""
-        return min(self.seconds, 6.0) if self.quick else self.seconds
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What is played.
-
-    Attributes:
-        title: one line about it.
-        loops: passes over the bag.
-        first: so many frames show all there is to see; 0 means every one differs.
-        notes: what a reader of the report must know.
-    """
-
-    bag: Path
-    title: str
-    loops: int = 1
-    first: int = 0
-    notes: tuple[str, ...] = field(default=())
+        return self.seconds or (_QUICK_S if self.quick else _WHOLE_S)
 
 
 def run(params: Params) -> int:
@@ -105,20 +92,41 @@ def run(params: Params) -> int:
     except KeyboardInterrupt:
         say(f'\n  stopped; what there is so far is in {out}')
         raise
+    except EdgeInferenceError:
+        _tidy(out)
+        raise
+
+
+def _tidy(out: Path) -> None:
+    """Of a run that failed before the drive was over only the logs stay: it can be tried again."""
+    if (out / PLAYED).exists():
+        return
+    for name in ('recording', 'pictures'):
+        shutil.rmtree(out / name, ignore_errors=True)
+    with contextlib.suppress(OSError):  # there are logs in it
+        out.rmdir()
 
 
 def _run(params: Params, out: Path) -> int:
     with Stages() as stages:
-        scene = _photos(params, out) if params.images else _drive(params, out, stages)
+        asked = {
+            'seconds': params.length_s,
+            'speed_mps': params.speed,
+            'rate_hz': params.rate_hz,
+        }
+        if params.images:
+            scene = album(Path(params.images), out, model=params.model, **asked)
+        else:
+            scene = drive(out, stages, seed=params.seed, **asked)
         say(f'  scene      {scene.title}')
         for line in _setting(params):
             say(line)
         for note in scene.notes:
             say(f'  note       {note}')
         _play(params, scene, out, stages)
-    asked = report.Params(
+    to_report = report.Params(
         bag=str(out / 'recording'),
-        played=str(out / 'played.json'),
+        played=str(out / PLAYED),
         source=str(scene.bag),
         topic=CAMERA,
         out=str(out),
@@ -127,12 +135,12 @@ def _run(params: Params, out: Path) -> int:
         about=(scene.title, *_setting(params), *(f'note {note}' for note in scene.notes)),
     )
     try:
-        answer = report.run(asked)
+        answer = report.make(to_report)
     except BagError as error:
         raise ConfigError(f'{error}; {complaint(out / "log" / "camera_detector.log")}') from error
     say('\n' + answer.as_table())
     _where(answer, out)
-    return 0 if answer.frames.adds_up and answer.frames.detected else 1
+    return answer.exit_code or int(not (answer.frames.adds_up and answer.frames.detected))
 
 
 BANNER = """
@@ -150,8 +158,9 @@ def _check(params: Params) -> None:
     if find_spec('rclpy') is None:
         raise ConfigError('needs ROS 2: source one, or run `make env` and use its Python')
     registry.load('trackers', params.tracker)
-    registry.load('backends', params.backend)
-    manifests.load(locate('models', params.model)).file(params.backend, params.precision)
+    if 0.0 < params.seconds < _LEAST_S:
+        raise ConfigError(f'--seconds {params.seconds:g}: a drive takes at least {_LEAST_S:g} s')
+    _check_model(params)
     read_robot(params.robot)
     if params.images:
         photos.find(Path(params.images))
@@ -159,15 +168,22 @@ def _check(params: Params) -> None:
         _check_view(params.view)
 
 
+def _check_model(params: Params) -> None:
+    """Ask the runtime itself whether it can, unless it is the one that everybody has."""
+    backend = registry.load('backends', params.backend)
+    manifest = manifests.load(locate('models', params.model))
+    file = manifest.file(params.backend, params.precision)
+    if params.backend != _EMBEDDED:
+        backend.open(manifest, file.path).close()
+
+
 def _check_view(how: str) -> None:
+    if how != 'web' and not how.endswith('.rrd'):
+        raise ConfigError(f'--view {how}: expected web, or a file that ends in .rrd')
+    if how != 'web' and Path(how).exists():
+        raise ConfigError(f'--view {how}: it is there already; choose another name')
     if find_spec('rerun') is None:
         raise ConfigError('--view needs Rerun: pip install rerun-sdk (Python 3.11 or newer)')
-    if how == 'web':
-        return
-    if not how.endswith('.rrd'):
-        raise ConfigError(f'--view {how}: expected web, or a file that ends in .rrd')
-    if Path(how).exists():
-        raise ConfigError(f'--view {how}: it is there already; choose another name')
 
 
 def _robot(params: Params) -> Path:
@@ -193,7 +209,7 @@ def _allowance(params: Params) -> str:
 
 def _folder(name: str) -> Path:
     out = Path(name) if name else Path('demo_out') / time.strftime('%Y-%m-%d_%H-%M-%S')
-    for taken in ('recording', 'played.json'):
+    for taken in ('recording', PLAYED):
         if (out / taken).exists():
             raise ConfigError(f'{out} already holds a run; choose another --out')
     try:
@@ -201,59 +217,6 @@ def _folder(name: str) -> Path:
     except OSError as error:
         raise ConfigError(f'--out {out}: {error.strerror}') from error
     return out.resolve()
-
-
-def _drive(params: Params, out: Path, stages: Stages) -> Scene:
-    """The simulated drive, rendered once for each speed, length and version of the simulator."""
-    name = f'drive_{params.length_s:g}s_{params.speed:g}mps_{params.rate_hz:g}hz_{params.seed}'
-    bag = _cache(out) / f'{name}_{fingerprint("sim")}'
-    title = f'{params.length_s:g} s through a street, {params.rate_hz:g} frames a second'
-    if not _whole(bag):
-        tell = stages.begin('rendering')
-        try:
-            registry.load('sim', 'bag').write_drive(
-                bag,
-                seconds=params.length_s,
-                seed=params.seed,
-                speed_mps=params.speed,
-                rate_hz=params.rate_hz,
-                processes=min(_RENDERERS, len(os.sched_getaffinity(0))),
-                progress=lambda done, total: tell(done / total, f'{done} of {total} frames'),
-            )
-        except OSError as error:
-            raise ConfigError(f'the drive cannot be kept in {bag}: {error.strerror}') from error
-    return Scene(bag, title)
-
-
-def _photos(params: Params, out: Path) -> Scene:
-    files = photos.find(Path(params.images))
-    bag = out / 'pictures'
-    shown = photos.write(files, bag, rate_hz=params.rate_hz, speed_mps=params.speed)
-    loops = max(1, round(params.length_s * params.rate_hz / shown.frames))
-    title = f'{len(shown.used)} pictures of {params.images}, {params.rate_hz:g} a second'
-    notes = tuple(f'skipped {reason}' for reason in shown.skipped)
-    return Scene(bag, title, loops, len(shown.used), notes)
-
-
-def _cache(out: Path) -> Path:
-    """Where rendered drives are kept; beside the results if the user's cache cannot be written."""
-    folder = cache('').resolve()
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    return out
-
-
-def _whole(bag: Path) -> bool:
-    """Whether a drive rendered earlier is there and in order; a damaged one is removed."""
-    if bag.exists():
-        try:
-            with open_bag(bag) as opened:
-                opened.need(CAMERA, ('sensor_msgs/msg/Image',))
-        except ConfigError:
-            shutil.rmtree(bag)
-    return bag.exists()
 
 
 def _play(params: Params, scene: Scene, out: Path, stages: Stages) -> None:
@@ -275,7 +238,7 @@ def _play(params: Params, scene: Scene, out: Path, stages: Stages) -> None:
                 'play', '--bag', str(scene.bag), '--topics', CAMERA, ODOM,
                 # of the odometry: detector, watchdog and recorder
                 '--wait-for', CAMERA, ODOM, ODOM, ODOM, '--wait-s', '30',
-                '--loops', str(scene.loops), '--log', str(out / 'played.json'),
+                '--loops', str(scene.loops), '--log', str(out / PLAYED),
             ),
             tells=True,
             needed=False,
@@ -372,7 +335,7 @@ def _show(stages: Stages, guard: dict[str, str]) -> None:
     if 'age_ms' in guard:
         age_ms, deadline_ms = float(guard['age_ms']), float(guard['deadline_ms'])
         if deadline_ms > 0.0:
-            words = f'{age_ms:.0f} of {deadline_ms:.0f} ms, {guard["verdict"]}'
+            words = f'{age_ms:.0f} of {deadline_ms:.0f} ms'
             stages.show('age', words, age_ms / deadline_ms)
         else:
             stages.show('age', f'{age_ms:.0f} ms, and no age is young enough now')
@@ -387,6 +350,9 @@ def _where(answer: RunReport, out: Path) -> None:
         ('report.json', 'the same for machines'),
         ('latency.png', 'every frame, stage by stage'),
         ('overlays', f'{len(overlays)} pictures with what was found'),
+        ('worst', 'the oldest results and the first that were refused'),
+        ('pictures', 'what was played, as a bag'),
+        (PLAYED, 'when each frame was played'),
         ('recording', 'everything the nodes said, as a bag'),
         ('log', 'the output of every process'),
     ):

@@ -47,13 +47,19 @@ def read_played(path: Path) -> Played:
     try:
         if path.stat().st_size > _LARGEST_LOG_BYTES:
             raise BagError(f'{path}: larger than {_LARGEST_LOG_BYTES} bytes')
-        facts = json.loads(path.read_text(encoding='utf-8'))
+        text = path.read_text(encoding='utf-8')
+    except OSError as error:
+        raise BagError(f'{path}: {error.strerror}') from error
+    except ValueError as error:
+        raise BagError(f'{path}: not a log of `replay play`: {error}') from error
+    try:
+        facts = json.loads(text)
         return Played(
             tuple(Schedule(**loop) for loop in facts['loops']),
             {str(name): str(kind) for name, kind in facts['types'].items()},
             {str(name): tuple(map(int, row)) for name, row in facts['stamps_ns'].items()},
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BagError(f'{path}: not a log of `replay play`: {error}') from error
 
 

@@ -116,10 +116,12 @@ def save_overlays(  # noqa: D417 - bag, topic and folder are what they are calle
         captions: a line for the picture with this stamp, as played.
         first: look only at so many frames of the bag; 0 looks at all.
 
+    Raises:
+        ConfigError: a picture cannot be written; those before it stay.
+
     Returns:
         The file of each, by stamp as played, in the order in which they were played.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     frames = islice(bag.records((topic,)), first or None)
     seen = [ns for record in frames if (ns := _played_ns(record, loops, detections)) is not None]
     chosen = set(_spread(seen, most))
@@ -132,7 +134,7 @@ def save_overlays(  # noqa: D417 - bag, topic and folder are what they are calle
             picture = bgr(see(record))
             _draw(picture, detections[stamp_ns], captions.get(stamp_ns, ''), colours)
             saved[stamp_ns] = folder / f'frame_{len(saved):03d}.jpg'
-            cv2.imwrite(str(saved[stamp_ns]), picture)
+            overlay.save(picture, saved[stamp_ns])
     return saved
 
 

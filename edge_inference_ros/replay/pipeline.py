@@ -9,11 +9,10 @@ missing is ROS: transport is 0 and nothing is published.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ def run(params: Params) -> RunReport:
         lost = bag.lost
         frames = itertools.islice(bag.records((topic,)), params.frames or None)
         seen = through(frames, work, params.rate)
-    seen = dataclasses.replace(seen, engine={'model': manifest.name, 'backend': params.backend})
+    seen = replace(seen, engine={'model': manifest.name, 'backend': params.backend})
     return _report(seen, params, [lost] if lost else [])
 
 
@@ -148,7 +147,7 @@ def _report(seen: Observed, params: Params, notes: Sequence[str]) -> RunReport:
     out = Path(params.out)
     out.mkdir(parents=True, exist_ok=True)
     plot.save(seen, out / 'latency.png')
-    written = [str(path) for path in out.glob('latency.png')]
-    report = judge(seen, params.bag, written, notes)
+    written = tuple(str(path) for path in out.glob('latency.png'))
+    report = replace(judge(seen, params.bag, notes), written=written)
     write(report, out)
     return report

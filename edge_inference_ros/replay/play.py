@@ -15,6 +15,7 @@ from typing import Any
 from edge_inference_ros.core.params import param
 from edge_inference_ros.core.types import NS_PER_S, RosNs
 from edge_inference_ros.errors import BadStamp, BagError, ConfigError
+from edge_inference_ros.machine import files
 from edge_inference_ros.replay import clock, definitions, stamps
 from edge_inference_ros.replay._ros import offered_qos
 from edge_inference_ros.replay.bags import Bag, Record, left_out, open_bag
@@ -106,7 +107,7 @@ def run(params: Params) -> Played:
         with open_node('player') as node:
             _Player(node, bag, _chosen(bag, params), params, played).play()
     if params.log:
-        Path(params.log).write_text(json.dumps(played.as_dict()), encoding='utf-8')
+        files.write_text(Path(params.log), json.dumps(played.as_dict()))
     return played
 
 

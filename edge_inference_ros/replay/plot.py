@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_inference_ros.core.latency import STAGES, WHOLE
+from edge_inference_ros.machine import files
 from edge_inference_ros.replay.figures import CORRECTED, Observed, corrected_ms
 
 COLOURS = {
@@ -22,6 +23,10 @@ COLOURS = {
 }
 
 
+_ROOM = 1.08
+"""How far the axis reaches above what is drawn."""
+
+
 def prepare() -> None:
     """Import what draws, which takes a second, while there is time."""
     from matplotlib.backends import backend_agg  # noqa: F401
@@ -32,6 +37,9 @@ def save(seen: Observed, path: Path) -> None:
     """Draw where each frame's time went, over time, and how the totals are distributed.
 
     Draws into memory: no display is needed. Nothing is written for a run without outputs.
+
+    Raises:
+        ConfigError: the file cannot be written.
     """
     if not seen.outputs:
         return
@@ -42,7 +50,8 @@ def save(seen: Observed, path: Path) -> None:
     above, below = figure.subplots(2, 1, height_ratios=(3, 2))
     _over_time(seen, above)
     _distribution(seen, below)
-    FigureCanvasAgg(figure).print_figure(str(path), dpi=110)
+    with files.whole(path) as part:
+        FigureCanvasAgg(figure).print_figure(str(part), dpi=110, format='png')
 
 
 def _over_time(seen: Observed, axes: Any) -> None:
@@ -64,17 +73,22 @@ def _over_time(seen: Observed, axes: Any) -> None:
     if seen.ages:
         since_s = np.array([(at_ns - first_ns) / 1e9 for at_ns, _, _ in seen.ages])
         deadline = np.array([deadline_ms for _, _, deadline_ms in seen.ages])
-        axes.plot(since_s, deadline, color='black', linewidth=1.5, label='deadline at this speed')
-        top = max(top, min(float(deadline.min()) * 1.5, top * 4))
+        least_ms = float(deadline.min())
+        top = max(top, min(least_ms * 1.5, top * 4))
+        label = 'deadline at this speed'
+        if least_ms > top * _ROOM:
+            label += f': {least_ms:.0f} ms and more, above this picture'
+        axes.plot(since_s, deadline, color='black', linewidth=1.5, label=label)
     axes.set(
         xlim=(0, max(float(at_s[-1]), 1e-3)),
-        ylim=(0, top * 1.08),
+        ylim=(0, top * _ROOM),
         xlabel='time of exposure, s',
         ylabel='sensor to output, ms',
         title='where the time of each frame went',
     )
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc='upper right', ncols=3, fontsize='small')
+        # Beside the axes: inside, it would lie on the highest peaks, which are what one looks for.
+        axes.legend(loc='upper left', bbox_to_anchor=(1.0, 1.0), fontsize='small')
 
 
 def _distribution(seen: Observed, axes: Any) -> None:

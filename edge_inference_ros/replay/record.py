@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,10 +21,13 @@ from edge_inference_ros.replay import definitions
 from edge_inference_ros.replay._ros import matching_qos
 from edge_inference_ros.ros.tool import message_class, open_node
 
+log = logging.getLogger(__name__)
+
 _LOOK_S = 0.2
 _DEPTH = 100
 _FLUSH_S = 0.7
 _TELL_S = 0.25
+_PATIENCE_S = 5.0
 _HEARTBEAT = '/freshness'
 """With the 0.2 s that a wait may take, every message is in the file within a second."""
 
@@ -40,9 +46,10 @@ class Params:
 
 @dataclass
 class Recorded:
-    """How many messages of each topic went into the bag."""
+    """How many messages of each topic went into the bag, and which topics nobody published."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    missing: tuple[str, ...] = ()
 
 
 def run(params: Params) -> Recorded:
@@ -55,14 +62,27 @@ def run(params: Params) -> Recorded:
         raise ConfigError('nothing to record: name the topics')
     writer = open_writer(Path(params.out))
     recorded = Recorded()
+    if not params.json:
+        log.info('recording into %s; Ctrl-C ends it', params.out)
     try:
         with open_node('recorder') as node:
             _Recorder(node, writer, params, recorded).spin()
     finally:
         writer.close()
         if params.json:
-            _tell({'event': 'end', 'recorded': recorded.counts})
+            _tell({'event': 'end', 'recorded': recorded.counts, 'missing': recorded.missing})
+        else:
+            _sum_up(recorded, params)
     return recorded
+
+
+def _sum_up(recorded: Recorded, params: Params) -> None:
+    for topic, count in sorted(recorded.counts.items()):
+        log.info('%8d  %s', count, topic)
+    for topic in recorded.missing:
+        log.warning('%8d  %s: nobody published it', 0, topic)
+    if not recorded.counts.total():
+        log.warning('%s holds no message', params.out)
 
 
 def open_writer(folder: Path) -> Writer:
@@ -101,6 +121,7 @@ class _Recorder:
         self._recorded = recorded
         self._heartbeat = b''
         self._missing = {node.resolve_topic_name(name): name for name in params.topics}
+        recorded.missing = tuple(self._missing)
 
     def spin(self) -> None:
         import rclpy
@@ -108,7 +129,12 @@ class _Recorder:
         end_s = time.monotonic() + (self._params.seconds or float('inf'))
         looked_s = told_s = 0.0
         flushed_s = time.monotonic()
+        asked_s = time.monotonic() + _PATIENCE_S
         while rclpy.ok() and (now_s := time.monotonic()) < end_s:
+            if self._missing and not self._params.json and now_s > asked_s:
+                asked_s = math.inf
+                names = ', '.join(self._missing)
+                log.warning('nobody publishes %s so far (%s)', names, _domain())
             if self._missing and now_s - looked_s > _LOOK_S:
                 looked_s = now_s
                 self._join()
@@ -126,6 +152,7 @@ class _Recorder:
             if publishers := self._node.get_publishers_info_by_topic(topic):
                 self._subscribe(topic, publishers)
                 del self._missing[topic]
+                self._recorded.missing = tuple(self._missing)
 
     def _subscribe(self, topic: str, publishers: list[Any]) -> None:
         msgtype = publishers[0].topic_type
@@ -141,8 +168,11 @@ class _Recorder:
         self._node.create_subscription(
             message_class(msgtype), topic, write, matching_qos(publishers, _DEPTH), raw=True
         )
+        self._recorded.counts[topic] += 0
         if self._params.json:
             _tell({'event': 'joined', 'topic': self._params_name(topic)})
+        else:
+            log.info('records %s (%s)', topic, msgtype)
 
     def _params_name(self, topic: str) -> str:
         names = {self._node.resolve_topic_name(name): name for name in self._params.topics}
@@ -160,6 +190,10 @@ def _guard(heartbeat: bytes) -> dict[str, str]:
     values = {pair.key: pair.value for row in (summary, *sources[:1]) for pair in row.values}
     known = ('limit_mps', 'age_ms', 'deadline_ms', 'verdict')
     return {'state': summary.message, **{key: values[key] for key in known if key in values}}
+
+
+def _domain() -> str:
+    return f'ROS_DOMAIN_ID {os.environ.get("ROS_DOMAIN_ID", "0")}'
 
 
 def _tell(event: dict[str, Any]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_inference_ros.core.latency import WHOLE
 from edge_inference_ros.core.params import param
 from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.machine import files
 from edge_inference_ros.replay import plot
 from edge_inference_ros.replay.bags import open_bag
 from edge_inference_ros.replay.figures import Observed
@@ -21,6 +25,10 @@ from edge_inference_ros.replay.pictures import (
     save_overlays,
 )
 from edge_inference_ros.replay.summary import RunReport, judge
+
+_JSON = 'report.json'
+PLACES = (page.NAME, 'report.txt', _JSON, 'latency.png', 'overlays', 'worst')
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,45 +49,92 @@ class Params:
 
 
 def run(params: Params) -> RunReport:
-    """Read, work out, draw and write.
+    """Make the report, and say where it is; raises as ``make``."""
+    report = make(params)
+    if params.out:
+        out = Path(params.out)
+        log.info('%s: %s', out, ', '.join(name for name in PLACES if (out / name).exists()))
+    return report
+
+
+def make(params: Params) -> RunReport:
+    """Read, work out, draw and write. What cannot be written is named in the report.
 
     Raises:
         BagError: a recording or log that cannot be read or lacks what is needed.
+        ConfigError: no recording is named, or ``out`` already holds a report.
     """
     if not params.bag:
         raise ConfigError('report needs --bag: a recording with the latency topic')
+    if params.out and (Path(params.out) / _JSON).exists():
+        raise ConfigError(f'{params.out} already holds a report; choose another --out')
     topics = Topics(namespace=params.namespace)
     played = read_played(Path(params.played)) if params.played else Played()
     with open_bag(Path(params.bag)) as bag:
         seen = observe(bag, _expected(played, params.topic), topics)
-        written: list[str] = []
-        frames: list[page.Worst] = []
-        notes = [bag.lost] if bag.lost else []
-        if params.out:
-            out = Path(params.out)
-            out.mkdir(parents=True, exist_ok=True)
-            plot.save(seen, out / 'latency.png')
-            written = [str(path) for path in (out / 'latency.png',) if path.exists()]
-            if params.source and played.loops and params.pictures:
-                found = read_detections(bag, topics.full('detections'))
-                which = {'most': params.pictures, 'first': params.first}
-                drawn = _draw(params, seen, played, found, 'overlays', **which)
-                written += [str(path) for path in drawn.values()]
-                reasons = page.worst(seen)
-                found = {stamp: found[stamp] for stamp in reasons if stamp in found}
-                drawn = _draw(params, seen, played, found, 'worst', most=len(found))
-                frames = [page.Worst(reasons[stamp], path) for stamp, path in drawn.items()]
-    report = judge(seen, params.source or params.bag, written, notes)
-    if params.out:
-        write(report, Path(params.out))
+        report = judge(seen, params.source or params.bag, [bag.lost] if bag.lost else [])
+        if not params.out:
+            return report
+        draws = params.source and played.loops and params.pictures
+        found = read_detections(bag, topics.full('detections')) if draws else {}
+    files_ = _Files()
+    frames = _pictures(params, seen, played, found, files_)
+    report = replace(report, written=tuple(files_.written), unwritten=tuple(files_.lost))
+    with files_.trying():
         page.write(Path(params.out) / page.NAME, report, seen, frames, params.about)
-    return report
+    with files_.trying():
+        write(report, Path(params.out))
+    return replace(report, unwritten=tuple(files_.lost))
+
+
+@dataclass
+class _Files:
+    """What was written, and why the rest was not: one file that fails keeps no other from it."""
+
+    written: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def trying(self) -> Iterator[None]:
+        """Note that something cannot be written, and go on."""
+        try:
+            yield
+        except ConfigError as error:
+            self.lost.append(str(error))
+
+
+def _pictures(
+    params: Params, seen: Observed, played: Played, found: dict[int, list[Found]], made: _Files
+) -> list[page.Worst]:
+    """Draw the plot, the overlays and the worst frames; answer with the last, for the page."""
+    if seen.outputs:
+        with made.trying():
+            path = Path(params.out) / 'latency.png'
+            plot.save(seen, path)
+            made.written.append(str(path))
+    frames: list[page.Worst] = []
+    if found:
+        with made.trying():
+            which = {'most': params.pictures, 'first': params.first}
+            drawn = _draw(params, seen, played, found, 'overlays', **which)
+            made.written += [str(path) for path in drawn.values()]
+        with made.trying():
+            reasons = page.worst(seen)
+            worst = {stamp: found[stamp] for stamp in reasons if stamp in found}
+            drawn = _draw(params, seen, played, worst, 'worst', most=len(worst))
+            frames = [page.Worst(reasons[stamp], path) for stamp, path in drawn.items()]
+            made.written += [str(path) for path in drawn.values()]
+    return frames
 
 
 def write(report: RunReport, out: Path) -> None:
-    """Leave the report in ``out`` as text and as JSON."""
-    (out / 'report.json').write_text(report.as_json() + '\n', encoding='utf-8')
-    (out / 'report.txt').write_text(report.as_table() + '\n', encoding='utf-8')
+    """Leave the report in ``out`` as text and as JSON.
+
+    Raises:
+        ConfigError: a file cannot be written.
+    """
+    files.write_text(out / 'report.txt', report.as_table() + '\n')
+    files.write_text(out / _JSON, report.as_json() + '\n')
 
 
 def _expected(played: Played, topic: str) -> tuple[int, ...]:

@@ -37,6 +37,7 @@ class RunReport:
         source: what was played.
         written: files that belong to it.
         notes: what else a reader must know, one sentence each.
+        unwritten: files that could not be written, and why, one sentence each.
     """
 
     source: str
@@ -47,11 +48,18 @@ class RunReport:
     engine: dict[str, str] = field(default_factory=dict)
     written: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unwritten: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """2 when something could not be written."""
+        return 2 if self.unwritten else 0
 
     def as_table(self) -> str:
         """The report as text for a terminal."""
         lines = [*_latency(self.latency), '', *_frames(self.frames), *_guard(self.guard), '']
         lines += [*_rhythm(self.rhythm), *self.notes]
+        lines += [f'NOT WRITTEN  {why}' for why in self.unwritten]
         return '\n'.join(lines)
 
     def as_json(self) -> str:
@@ -68,9 +76,7 @@ class RunReport:
         return json.dumps(table, indent=2)
 
 
-def judge(
-    seen: Observed, source: str, written: Sequence[str] = (), notes: Sequence[str] = ()
-) -> RunReport:
+def judge(seen: Observed, source: str, notes: Sequence[str] = ()) -> RunReport:
     """Work out every figure of ``seen``."""
     return RunReport(
         source=source,
@@ -79,7 +85,6 @@ def judge(
         rhythm=rhythm(seen),
         guard=guarded(seen),
         engine=dict(seen.engine),
-        written=tuple(written),
         notes=tuple(notes),
     )
 

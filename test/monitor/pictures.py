@@ -30,9 +30,7 @@ def latency(*, received=100, superseded=3, rejected=0, failed=0, level=0, messag
     return StatusRow(level, '/front/camera_detector', message, values)
 
 
-def freshness(
-    *, state='VALID', age_ms=40.0, deadline_ms=300.0, level=0, limit='1.50', **counts
-):
+def freshness(*, state='VALID', age_ms=40.0, deadline_ms=300.0, level=0, limit='1.50', **counts):
     """A heartbeat: the guard's row and that of one source."""
     values = {
         'verdict': 'OK',

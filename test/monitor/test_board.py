@@ -141,9 +141,11 @@ def test_a_guard_that_asks_for_a_stop_is_no_guard_without_a_limit():
     stopped = {'/front/freshness': freshness(state='STALE', level=2, limit='none')}
 
     (asks,) = Board().take(heard(freshness=stopped), 0.0).guards
-    (says_nothing,) = Board().take(
-        heard(freshness={'/f/freshness': [StatusRow(0, '', 'VALID', {})]}), 0.0
-    ).guards
+    (says_nothing,) = (
+        Board()
+        .take(heard(freshness={'/f/freshness': [StatusRow(0, '', 'VALID', {})]}), 0.0)
+        .guards
+    )
 
     assert asks.limit_mps == 0.0
     assert says_nothing.limit_mps is None

@@ -7,9 +7,9 @@ from support import bags
 
 from edge_inference_ros.core import registry
 from edge_inference_ros.errors import ConfigError
-from edge_inference_ros.replay import photos
 from edge_inference_ros.replay.bags import open_bag
 from edge_inference_ros.replay.pictures import bgr, viewer
+from edge_inference_ros.replay.scene import photos
 
 RATE = {'rate_hz': 10.0, 'speed_mps': 2.0}
 

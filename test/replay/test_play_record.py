@@ -130,6 +130,28 @@ def test_a_recorder_that_is_terminated_leaves_a_whole_bag(ros, tmp_path):
         assert bag.topics['/image'].count == 1
 
 
+def test_a_recorder_says_what_it_records_and_what_nobody_sends(ros, tmp_path):
+    from sensor_msgs.msg import Image
+
+    child = ros.child(*CLI, 'record', '--out', tmp_path / 'out', '--topics', 'image', 'other')
+    publisher = ros.publisher(Image, '/image', 10, readers=1)
+    publisher.publish(bags.image(5))
+    child.wait_for('records /image (sensor_msgs/msg/Image)', ros.executor)
+    child.wait_for('nobody publishes /other so far (ROS_DOMAIN_ID', ros.executor)
+    child.signal(signal.SIGINT)
+
+    assert child.code() == 0
+    child.wait_for('1  /image', ros.executor)
+    child.wait_for('0  /other: nobody published it', ros.executor)
+
+
+def test_an_empty_recording_is_said_to_be_empty(ros, tmp_path):
+    child = ros.child(*CLI, 'record', '--out', tmp_path / 'out', '--topics', 'a', '--seconds', '1')
+
+    assert child.code() == 0
+    child.wait_for('out holds no message', ros.executor)
+
+
 def test_recording_over_something_is_refused(tmp_path):
     with pytest.raises(BagError, match='cannot be recorded into'):
         record.run(record.Params(out=str(tmp_path), topics=('a',)))

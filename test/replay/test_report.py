@@ -8,7 +8,7 @@ import pytest
 from support import bags
 
 from edge_inference_ros.errors import BagError, ConfigError
-from edge_inference_ros.replay import report
+from edge_inference_ros.replay import plot, report
 from edge_inference_ros.replay.bags import open_bag
 from edge_inference_ros.replay.figures import Observed, Output
 from edge_inference_ros.replay.pictures import picture_topic, read_detections, save_overlays
@@ -74,6 +74,60 @@ def test_a_run_becomes_a_table_a_plot_and_pictures(tmp_path):
     assert said['guard']['miss_ratio'] == pytest.approx(3 / 70)
     assert said['machine']['cores'] >= 1
     assert found.engine == {'backend': 'null'}
+
+
+@pytest.mark.parametrize('lost', ['latency.png', 'report.html', 'report.txt', 'overlays', 'worst'])
+def test_a_file_that_cannot_be_written_is_named_and_keeps_no_other_from_it(tmp_path, lost):
+    source, recording, played = run_of(tmp_path, refused={3})
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / lost).write_text('') if lost in ('overlays', 'worst') else (out / lost).mkdir()
+
+    found = report.run(
+        report.Params(bag=str(recording), played=str(played), source=str(source), out=str(out))
+    )
+
+    assert found.exit_code == 2
+    assert f'NOT WRITTEN  {out}/{lost}' in found.as_table()
+    rest = {'latency.png', 'report.html', 'overlays', 'worst'} - {lost}
+    assert rest <= {path.name for path in out.iterdir()}
+    assert not [path for path in out.rglob('*') if path.name.endswith('.part')]
+
+
+def test_a_report_says_where_it_is_and_is_not_written_over(tmp_path, caplog):
+    source, recording, played = run_of(tmp_path)
+    asked = report.Params(
+        bag=str(recording), played=str(played), source=str(source), out=str(tmp_path / 'out')
+    )
+    caplog.set_level('INFO')
+
+    assert report.run(asked).exit_code == 0
+
+    assert caplog.messages == [f'{tmp_path}/out: {", ".join(report.PLACES)}']
+    with pytest.raises(ConfigError, match='already holds a report'):
+        report.run(asked)
+
+
+def test_a_log_that_is_not_there_is_not_said_to_be_none(tmp_path):
+    _, recording, _ = run_of(tmp_path, 3)
+
+    with pytest.raises(BagError, match=r'nope\.json: No such file'):
+        report.run(report.Params(bag=str(recording), played=str(tmp_path / 'nope.json')))
+
+
+@pytest.mark.parametrize(('deadline_ms', 'above'), [(50.0, False), (900.0, True)])
+def test_a_deadline_outside_the_plot_is_said_to_be_outside(deadline_ms, above):
+    from matplotlib.figure import Figure
+
+    outputs = tuple(Output(n * PERIOD_NS, {'sensor_to_output': 40.0}) for n in range(3))
+    seen = Observed((), outputs, ages=((PERIOD_NS, 40.0, deadline_ms),))
+    axes = Figure().subplots()
+
+    plot._over_time(seen, axes)
+
+    (words,) = [t.get_text() for t in axes.get_legend().get_texts() if 'deadline' in t.get_text()]
+    assert ('above this picture' in words) == above
+    assert (deadline_ms > axes.get_ylim()[1]) == above
 
 
 def test_too_few_frames_are_said_to_be_too_few(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_inference_ros.core.report import Value
+from edge_inference_ros.machine import files
 
 COLOURS = {'reference': '#4c78a8', 'candidate': '#e4572e'}
 Rows = Sequence[Mapping[str, Value]]
@@ -55,7 +56,8 @@ def save(
     figure = Figure(figsize=(9, 4 * len(panels)), layout='constrained')
     for axes, draw in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
         draw(axes)
-    FigureCanvasAgg(figure).print_figure(str(path), dpi=110)
+    with files.whole(path) as part:
+        FigureCanvasAgg(figure).print_figure(str(part), dpi=110, format='png')
 
 
 def _agreement(axes: Any, agreed: Agreed) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_inference_ros.core.params import param
@@ -71,8 +71,9 @@ def run(bag: Path, params: Params) -> RunReport:
             'robot': params.robot,
         },
     )
-    written = [str(result.write(whole, Path(params.out)))] if params.out else []
-    return judge(seen, str(bag), written, [f'results {outcome.sha256()}'])
+    report = judge(seen, str(bag), [f'results {outcome.sha256()}'])
+    written = (str(result.write(whole, Path(params.out))),) if params.out else ()
+    return replace(report, written=written)
 
 
 def _guarded(outcome: logic.Outcome, opened: Bag, params: Params) -> logic.Outcome:

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 
 from edge_inference_ros.core.latency import STAGES, WHOLE
+from edge_inference_ros.machine import files
 from edge_inference_ros.replay.figures import LatencyRow, Observed, in_ms, ms
 from edge_inference_ros.replay.plot import COLOURS
 from edge_inference_ros.replay.summary import RunReport
@@ -58,15 +59,10 @@ def write(
         about: lines that say what was run.
 
     Raises:
-        OSError: it cannot be written; what was there before stays.
+        ConfigError: it cannot be written; what was there before stays.
     """
-    half = path.with_name(path.name + '.part')
     about = (f'{time.strftime("%Y-%m-%d %H:%M")}, {path.parent.resolve()}', *about)
-    try:
-        half.write_text(_page(report, seen, frames, about), encoding='utf-8')
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)
+    files.write_text(path, _page(report, seen, frames, about))
 
 
 def _page(report: RunReport, seen: Observed, frames: Sequence[Worst], about: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from edge_inference_ros.core.latency import WHOLE
 from edge_inference_ros.core.params import param
 from edge_inference_ros.errors import BagError
+from edge_inference_ros.machine import files
 from edge_inference_ros.replay.figures import CORRECTED
 from edge_inference_ros.replay.verdict.result import LOGIC, Result, Run, read
 from edge_inference_ros.replay.verdict.rule import (
@@ -107,9 +108,8 @@ def run(baseline: Path, candidate: Path, params: Params) -> Compared:
     compared = Compared(str(baseline), str(candidate), judgement)
     if params.out:
         out = Path(params.out)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / 'verdict.json').write_text(compared.as_json() + '\n', encoding='utf-8')
-        (out / 'verdict.md').write_text(compared.as_markdown(), encoding='utf-8')
+        files.write_text(out / 'verdict.json', compared.as_json() + '\n')
+        files.write_text(out / 'verdict.md', compared.as_markdown())
     return compared
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from edge_inference_ros.core.latency import WHOLE
 from edge_inference_ros.core.stats import samples_needed
 from edge_inference_ros.errors import BagError
+from edge_inference_ros.machine import files
 from edge_inference_ros.replay.figures import CORRECTED, Observed, corrected_ms
 
 SCHEMA = 1
@@ -92,9 +93,8 @@ def _quantiles(values_ms: Sequence[float]) -> dict[str, int]:
 
 def write(result: Result, folder: Path) -> Path:
     """Leave ``result`` in ``folder``; return the file."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE_NAME
-    path.write_text(result.as_json(), encoding='utf-8')
+    files.write_text(path, result.as_json())
     return path
 
 

@@ -1,0 +1,1 @@
+"""What the demo plays: a rendered drive, or pictures of one's own."""
