@@ -151,7 +151,7 @@ def _filled(parser: argparse.ArgumentParser, step: Step) -> argparse.ArgumentPar
     for name in _paths(function):
         optional = 'None' in str(inspect.signature(function).parameters[name].annotation)
         if name == 'out':
-            parser.add_argument('--out', type=Path, required=not optional, help='what to write')
+            parser.add_argument('--out', type=Path, required=not optional, help='what to write to')
         else:
             told = 'name of the model' if name == 'name' else f'path of the {name}'
             kind = _model if name == 'model' else Path

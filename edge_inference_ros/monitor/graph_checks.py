@@ -222,7 +222,8 @@ def sim_time(node: Any, *, limit_s: float = 5.0) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         word = 'true' if nodes[True] else 'false'
-        yield Finding('use_sim_time', Level.OK, f'{word} for all {sum(map(len, nodes.values()))}')
+        count = sum(map(len, nodes.values()))
+        yield Finding('use_sim_time', Level.OK, f'{word} for each of the {count} that answered')
 
 
 def _parameters(node: Any, name: str, limit_s: float) -> Iterator[tuple[str, Any]]:

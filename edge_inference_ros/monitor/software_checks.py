@@ -26,7 +26,7 @@ NEEDED = {
     'cv2': 'sudo apt-get install python3-opencv',
 }
 WANTED = {
-    'cv_bridge': 'source your ROS 2, then: sudo apt-get install ros-$ROS_DISTRO-cv-bridge',
+    'cv_bridge': 'sudo apt-get install ros-{distro}-cv-bridge, with your ROS 2 sourced',
     'onnxruntime': 'pip install onnxruntime "numpy<2"',
 }
 _TWO_NUMPYS = ('numpy.core.multiarray failed to import', '_ARRAY_API', 'compiled using NumPy 1')
@@ -36,7 +36,8 @@ def imports(machine: Machine) -> Iterator[Finding]:
     """Each library is imported in a process of its own: a clash may crash the one that tries."""
     for modules, remedies, level in ((NEEDED, NEEDED, Level.ERROR), (WANTED, WANTED, Level.WARN)):
         for module in modules:
-            yield _imported(machine, module, remedies[module], level)
+            distro = machine.environ.get('ROS_DISTRO') or 'jazzy'
+            yield _imported(machine, module, remedies[module].format(distro=distro), level)
 
 
 def _imported(machine: Machine, module: str, remedy: str, level: Level) -> Finding:

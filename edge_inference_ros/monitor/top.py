@@ -181,5 +181,6 @@ def _print(picture: Picture, out: TextIO) -> None:
 
     from edge_inference_ros.monitor import draw
 
-    console = Console(file=out, width=None if out.isatty() else 120, highlight=False)
+    wide = None if out.isatty() or 'COLUMNS' in os.environ else 120  # Console reads COLUMNS itself
+    console = Console(file=out, width=wide, highlight=False)
     console.print(draw.whole(picture, console.width))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,11 @@ def _over_time(seen: Observed, axes: Any) -> None:
     if seen.ages:
         since_s = np.array([(at_ns - first_ns) / 1e9 for at_ns, _, _ in seen.ages])
         deadline = np.array([deadline_ms for _, _, deadline_ms in seen.ages])
-        least_ms = float(deadline.min())
-        top = max(top, min(least_ms * 1.5, top * 4))
+        within = (since_s >= 0.0) & (since_s <= max(float(at_s[-1]), 1e-3))
+        least_ms = float(deadline[within].min(initial=math.inf))
+        top = max(top, min(least_ms * 1.5, top * 4)) if within.any() else top
         label = 'deadline at this speed'
-        if least_ms > top * _ROOM:
+        if within.any() and least_ms > top * _ROOM:
             label += f': {least_ms:.0f} ms and more, above this picture'
         axes.plot(since_s, deadline, color='black', linewidth=1.5, label=label)
     axes.set(

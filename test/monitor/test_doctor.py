@@ -179,6 +179,14 @@ def test_two_numpys_are_recognised_even_when_the_import_succeeds(text):
     assert 'numpy<2' in finding.remedy
 
 
+def test_a_remedy_can_be_pasted_as_it_is():
+    absent = Ran(1, 'ModuleNotFoundError')
+    for environ, word in (({}, 'ros-jazzy-'), ({'ROS_DISTRO': 'humble'}, 'ros-humble-')):
+        finding = found(software_checks.imports, machine(environ=environ, cv_bridge=absent))
+
+        assert f'sudo apt-get install {word}cv-bridge' in finding['cv_bridge'].remedy
+
+
 def test_a_library_one_can_live_without_is_a_warning():
     finding = found(software_checks.imports, machine(numpy=Ran(0, '1'), cv2=Ran(0, '1')))
 

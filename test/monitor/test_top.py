@@ -37,7 +37,8 @@ def looks(*said, clock=lambda: 0.0):
     return look
 
 
-def test_once_prints_one_table(capsys):
+def test_once_prints_one_table(monkeypatch):
+    monkeypatch.delenv('COLUMNS', raising=False)
     clock, out = Clock(), io.StringIO()
 
     top.report(looks(None, heard()), top.Params(once=True), out, clock=clock, wait=clock.wait)
@@ -90,6 +91,17 @@ def test_who_is_missing_long_enough_is_called_absent():
     assert 'no watchdog is heard' in out.getvalue()
     assert 'UNGUARDED' in out.getvalue()
     assert clock.now_s >= SURE_S
+
+
+def test_without_a_terminal_the_table_is_as_wide_as_columns_says(monkeypatch):
+    widths = []
+    for columns in ('40', '200'):
+        monkeypatch.setenv('COLUMNS', columns)
+        clock, out = Clock(), io.StringIO()
+        top.report(looks(heard()), top.Params(once=True), out, clock=clock, wait=clock.wait)
+        widths.append(max(map(len, out.getvalue().splitlines())))
+
+    assert widths[0] <= 40 < widths[1]
 
 
 def test_json_is_a_record_a_second():
@@ -145,8 +157,8 @@ def test_the_screen_is_drawn_for_a_page(tmp_path):
     text = (tmp_path / 'top.svg').read_text()
     assert text.startswith('<svg')
     assert 'front/detections' in text
-    with pytest.raises(ConfigError, match='No such file'):
-        top.draw(looks(heard()), top.Params(), tmp_path / 'none' / 'top.svg')
+    with pytest.raises(ConfigError, match=r'top\.svg cannot be written'):
+        top.draw(looks(heard()), top.Params(), tmp_path / 'top.svg' / 'top.svg')
 
 
 @pytest.mark.ros
