@@ -1,7 +1,7 @@
 """A process uses our transport profile unless its user chose one."""
 
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_the_users_profile_stands(env, variable):
 @pytest.mark.parametrize('name', ['shm', 'shm_4k', 'shm_small', 'udp'])
 def test_each_profile_makes_processes_find_each_other_soon(name):
     space = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
-    root = ElementTree.parse(transport.profile(name)).getroot()  # noqa: S314 - our own file
+    root = ET.parse(transport.profile(name)).getroot()  # noqa: S314 - our own file
 
     way = ('participant', 'rtps', 'builtin', 'discovery_config', 'leaseAnnouncement', 'nanosec')
     (period,) = root.findall('/'.join(space + step for step in way))
