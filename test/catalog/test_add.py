@@ -1,9 +1,11 @@
 """Somebody's network becomes a model without an editor, or is refused and leaves nothing."""
 
+import errno
 import shutil
 
 import pytest
 
+from edge_inference_ros import cli
 from edge_inference_ros.catalog.add import AddParams, add_model
 from edge_inference_ros.core import onnx_file
 from edge_inference_ros.core.manifest import load
@@ -303,3 +305,35 @@ def test_a_network_is_tried_on_the_pictures_that_are_given(foreign, tmp_path):
     assert note.endswith('--images FOLDER')
     with pytest.raises(ConfigError, match='no picture in it'):
         added(tmp_path, network, name='other', images=str(tmp_path))
+
+
+def test_a_misspelt_list_of_classes_is_no_class(foreign, tmp_path):
+    network = foreign.network(tmp_path / 'net.onnx', 'yolov8')
+
+    with pytest.raises(ConfigError, match='did you mean the list coco80'):
+        added(tmp_path, network, classes=('coco81',))
+
+
+def test_a_full_disk_names_what_could_not_be_written_and_leaves_nothing(
+    foreign, tmp_path, monkeypatch, capsys
+):
+    network = foreign.network(tmp_path / 'net.onnx', 'yolov8', metadata={'names': NAMES})
+
+    def full(_, target):
+        target.write_bytes(b'half')
+        raise OSError(errno.ENOSPC, 'No space left on device', str(network), None, str(target))
+
+    monkeypatch.setattr(shutil, 'copyfile', full)
+    words = ['models', 'add', str(network), '--name', 'mine', '--folder', str(tmp_path / 'own')]
+
+    assert cli.main(words) == 2
+    assert f'{tmp_path}/own/mine/model.onnx: No space left' in capsys.readouterr().err
+    assert not (tmp_path / 'own' / 'mine').exists()
+
+
+def test_many_classes_are_six_and_a_count(foreign, tmp_path):
+    network = foreign.network(tmp_path / 'net.onnx', 'yolox', classes=80)
+
+    report = added(tmp_path, network, classes=('coco80',))
+
+    assert report.facts['classes'] == 'person, bicycle, car, motorcycle, airplane, bus, … (80)'

@@ -204,6 +204,18 @@ def test_a_download_that_fails_leaves_nothing_and_names_the_way_out(place, serve
     assert not (place / 'own').exists()
 
 
+def test_of_a_download_that_fails_the_innermost_cause_is_told(place, server):
+    path = place / 'catalogue.yaml'
+    path.write_text(path.read_text().replace(server.url, 'http://no-such-host.invalid/net.onnx'))
+
+    with pytest.raises(ModelError) as caught:
+        get(place)
+
+    cause = str(caught.value).partition('cannot be had: ')[2].partition('. ')[0]
+    assert 'HTTPConnectionPool' not in cause
+    assert 'resolve' in cause or 'not known' in cause or 'resolution' in cause
+
+
 def test_without_a_network_the_file_may_be_put_there_by_hand(place, server, network):
     server.way = 'gone'
     folder = place / 'cache' / 'edge_inference_ros' / 'downloads'

@@ -155,8 +155,19 @@ def test_recordings_and_rclpy_give_their_levels_differently():
 
 
 def test_a_file_that_cannot_be_written_is_an_error_before_anything_is_drawn(tmp_path):
-    with pytest.raises(ConfigError, match='No such file'):
-        view.run(params=view.Params(bag='x', save=str(tmp_path / 'none' / 'run.rrd')))
+    (tmp_path / 'file').touch()
+
+    with pytest.raises(ConfigError, match=r'run\.rrd cannot be written'):
+        view.run(params=view.Params(bag='x', save=str(tmp_path / 'file' / 'run.rrd')))
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path):
+    (tmp_path / 'run.rrd').write_text('mine')
+
+    with pytest.raises(ConfigError, match='is there already; choose another name'):
+        view.run(params=view.Params(bag='x', save=str(tmp_path / 'run.rrd')))
+
+    assert (tmp_path / 'run.rrd').read_text() == 'mine'
 
 
 def test_a_failure_leaves_no_half_file(tmp_path):

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -143,3 +144,15 @@ def test_the_graph_is_alone_on_loopback(tmp_path, monkeypatch):
 
     monkeypatch.setenv('ROS_DISTRO', 'humble')
     assert environment(tmp_path)['ROS_LOCALHOST_ONLY'] == '1'
+
+
+@pytest.mark.parametrize(('free', 'words'), [(0, 'the disk of .* is full'), (1 << 30, 'nothing')])
+def test_a_child_that_ends_without_a_word_may_lack_room_for_it(
+    tmp_path, env, monkeypatch, free, words
+):
+    monkeypatch.setattr(graph.shutil, 'disk_usage', lambda _: SimpleNamespace(free=free))
+
+    with Processes(env, tmp_path / 'log') as running:
+        running.start('mute', ['-c', 'exit(1)']).process.wait()
+        with pytest.raises(ChildEnded, match=f'mute ended with status 1: .*{words}'):
+            running.check()

@@ -1,5 +1,6 @@
 """The page of a run needs nothing but itself, and says what the table says."""
 
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_inference_ros.errors import ConfigError
 from edge_inference_ros.replay.figures import Observed, Output
 from edge_inference_ros.replay.page import page
 from edge_inference_ros.replay.summary import judge
@@ -84,6 +86,13 @@ def test_it_loads_nothing_and_escapes_what_comes_from_outside(tmp_path):
     assert 'http' not in (tmp_path / page.NAME).read_text()
 
 
+def test_it_says_where_and_when_it_was_run(tmp_path):
+    _, read = written(tmp_path, run_of())
+
+    assert str(tmp_path.resolve()) in read.text
+    assert time.strftime('%Y-%m-') in read.text
+
+
 def test_it_says_what_the_table_says(tmp_path):
     report, read = written(tmp_path, run_of())
 
@@ -130,7 +139,7 @@ def test_a_picture_that_is_gone_is_left_out(tmp_path):
 def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
     (tmp_path / page.NAME).mkdir()
 
-    with pytest.raises(OSError, match='directory'):
+    with pytest.raises(ConfigError, match='Is a directory'):
         written(tmp_path, run_of())
 
     assert [path.name for path in tmp_path.iterdir()] == [page.NAME]

@@ -76,6 +76,17 @@ def test_loops_follow_one_another_without_a_pause(ros, tmp_path):
     assert {b - a for a, b in pairwise(found)} == {10**8}
 
 
+def test_a_player_tells_people_how_far_it_is(ros, tmp_path):
+    from sensor_msgs.msg import Image
+
+    bag = bags.pictures(tmp_path / 'bag', 11, reliable=True)
+    ros.collect(Image, '/image', 100)
+    child = ros.child(*CLI, 'play', '--bag', bag, '--wait-for', '/image')
+
+    child.wait_for('play: 100 of 100 %', ros.executor)
+    assert child.code() == 0
+
+
 def test_nobody_listening_is_an_error_that_names_the_topic(ros, tmp_path):
     bag = bags.pictures(tmp_path / 'bag', 2)
 

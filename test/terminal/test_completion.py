@@ -47,6 +47,10 @@ def offered(line, tmp_path, **env):
         ('edge_inference demo --robot ind', ['indoor_amr']),
         ('edge_inference optimize inspect street', ['street_tiny']),
         ('edge_inference completion --shell z', ['zsh']),
+        ('edge_inference demo --tracker so', ['sort']),
+        ('edge_inference demo --backend openv', ['openvino']),
+        ('edge_inference models add net.onnx --head yolov', ['yolov5', 'yolov8']),
+        ('edge_inference models get yolox_t', ['yolox_tiny']),
     ],
 )
 def test_words_are_completed(line, words, tmp_path):
