@@ -156,9 +156,10 @@ def test_a_folder_of_that_name_where_one_stands_is_no_model(place, server, monke
     assert server.asked == 1
 
 
-def test_a_model_named_by_its_path_is_here(place, server):
+def test_a_model_named_by_its_path_is_here(place, server, monkeypatch):
     get(place)
-    path = place / 'own' / 'small'
+    monkeypatch.chdir(place)
+    path = Path('own/small')
 
     again = get_model(path, GetParams(catalogue=str(place / 'catalogue.yaml')))
 

@@ -154,6 +154,7 @@ def test_a_recorder_says_what_it_records_and_what_nobody_sends(ros, tmp_path):
     assert child.code() == 0
     child.wait_for('1  /image', ros.executor)
     child.wait_for('0  /other: nobody published it', ros.executor)
+    assert '/image: nobody' not in child.said
 
 
 def test_an_empty_recording_is_said_to_be_empty(ros, tmp_path):
