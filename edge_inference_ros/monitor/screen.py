@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.app import App, ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, RichLog, Static
 
 from edge_inference_ros.monitor import draw
@@ -27,6 +27,7 @@ class Top(App[None]):
     Args:
         look: how things stand now; called every ``period_s`` in the app's own thread.
         where: said while nothing is heard: where was looked, and what to check.
+        going: False once there is nothing to look at any more, as after a SIGTERM.
     """
 
     TITLE = 'edge_inference top'
@@ -42,14 +43,21 @@ class Top(App[None]):
         ('p', 'pause', 'pause'),
         ('s', 'stages', 'stages'),
         ('l', 'log', 'log'),
+        Binding('ctrl+c', 'quit', show=False, priority=True),
     ]
     ENABLE_COMMAND_PALETTE = False
 
     def __init__(
-        self, look: Callable[[], Picture], *, where: str = '', period_s: float = 0.5
+        self,
+        look: Callable[[], Picture],
+        *,
+        where: str = '',
+        period_s: float = 0.5,
+        going: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(ansi_color=True)
         self._look, self._where, self._period_s = look, where, period_s
+        self._going = going
         self._start_s = time.monotonic()
         self._paused = False
         self._written = 0.0
@@ -73,9 +81,16 @@ class Top(App[None]):
 
     def refresh_board(self) -> None:
         """Show how things stand now, unless paused."""
-        if self._paused:
+        if self._paused and self._going():
             return
-        self._picture = self._look()
+        try:
+            self._picture = self._look()
+        except Exception:
+            if self._going():
+                raise
+        if not self._going():  # SIGTERM takes the context away, perhaps from under the look
+            self.exit()
+            return
         self.query_one('#guards', Static).update(self._heading())
         self._show_sources()
         self._show_stages()

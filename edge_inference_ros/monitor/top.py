@@ -63,9 +63,9 @@ def run(*, params: Params) -> int:
         elif live:
             from edge_inference_ros.monitor.screen import Top
 
-            Top(look, where=where(), period_s=params.period_s).run()
+            Top(look, where=where(), period_s=params.period_s, going=node.context.ok).run()
         else:
-            report(look, params, sys.stdout)
+            report(look, params, sys.stdout, going=node.context.ok)
     return 0
 
 
@@ -100,6 +100,7 @@ def report(
     params: Params,
     out: TextIO,
     *,
+    going: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> None:
@@ -118,6 +119,8 @@ def report(
         if params.once:
             return
         wait(1.0)
+        if not going():
+            return
         picture = look()
 
 

@@ -104,7 +104,8 @@ class _Stage:
 
     def __init__(self, title: str, clock: Callable[[], float]) -> None:
         self.title, self.part, self.words = title, 0.0, ''
-        self._clock, self._start_s, self._tenth = clock, clock(), -1
+        self._clock, self._tenth = clock, -1
+        self._begun: tuple[float, float] | None = None  # when it moved first, and where it was
 
     @property
     def done(self) -> bool:
@@ -114,6 +115,8 @@ class _Stage:
     def take(self, part: float, words: str) -> str:
         """Take news; the line that is due, or nothing."""
         self.part, self.words = min(max(part, 0.0), 1.0), words
+        if self._begun is None and self.part > 0.0:
+            self._begun = self._clock(), self.part
         if (tenth := int(self.part * LINES)) <= self._tenth:
             return ''
         self._tenth = tenth
@@ -121,10 +124,11 @@ class _Stage:
 
     def left(self) -> str:
         """The time left, once that can be guessed."""
-        spent_s = self._clock() - self._start_s
-        if self.part < 0.05 or spent_s < 1.0:
+        since_s, first = self._begun or (self._clock(), 0.0)
+        spent_s, done = self._clock() - since_s, self.part - first
+        if done < 0.05 or spent_s < 1.0:  # what it waited for before tells nothing of the rest
             return ''
-        return f'{duration(spent_s / self.part * (1.0 - self.part))} left'
+        return f'{duration(spent_s / done * (1.0 - self.part))} left'
 
 
 def _bar(part: float, width: int) -> str:

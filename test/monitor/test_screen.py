@@ -139,12 +139,33 @@ def test_a_click_chooses_the_source_whose_stages_are_shown():
     assert driven(Script(two), use=use) == '/b/detections'
 
 
-def test_q_ends_it():
+@pytest.mark.parametrize('key', ['q', 'ctrl+c'])
+def test_a_key_ends_it(key):
     async def use(app, pilot):
-        await pilot.press('q')
+        await pilot.press(key)
         return app._exit
 
     assert driven(Script(heard()), use=use)
+
+
+def test_it_ends_when_there_is_nothing_to_look_at_any_more():
+    async def scenario():
+        nonlocal going
+        app = Top(look, period_s=3600.0, going=lambda: going)
+        async with app.run_test() as pilot:
+            await pilot.pause()
+            before, going = app._exit, False
+            app.refresh_board()
+            return before, app._exit
+
+    script, going = Script(heard()), True
+
+    def look():
+        if not going:
+            raise RuntimeError('the context is gone')
+        return script()
+
+    assert asyncio.run(scenario()) == (False, True)
 
 
 @pytest.mark.parametrize(('age', 'deadline', 'ends'), [(30.0, 300.0, '░'), (300.0, 300.0, '█')])

@@ -124,6 +124,18 @@ def test_json_is_a_record_a_second():
     assert records[0]['detectors'][0]['stages'][0]['name'] == 'transport'
 
 
+def test_records_end_with_the_context():
+    clock, out = Clock(), io.StringIO()
+    going = iter([True, True, False])
+
+    top.report(
+        looks(heard()), top.Params(json=True), out,
+        going=lambda: next(going), clock=clock, wait=clock.wait,
+    )  # fmt: skip
+
+    assert len(out.getvalue().splitlines()) == 3
+
+
 def test_nobody_there_is_an_error_that_says_where_was_listened(monkeypatch):
     monkeypatch.setenv('ROS_DOMAIN_ID', '42')
     clock = Clock()
