@@ -356,7 +356,7 @@ def _where(answer: RunReport, out: Path) -> None:
         ('recording', 'everything the nodes said, as a bag'),
         ('log', 'the output of every process'),
     ):
-        if (out / name).exists():
+        if (out / name).is_file() or any((out / name).glob('*')):
             say(f'  {out / name}   {what}')
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import os
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -93,8 +95,14 @@ def open_writer(folder: Path) -> Writer:
     """
     try:
         writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
-        writer.open()
-        flush(writer)
+        try:
+            writer.open()
+            flush(writer)
+        except OSError:
+            with contextlib.suppress(OSError):
+                writer.close()
+            shutil.rmtree(folder, ignore_errors=True)  # it would be in the way of a second try
+            raise
     except (WriterError, OSError) as error:
         raise BagError(f'{folder}: cannot be recorded into: {error}') from error
     return writer

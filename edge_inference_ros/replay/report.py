@@ -53,7 +53,12 @@ def run(params: Params) -> RunReport:
     report = make(params)
     if params.out:
         out = Path(params.out)
-        log.info('%s: %s', out, ', '.join(name for name in PLACES if (out / name).exists()))
+        made = (
+            path.name
+            for path in map(out.joinpath, PLACES)
+            if path.is_file() or any(path.glob('*'))
+        )
+        log.info('%s: %s', out, ', '.join(made))
     return report
 
 

@@ -1,5 +1,6 @@
 """On a real graph a bag comes out with true stamps, and what is heard goes into a bag."""
 
+import errno
 import json
 import signal
 import threading
@@ -169,6 +170,22 @@ def test_recording_over_something_is_refused(tmp_path):
         record.run(record.Params(out=str(tmp_path), topics=('a',)))
     with pytest.raises(ConfigError, match='name the topics'):
         record.run(record.Params(out=str(tmp_path)))
+
+
+def test_a_recording_that_cannot_begin_leaves_nothing_in_the_way(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with monkeypatch.context() as patched:
+        patched.setattr(record, 'flush', full)
+        with pytest.raises(BagError, match='No space left'):
+            record.open_writer(tmp_path / 'bag')
+    (tmp_path / 'mine').mkdir()
+    with pytest.raises(BagError, match='cannot be recorded into'):
+        record.open_writer(tmp_path / 'mine')
+
+    assert [path.name for path in tmp_path.iterdir()] == ['mine']
+    record.open_writer(tmp_path / 'bag').close()
 
 
 def test_playing_what_is_not_in_the_bag_is_refused(tmp_path):
