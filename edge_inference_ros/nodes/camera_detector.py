@@ -24,6 +24,7 @@ from edge_inference_ros.core.pipeline import Prediction
 from edge_inference_ros.core.types import Detections2D, Image, Origin, Tracked
 from edge_inference_ros.errors import BadStamp
 from edge_inference_ros.machine.quota import cores
+from edge_inference_ros.nodes import padding
 from edge_inference_ros.nodes.camera_params import CameraDetectorParams
 from edge_inference_ros.nodes.detector import Detector
 from edge_inference_ros.ros import bridge, process, qos
@@ -71,7 +72,7 @@ class CameraDetector(Detector):
         self._labels = self.advertise(
             keep, LabelInfo, 'label_info', profile=qos.latched(), create=self.create_publisher
         )
-        self._health, self._moving = ImageHealth(), False
+        self._health, self._moving, self._size_px = ImageHealth(), False, (0, 0)
         super().configure(keep)
         self._label()
 
@@ -134,8 +135,14 @@ class CameraDetector(Detector):
         return image
 
     def look(self, sample: Image) -> None:
-        """Notice a camera that is covered, broken or stuck."""
+        """Notice a camera that is covered, broken or stuck, or that does not suit the network."""
         self._health.look(sample.pixels, moving=self._moving)
+        if (size_px := sample.pixels.shape[1::-1]) != self._size_px:
+            self._size_px, (width_px, height_px) = size_px, size_px
+            if words := padding.advice(
+                self.manifest.input, width_px=width_px, height_px=height_px
+            ):
+                self.get_logger().warning(words)
 
     def condition(self) -> tuple[int, str]:
         """What is wrong with the pictures: nothing found in such a one is no clear road."""

@@ -354,12 +354,14 @@ class Detector(EdgeNode[CameraDetectorParams], ABC):
     def _judge(self, tally: Tally, before: Tally) -> tuple[int, str]:
         if self.broken is not None:
             return ERROR, _named(self.broken)
-        if not (lost := tally.rejected + tally.failed - before.rejected - before.failed):
-            level, words = self.condition()
-            return (level, words) if level != OK or not self._crowded else (WARN, self._crowded)
-        newest = self._losses.newest
-        words = 'lost' if newest is None else f'lost, the last to {_named(newest)}'
-        return WARN, f'{lost} {words}'
+        level, words = self.condition()
+        said = [words, self._crowded]
+        if lost := tally.rejected + tally.failed - before.rejected - before.failed:
+            newest = self._losses.newest
+            cause = '' if newest is None else f', the last to {_named(newest)}'
+            said.append(f'{lost} lost{cause}')
+        level = max(level, WARN if any(said[1:]) else OK)
+        return level, '; '.join(filter(None, said))
 
     def _count_crowds(self) -> dict[str, str]:
         """Pictures that held more than the head may look at, or let out, and what to do."""

@@ -227,6 +227,8 @@ def test_a_malformed_picture_is_counted_and_the_next_one_is_seen(ros, model, cha
         what='a diagnostic that names the fault',
     )
     assert words in wait_for_report(rig, ': latency', '1 lost')
+    rows = [s for d in rig.diagnostics for s in d.status if '1 lost' in s.message]
+    assert {row.level for row in rows} == {b'\x01'}
 
 
 def test_each_kind_of_loss_is_logged_once_with_its_stamp_and_counted(ros, model, capfd):
@@ -790,6 +792,32 @@ def test_pictures_that_can_show_nothing_are_warned_of(ros, model, v_mps, data, w
     before = len(rig.diagnostics)
     ros.until(lambda: len(rig.diagnostics) > before + 1, what='a report')
     assert rig.diagnostics[-1].status[0].message == words
+
+
+def test_a_lost_picture_does_not_hide_that_the_others_show_nothing(ros, model):
+    black = array.array('B', bytes(3 * WIDTH_PX * HEIGHT_PX))
+    rig = Rig(ros, model, diagnostics_period_s=0.1).start()
+    for _ in range(9):
+        rig.exchange(rig.now_ns(), data=black)
+
+    rig.send(rig.now_ns(), step=7)
+
+    def both():
+        return any('IMAGE_HEALTH BLACK; 1 lost, the last to BadImage' in s
+                   for s in rig.reports(': latency'))  # fmt: skip
+
+    ros.until(both, what='a report of both')
+
+
+def test_a_camera_that_does_not_suit_the_network_is_told_once(ros, model, capfd):
+    rig = Rig(ros, model).start()
+    wide = {'width': 4 * HEIGHT_PX, 'height': HEIGHT_PX, 'step': 12 * HEIGHT_PX}
+    data = array.array('B', bytes(12 * HEIGHT_PX * HEIGHT_PX))
+
+    for n in range(3):
+        rig.exchange((n + 1) * 10**9, data=data, **wide)
+
+    assert capfd.readouterr().err.count("of the network's input of") == 1
 
 
 def test_odometry_that_nobody_publishes_is_a_warning_of_what_goes_unnoticed(ros, model):
