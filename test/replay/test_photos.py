@@ -51,6 +51,13 @@ def test_a_large_picture_is_shrunk_in_proportion(tmp_path):
     assert picture.shape == (1080, 1350, 3)
 
 
+@pytest.mark.parametrize(
+    ('height', 'width', 'shape'), [(1, 20000, (1, 1920, 3)), (9000, 2, (1080, 1, 3))]
+)
+def test_of_a_line_a_line_is_left(tmp_path, height, width, shape):
+    assert photos.read(save(tmp_path / 'line.png', height=height, width=width)).shape == shape
+
+
 def test_a_grey_picture_is_shown_in_three_channels(tmp_path):
     cv2.imwrite(str(tmp_path / 'grey.png'), np.full((9, 9), 7, np.uint8))
 

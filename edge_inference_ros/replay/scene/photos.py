@@ -109,8 +109,9 @@ def read(file: Path) -> NDArray[np.uint8]:
     picture = bgr(_sensor().view(message, origin))
     factor = min(1.0, LARGEST_PX[0] / picture.shape[1], LARGEST_PX[1] / picture.shape[0])
     if factor < 1.0:
-        picture = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor,
-                                        interpolation=cv2.INTER_AREA))  # fmt: skip
+        height_px, width_px = (max(1, round(side * factor)) for side in picture.shape[:2])
+        size_px = width_px, height_px
+        picture = np.asarray(cv2.resize(picture, size_px, interpolation=cv2.INTER_AREA))
     return picture
 
 
