@@ -38,11 +38,16 @@ def test_a_damaged_picture_is_named_and_skipped(tmp_path):
     good = save(tmp_path / 'good.jpg')
     (tmp_path / 'cut.jpg').write_bytes(good.read_bytes()[:200])
     (tmp_path / 'text.png').write_text('hello')
+    (tmp_path / 'link.png').symlink_to('nowhere')
 
     found = photos.write(photos.find(tmp_path), tmp_path / 'bag', **RATE)
 
     assert [p.name for p in found.used] == ['good.jpg']
-    assert [reason.split(':')[0] for reason in found.skipped] == ['cut.jpg', 'text.png']
+    assert [reason.split(':')[0] for reason in found.skipped] == [
+        'cut.jpg',
+        'link.png',
+        'text.png',
+    ]
 
 
 def test_a_large_picture_is_shrunk_in_proportion(tmp_path):

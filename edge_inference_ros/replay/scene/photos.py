@@ -55,7 +55,10 @@ def find(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise ConfigError(f'{path}: no such file or folder')
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    named = (p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+    files = sorted(
+        p for p in named if p.is_file() or p.is_symlink()
+    )  # one that leads nowhere is told
     if not files:
         raise ConfigError(f'{path}: no picture in it; we read {", ".join(SUFFIXES)}')
     if len(files) > MOST_FILES:
