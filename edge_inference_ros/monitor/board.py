@@ -5,6 +5,7 @@ Pure: ``Board.take`` is given rows of diagnostics and answers with facts; no ROS
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ SURE_S = 5.0
 
 RATE_S = 5.0
 LOG_LINES = 200
+_FIGURE = re.compile(r'\d+(\.\d+)?')
 COUNTS = ('received', 'superseded', 'rejected', 'failed')
 
 
@@ -283,7 +285,7 @@ class Board:
         """Write down what is different from the picture before."""
         for name, state in _standing(picture):
             before = self._states.get(name)
-            if before != state:
+            if _without_figures(before) != _without_figures(state):
                 self._states[name] = state
                 change = f'{before} → {state}' if before else state
                 self._log.append((now_s, f'{name}: {change}'))
@@ -297,6 +299,11 @@ class Board:
             self._counts[source.topic, verdict] = count
             if before is not None and count > before:
                 self._log.append((now_s, f'{source.topic}: {count - before} more {verdict}'))
+
+
+def _without_figures(words: str | None) -> str | None:
+    """A figure that runs is no news: 'silent for 7.1 s' is 'silent for 8.1 s'."""
+    return words if words is None else _FIGURE.sub('#', words)
 
 
 def _standing(picture: Picture) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ Every meaning is in a word or a shape; colour only repeats it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -12,7 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_inference_ros.guard.verdict import Verdict
-from edge_inference_ros.monitor.board import DetectorView, Picture, SourceView, Stage, WatchdogView
+from edge_inference_ros.monitor.board import (
+    SILENT_S,
+    DetectorView,
+    Picture,
+    SourceView,
+    Stage,
+    WatchdogView,
+)
 
 STYLES = ('green', 'yellow', 'bold red', 'bold red')
 NOTHING = '-'
@@ -62,9 +70,9 @@ def gauges(picture: Picture) -> str:
 
 def age_bar(age_ms: float | None, deadline_ms: float | None, width: int = _BAR) -> Text:
     """Age against deadline: full at the deadline, and marked ``!`` past it."""
-    if age_ms is None or not deadline_ms:
+    if age_ms is None or deadline_ms is None:
         return Text('·' * width, 'dim')
-    part = age_ms / deadline_ms
+    part = age_ms / deadline_ms if deadline_ms > 0.0 else math.inf  # 0: no age is young enough
     if part > 1:
         return Text('█' * (width - 1) + '!', STYLES[2])
     return Text(filled(part, width), STYLES[0] if part < 0.8 else STYLES[1])
@@ -111,15 +119,21 @@ def lone_cells(detector: DetectorView, picture: Picture) -> list[Text]:
     source = SourceView(
         name=detector.topic,
         topic=detector.topic,
-        state='UNGUARDED' if picture.sure else 'guard?',
+        state=_lone_state(detector, picture),
         verdict='',
         level=max(detector.level, 1),
         required=True,
-        age_ms=detector.whole.last_ms,
+        age_ms=None if detector.silent_s > SILENT_S else detector.whole.last_ms,
         deadline_ms=None,
         refused={},
     )
     return source_cells(source, detector)
+
+
+def _lone_state(detector: DetectorView, picture: Picture) -> str:
+    if detector.silent_s > SILENT_S:
+        return 'SILENT'
+    return 'UNGUARDED' if picture.sure else 'guard?'
 
 
 def rows(picture: Picture) -> list[tuple[SourceView | None, DetectorView | None]]:
@@ -152,6 +166,8 @@ def waterfall(detector: DetectorView, width: int = 78) -> Text:
         text.append(f' {_stage_figures(stage)}\n')
         begun += 0.0 if whole else last
     text.append(f'{detector.model} on {detector.backend}', 'dim')
+    if detector.silent_s > SILENT_S:
+        text.append(f'  SILENT for {detector.silent_s:.0f} s: these are its last', STYLES[2])
     if detector.words:
         text.append(f'  {detector.words}', STYLES[min(detector.level, 3)])
     return text

@@ -16,7 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, RichLog, Static
 
 from edge_inference_ros.monitor import draw
-from edge_inference_ros.monitor.board import DetectorView, Picture
+from edge_inference_ros.monitor.board import DetectorView, Picture, SourceView
 
 WAITING = 'nothing heard yet'
 
@@ -130,8 +130,10 @@ class Top(App[None]):
         shown = draw.rows(self._picture)
         table.display = bool(shown)
         known = {key.value for key in table.rows}
+        for gone in known - {_name(*row) for row in shown}:
+            table.remove_row(str(gone))
         for source, detector in shown:
-            name = source.topic if source else detector.topic  # type: ignore[union-attr]
+            name = _name(source, detector)
             cells = draw.cells(self._picture, source, detector)
             if name not in known:
                 table.add_row(*cells, key=name)
@@ -146,9 +148,12 @@ class Top(App[None]):
         stages.update(draw.waterfall(detector, self.size.width) if detector else '')
 
     def _chosen(self) -> DetectorView | None:
-        shown = draw.rows(self._picture)
-        row = self.query_one(DataTable).cursor_row
-        return shown[row][1] if 0 <= row < len(shown) else None
+        table = self.query_one(DataTable)
+        if not table.is_valid_row_index(table.cursor_row):
+            return None
+        chosen = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
+        rows = draw.rows(self._picture)
+        return next((row[1] for row in rows if _name(*row) == chosen), None)
 
     def _show_log(self) -> None:
         fresh = [line for line in self._picture.log if line[0] > self._written]
@@ -156,6 +161,11 @@ class Top(App[None]):
             self._written = fresh[-1][0]
             for line in draw.log_lines(fresh, self._start_s):
                 self.query_one(RichLog).write(line)
+
+
+def _name(source: SourceView | None, detector: DetectorView | None) -> str:
+    """What a row of ``draw.rows`` is known by: its place may change."""
+    return source.topic if source else detector.topic  # type: ignore[union-attr]
 
 
 def picture_of(app: Top, size: tuple[int, int] = (100, 30)) -> str:

@@ -91,6 +91,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
         self._limit_until_ns = self._beat_ns = 0
         self._limit_mps: float | None = None
         self._released = False
+        self._odometers = 1
         self._in_world = ''
         self._strange: set[str] = set()
 
@@ -204,7 +205,12 @@ class Watchdog(EdgeNode[WatchdogParams]):
         except BadStamp:  # bytes that are no odometry could mean any motion
             self._guard.moved(now.ros_ns, math.nan, math.nan, math.nan, now)
             return
-        self._guard.moved(sample.stamp_ns, *sample.base_twist, now, pose=sample.pose)
+        twist, robot = sample.base_twist, self.parameters.current
+        if self._odometers > 1 and math.hypot(*twist[:2]) < robot.v_cap_mps:
+            # Zeros of one between the samples of the other look like brakes: neither is known.
+            self._guard.moved(now.ros_ns, math.nan, math.nan, math.nan, now)
+            return
+        self._guard.moved(sample.stamp_ns, *twist, now, pose=sample.pose)
         self._in_world = sample.frame_id if sample.twist_in_world else ''
 
     def _commanded(self, vx: float, vy: float, wz: float) -> None:
@@ -248,6 +254,8 @@ class Watchdog(EdgeNode[WatchdogParams]):
             wrong.append(f'cmd_vel is sent as {", ".join(self._command.foreign)}: unknown')
         if self._in_world:
             wrong.append(self._turned)
+        if self._odometers > 1:
+            wrong.append(f'{self._odometers} nodes publish odom: motion is unknown')
         if self._guard.clock_jumps:
             wrong.append('/clock goes back again and again: do two nodes publish it?')
         return summary_row(status, wrong=wrong)
@@ -299,10 +307,28 @@ class Watchdog(EdgeNode[WatchdogParams]):
         if kind is Odometry and self._in_world:
             return WARN, row, self._turned, '', {}
         senders = publishers(self, self.resolve_topic_name(topic)).get(qos.type_name(kind), ())
+        if kind is Odometry:
+            self._odometers = len(senders)
         if kind is Odometry and len(senders) > 1:
             words = f'{len(senders)} nodes publish it: {", ".join(sorted(senders))}; let one do it'
-            return WARN, row, f'{words}, for of two the faster is believed', '', {}
+            lost = 'until then the robot is taken to move as fast as it can'
+            return ERROR, row, f'{words}, {lost}', '', {}
         return OK, row, '', '', {}
+
+    def _rivals(self) -> Iterator[Row]:
+        """Who else says what only one watchdog may say: the robot would obey both by turns."""
+        for topic, kind in (('lock', Bool), ('speed_limit', SpeedLimit)):
+            senders = publishers(self, self.resolve_topic_name(topic)).get(qos.type_name(kind), ())
+            words = ''
+            if len(senders) > 1:
+                words = (
+                    f'{len(senders)} nodes publish it: {", ".join(sorted(senders))}; end all but'
+                    ' one watchdog, or give each its namespace'
+                )
+                if words not in self._strange:
+                    self._strange.add(words)
+                    self.get_logger().error(f'{topic}: {words}')
+            yield ERROR if words else OK, f'{topic}: output', words, '', {}
 
     def _report(self) -> None:
         now = self._now()
@@ -316,6 +342,7 @@ class Watchdog(EdgeNode[WatchdogParams]):
             self._summary(status),
             *(source_row(source, sim_time=self._sim_time) for source in status.sources),
             *(self._input(*needed) for needed in self._inputs()),
+            *self._rivals(),
             *self._connections.rows(),
         ]
         named = [(row[0], f'{name}: {row[1]}', *row[2:]) for row in rows]

@@ -331,7 +331,9 @@ def _show(stages: Stages, guard: dict[str, str]) -> None:
     """What the watchdog last said: how old what it holds is, and what the robot may do."""
     if not guard:
         return
-    stages.show('robot', f'{guard["state"]}, up to {guard["limit_mps"]} m/s')
+    limit = guard['limit_mps']
+    allowed = 'must stop' if limit == 'none' else f'up to {limit} m/s'
+    stages.show('robot', f'{guard["state"]}, {allowed}')
     if 'age_ms' in guard:
         age_ms, deadline_ms = float(guard['age_ms']), float(guard['deadline_ms'])
         if deadline_ms > 0.0:

@@ -150,7 +150,12 @@ class InputReader:
         ours, topic = set(self._kinds), self._node.resolve_topic_name(self._topic)
         topics = self._node.get_topic_names_and_types()
         named = (name for name, kinds in topics if name != topic and ours & set(kinds))
-        return tuple(name for name in named if self._node.count_publishers(name))
+        return tuple(name for name in named if self._somebody_else_publishes(name))
+
+    def _somebody_else_publishes(self, topic: str) -> bool:
+        own = self._node.get_fully_qualified_name()
+        infos = self._node.get_publishers_info_by_topic(topic)
+        return any(qos.full_name(info) != own for info in infos)
 
 
 def _in_events(node: Any) -> bool:

@@ -117,6 +117,15 @@ def test_words_of_a_faulty_input_are_the_detectors():
     assert 'check the driver' in detector.words
 
 
+def test_a_figure_that_runs_is_no_news():
+    board = Board()
+    for n in range(5):
+        row = StatusRow(2, '/front/camera_detector: input', f'silent for {n}.1 s', {})
+        picture = board.take(heard(diagnostics=[row]), float(n))
+
+    assert sum('silent for' in line for line in lines(picture)) == 1
+
+
 def test_numbers_that_are_none_are_unknown_and_never_zero():
     rows = [
         StatusRow(0, 'perception', 'VALID', {'v_assumed_mps': 'much'}),

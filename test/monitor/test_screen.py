@@ -4,7 +4,7 @@ import asyncio
 import io
 
 import pytest
-from monitor.pictures import freshness, heard
+from monitor.pictures import freshness, heard, latency
 from rich.console import Console
 
 pytest.importorskip('textual', reason='the live screen needs textual')
@@ -12,7 +12,7 @@ pytest.importorskip('textual', reason='the live screen needs textual')
 from textual.widgets import DataTable, RichLog, Static
 
 from edge_inference_ros.monitor import draw
-from edge_inference_ros.monitor.board import Board, Picture
+from edge_inference_ros.monitor.board import Board, Heard, Picture
 from edge_inference_ros.monitor.screen import Top
 
 STALE = heard(
@@ -139,6 +139,34 @@ def test_a_click_chooses_the_source_whose_stages_are_shown():
     assert driven(Script(two), use=use) == '/b/detections'
 
 
+def test_a_source_that_is_guarded_no_more_leaves_the_table():
+    both = heard(
+        freshness={'/front/freshness': [*freshness(), freshness()[1]._replace(name='old')]}
+    )
+
+    async def use(app, pilot):
+        return [key.value for key in app.query_one(DataTable).rows]
+
+    assert driven(Script(both), use=use) == ['/front/detections', '/front/old']
+    assert driven(Script(both, heard()), 'look', use=use) == ['/front/detections']
+
+
+def test_the_stages_are_those_of_the_row_that_is_chosen():
+    def of(*names):
+        rows = {
+            n: latency()._replace(values={**latency().values, 'model': f'of_{n}'}) for n in names
+        }
+        return heard(latency={f'/{n}/latency': [row] for n, row in rows.items()}, freshness={})
+
+    async def use(app, pilot):
+        return app._chosen().topic, text_of(app)
+
+    chosen, shown = driven(Script(of('b'), of('a', 'b')), 'look', use=use)
+
+    assert chosen == '/b/detections'
+    assert 'of_b on ort' in shown
+
+
 @pytest.mark.parametrize('key', ['q', 'ctrl+c'])
 def test_a_key_ends_it(key):
     async def use(app, pilot):
@@ -173,7 +201,21 @@ def test_the_bar_is_full_at_the_deadline(age, deadline, ends):
     assert draw.age_bar(age, deadline).plain[-1] == ends
 
 
+def test_of_who_is_silent_no_age_is_shown_and_the_stages_are_called_its_last():
+    board = Board()
+    board.take(heard(freshness={}), 0.0)
+    picture = board.take(Heard(), 10.0)
+    (detector,) = picture.detectors
+
+    cells = [cell.plain for cell in draw.lone_cells(detector, picture)]
+
+    assert 'SILENT' in cells
+    assert '-/-' in cells
+    assert 'these are its last' in draw.waterfall(detector).plain
+
+
 def test_past_the_deadline_the_bar_says_so():
+    assert draw.age_bar(5000.0, 0.0).plain.endswith('!')
     assert draw.age_bar(301.0, 300.0).plain.endswith('!')
     assert set(draw.age_bar(None, 300.0).plain) == {'·'}
 

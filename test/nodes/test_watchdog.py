@@ -1,5 +1,7 @@
 """On a real graph: what is fresh goes through by its bytes, and silence is reported."""
 
+import math
+
 import pytest
 from support.robots import GIVEN
 from support.watchdog import Rig, S
@@ -260,7 +262,7 @@ def test_a_twist_of_the_world_is_turned_by_a_quaternion_of_any_length(ros, lengt
     assert 'reverse' in rig.summary()['toward']
 
 
-def test_two_publishers_of_odometry_are_named_and_the_faster_is_believed(rig):
+def test_two_publishers_of_odometry_are_named_and_believed_no_slower_than_the_faster(rig):
     from nav_msgs.msg import Odometry
 
     rig.start()
@@ -281,6 +283,53 @@ def test_two_publishers_of_odometry_are_named_and_the_faster_is_believed(rig):
     rig.until(lambda: rig.report('odom: input'), what='a report')
     ((_, words),) = rig.report('odom: input').values()
     assert '2 nodes publish it' in words
+
+
+def test_zeros_of_a_second_odometry_slow_nothing_once_it_is_seen(rig):
+    from nav_msgs.msg import Odometry
+
+    rig.start()
+    other = rig.ros.publisher(Odometry, 'odom')
+    rig.until(
+        lambda: '2 nodes publish it' in str(rig.report('odom: input')), what='both to be seen'
+    )
+    least = math.inf
+    for n in range(60):
+        now_ns = rig.now_ns()
+        sample = Odometry(child_frame_id='base_link')  # of neither the pose says anything
+        sample.header.stamp.sec, sample.header.stamp.nanosec = divmod(now_ns, S)
+        sample.pose.pose.orientation.w = 1.0
+        sample.twist.twist.linear.x = 0.0 if n % 10 else 1.0
+        publisher = other if n % 10 else rig.odometer
+        publisher.publish(sample)
+        rig.taken(publisher)
+        rig.clock.advance(0.02)
+        rig.next_beats(1)
+        if n > 30:
+            least = min(least, float(rig.summary()['v_assumed_mps']))
+
+    assert least >= 1.5  # v_cap: nobody knows how fast it is
+    assert '2 nodes publish odom' in rig.summary()['odometry']
+
+
+@pytest.mark.parametrize('topic', ['lock', 'speed_limit'])
+def test_a_second_watchdog_is_named(rig, capfd, topic):
+    from nav2_msgs.msg import SpeedLimit
+    from std_msgs.msg import Bool
+
+    rig.start()
+    rig.until(lambda: rig.report(f'{topic}: output'), what='a report')
+    assert set(rig.report(f'{topic}: output').values()) == {(0, '')}
+
+    rig.ros.publisher({'lock': Bool, 'speed_limit': SpeedLimit}[topic], topic)
+    rig.until(
+        lambda: '2 nodes publish it' in str(rig.report(f'{topic}: output')), what='the words'
+    )
+
+    ((level, words),) = rig.report(f'{topic}: output').values()
+    assert level == 2
+    assert 'end all but one watchdog' in words
+    assert f'{topic}: 2 nodes publish it' in capfd.readouterr().err
 
 
 def test_every_command_of_a_burst_counts(ros):

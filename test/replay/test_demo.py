@@ -232,6 +232,10 @@ def test_what_the_watchdog_says_is_shown_while_it_drives():
     said = {'state': 'VALID', 'limit_mps': '1.50', 'verdict': 'OK'}
     demo._show(Board(), {**said, 'age_ms': '60.0', 'deadline_ms': '200.0'})
 
+    demo._show(Board(), {'state': 'STALE', 'limit_mps': 'none'})
+    assert shown.pop('robot') == ('STALE, must stop', None)
+    demo._show(Board(), said)
+
     assert shown == {
         'robot': ('VALID, up to 1.50 m/s', None),
         'age': ('60 of 200 ms', 0.3),
