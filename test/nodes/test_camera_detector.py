@@ -820,6 +820,18 @@ def test_a_camera_that_does_not_suit_the_network_is_told_once(ros, model, capfd)
     assert capfd.readouterr().err.count("of the network's input of") == 1
 
 
+def test_the_remedy_for_a_missing_camera_is_not_the_nodes_own_overlay(ros, model):
+    rig = Rig(ros, model, diagnostics_period_s=0.1).start()
+    ros.helper.destroy_publisher(rig.camera)
+
+    ros.until(
+        lambda: any('nobody publishes' in said for said in rig.reports(': input')),
+        what='the camera to be missed',
+    )
+
+    assert not [said for said in rig.reports(': input') if 'overlay' in said]
+
+
 def test_odometry_that_nobody_publishes_is_a_warning_of_what_goes_unnoticed(ros, model):
     from nav_msgs.msg import Odometry
 
