@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from edge_inference_ros.core.params import build, missing, specs
 from edge_inference_ros.core.share import locate
 from edge_inference_ros.errors import ParameterError
@@ -20,7 +22,8 @@ def read_robot(name: str) -> RobotProfile:
     """
     from edge_inference_ros.core.manifest import read_yaml
 
-    path = locate('config/robots', name if name.endswith('.yaml') else f'{name}.yaml')
+    whole = name.endswith('.yaml') or os.sep in name  # a path is taken as it is
+    path = locate('config/robots', name if whole else f'{name}.yaml')
     table = read_yaml(path, ParameterError).get('/**')
     figures = table.get('ros__parameters') if isinstance(table, dict) else None
     if not isinstance(figures, dict):

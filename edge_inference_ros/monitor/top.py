@@ -47,6 +47,10 @@ def run(*, params: Params) -> int:
     Raises:
         ConfigError: no terminal for the live screen; nothing heard in time; or no ROS 2.
     """
+    if params.svg and (params.once or params.json):
+        raise ConfigError('--svg draws a picture, --once and --json print: choose one')
+    if params.svg and not params.svg.endswith('.svg'):
+        raise ConfigError(f'--svg {params.svg}: expected a file that ends in .svg')
     live = not (params.once or params.json or params.svg)
     if live:
         check_terminal(sys.stdout)

@@ -39,7 +39,7 @@ class WatchdogParams(RobotProfile, Rules, LimitRules):
     )
     frames: tuple[str, ...] = param(
         (),
-        'frame_id that each topic must carry, the empty string for any; none: that of its first'
+        'frame_id that each topic must carry, empty or none: that of its first'
         ' good message, which may change after two seconds without one. Give them where several'
         ' sensors share a topic',
     )

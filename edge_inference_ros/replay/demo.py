@@ -188,7 +188,8 @@ def _check_view(how: str) -> None:
 
 def _robot(params: Params) -> Path:
     name = params.robot
-    return locate('config/robots', name if name.endswith('.yaml') else f'{name}.yaml')
+    whole = name.endswith('.yaml') or os.sep in name
+    return locate('config/robots', name if whole else f'{name}.yaml')
 
 
 def _setting(params: Params) -> Iterator[str]:

@@ -144,6 +144,19 @@ def test_nobody_there_is_an_error_that_says_where_was_listened(monkeypatch):
         top.first(looks(None), 5.0, clock=clock, wait=clock.wait)
 
 
+@pytest.mark.parametrize(
+    ('said', 'words'),
+    [
+        ({'svg': 'a.svg', 'once': True}, 'choose one'),
+        ({'svg': 'a.svg', 'json': True}, 'choose one'),
+        ({'svg': 'a.png'}, r'ends in \.svg'),
+    ],
+)
+def test_options_that_cannot_both_be_obeyed_are_refused(said, words):
+    with pytest.raises(ConfigError, match=words):
+        top.run(params=top.Params(**said))
+
+
 def test_no_terminal_names_what_works_without():
     with pytest.raises(ConfigError, match='--once or --json'):
         top.check_terminal(io.StringIO())

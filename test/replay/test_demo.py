@@ -251,6 +251,7 @@ def test_what_the_watchdog_says_is_shown_while_it_drives():
         ({'model': './nothing'}, 'nothing'),
         ({'model': 'yolox_nan'}, 'did you mean yolox_nano'),
         ({'robot': 'indoor_am'}, 'did you mean indoor_amr'),
+        ({'robot': './zero.jpg'}, r'zero\.jpg(?!\.yaml)'),
         ({'images': 'nothing'}, 'nothing: no such file or folder'),
         ({'view': 'drive.txt'}, r'ends in \.rrd'),
         ({'view': 'web2'}, 'expected web'),

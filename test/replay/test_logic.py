@@ -106,6 +106,13 @@ def test_the_guard_refuses_what_is_too_old_for_the_speed(tmp_path):
     assert verdicts[0.8] < verdicts[0.0]
 
 
+def test_odometry_that_is_named_and_not_there_is_refused(tmp_path):
+    drive(tmp_path / 'bag', speed_mps=0.5)
+
+    with pytest.raises(BagError, match="no topic '/nope'; odometry is on /odom"):
+        run.run(tmp_path / 'bag', run.Params(robot='indoor_amr', odometry='/nope'))
+
+
 def test_odometry_nobody_can_read_is_no_information(tmp_path):
     robot = run.read_robot('indoor_amr')
     outcome = logic.play(frames(range(100, 3000, 100)), script(10))

@@ -79,6 +79,12 @@ def run(bag: Path, params: Params) -> RunReport:
 def _guarded(outcome: logic.Outcome, opened: Bag, params: Params) -> logic.Outcome:
     robot = read_robot(params.robot)
     topic = opened.topics.get(params.odometry)
+    if topic is None and params.odometry != Params.odometry:
+        there = ', '.join(sorted(t.name for t in opened.topics.values() if t.msgtype == ODOMETRY))
+        raise BagError(
+            f'INVALID INPUT: {opened.path}: no topic {params.odometry!r}; odometry is on'
+            f' {there or "none"}'
+        )
     moves: Iterator[Record] = iter(())
     if topic is not None and topic.msgtype == ODOMETRY:
         moves = opened.records((params.odometry,))
