@@ -9,10 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from edge_inference_ros.core import transport
 from edge_inference_ros.core.types import Level
-from edge_inference_ros.errors import ConfigError
+from edge_inference_ros.errors import (
+    BackendUnavailable,
+    ConfigError,
+    EngineMissing,
+    EngineStale,
+    SpecMismatch,
+)
 from edge_inference_ros.machine.quota import quota
 from edge_inference_ros.monitor import doctor, machine_checks, software_checks
 from edge_inference_ros.monitor.finding import Finding, Machine, Ran
@@ -221,6 +228,72 @@ def test_an_altered_model_is_an_error(tmp_path):
 
     assert whole.level is Level.OK
     assert broken.level is Level.ERROR
+
+
+def test_a_model_whose_engine_is_not_here_is_a_warning_and_one_that_does_not_open_an_error(
+    tmp_path, monkeypatch
+):
+    from support.models import scripted_model
+
+    folder = scripted_model(tmp_path / 'scripted')
+    path = folder / 'manifest.yaml'
+    said = yaml.safe_load(path.read_text())
+    said['files'][0]['backends'] = ['trt']
+    path.write_text(yaml.safe_dump(said))
+    answers = {
+        EngineMissing('build it'): Level.WARN,
+        EngineStale('of another device'): Level.WARN,
+        BackendUnavailable('no TensorRT'): Level.OK,
+        SpecMismatch('other tensors'): Level.ERROR,
+        None: Level.OK,
+    }
+    for error, level in answers.items():
+
+        def opened(*_, error=error, **__):
+            if error is not None:
+                raise error
+
+        monkeypatch.setattr(software_checks, 'open_pipeline', opened)
+        (finding,) = software_checks.check_model(folder)
+
+        assert finding.level is level, finding
+
+
+def test_a_malloc_that_cannot_be_told_is_a_warning(monkeypatch):
+    for can, level in ((True, Level.OK), (False, Level.WARN)):
+        monkeypatch.setattr(machine_checks.process, 'keep_big_buffers', lambda can=can: can)
+
+        assert found(machine_checks.allocator, machine())['malloc'].level is level
+
+
+@pytest.mark.parametrize(
+    ('answer', 'level'),
+    [
+        (Ran(None, ''), Level.OK),
+        (Ran(0, 'NV Power Mode: MAXN_SUPER\n2\n'), Level.OK),
+        (Ran(0, 'NV Power Mode: 15W\n0\n'), Level.WARN),
+    ],
+)
+def test_a_power_mode_that_limits_is_a_warning(answer, level):
+    assert found(machine_checks.power, machine(nvpmodel=answer))['power'].level is level
+
+
+def test_shared_memory_of_the_dead_is_a_warning(tmp_path, monkeypatch):
+    room = tmp_path / 'dev' / 'shm'
+    room.mkdir(parents=True)
+    (room / 'left').write_bytes(bytes(2 * MIB))
+    monkeypatch.setattr(machine_checks.segments, 'dead', lambda _: iter([(room / 'left',)]))
+
+    findings = list(machine_checks.shared_memory(machine(tmp_path)))
+
+    assert [f.level for f in findings if '2 MiB' in f.text and 'gone' in f.text] == [Level.WARN]
+
+
+@pytest.mark.ros
+def test_a_stamp_that_cannot_be_read_is_an_error():
+    from edge_inference_ros.monitor import graph_checks
+
+    assert graph_checks.judge_stamp('/x', b'\0\1', 0, 0).level is Level.ERROR
 
 
 def test_a_check_that_fails_does_not_hide_the_others():
